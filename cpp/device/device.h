@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "core/random.h"
+#include "math/activations.h"
+#include "math/losses.h"
+#include "math/optimizers.h"
+
+namespace whet {
+
+/// Rows of a batch that are summed in one chain. Partial sums of whole slabs are combined by an aligned binary tree:
+/// sum(lo, hi) = sum(lo, mid) + sum(mid, hi), mid = lo + the largest power of two below hi - lo.
+constexpr int64_t kSlabRows = 256;
+
+/// A row-major matrix; `stride` elements lie between the starts of two rows. The device knows the element type.
+struct ConstMatrix {
+  const void* data = nullptr;
+  int64_t rows = 0, cols = 0, stride = 0;
+};
+
+struct Matrix {
+  void* data = nullptr;
+  int64_t rows = 0, cols = 0, stride = 0;
+  operator ConstMatrix() const { return {data, rows, cols, stride}; }
+};
+
+struct Activation {
+  math::ActivationId id = math::ActivationId::Identity;
+  math::OptionValues options{};
+};
+
+struct Loss {
+  math::LossId id = math::LossId::Mse;
+  math::OptionValues options{};
+};
+
+/// What is known of the right answers of a batch: a value for each output, or for each row the index of its class.
+struct Target {
+  ConstMatrix values;
+  const int32_t* classes = nullptr;
+};
+
+/// What follows a product while its tile is in cache: y = activation(x + bias).
+struct Epilogue {
+  const void* bias = nullptr;  // one element per column, or null
+  Activation activation{};
+  Matrix input{};  // where x + bias is kept for the backward pass, or null data
+};
+
+struct Optimizer {
+  math::OptimizerId id = math::OptimizerId::Gd;
+  math::Coefficients coefficients{};
+};
+
+/// The whole-tensor kernels that every device offers, in one dtype. Outputs come first. Matrices may have any stride of at
+/// least `cols` and no alignment beyond their element's; outputs do not overlap inputs unless a kernel says so.
+/// Every kernel gives the same bits for any number of threads, any instruction set with FMA, any stride and alignment, and
+/// gives a row of its result the same bits whatever the other rows are. May be called from several threads at once.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DType dtype() const = 0;
+
+  /// y (m, n) = epilogue(a b), or a transposed a or b. Each element is one chain of FMAs over k in ascending order.
+  /// With `accumulate`, the chain starts from y; then there is no epilogue.
+  virtual void gemm(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
+                    const Epilogue& epilogue) = 0;
+
+  /// y (m, n) = a^T b with a (rows, m) and b (rows, n), summed over the rows in slabs. With `accumulate`, added to y.
+  virtual void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) = 0;
+
+  /// y (cols) = the sum of x over its rows, in slabs. With `accumulate`, added to y.
+  virtual void column_sums(void* y, ConstMatrix x, bool accumulate) = 0;
+
+  /// y = f(x). y may be x.
+  virtual void activate(Matrix y, ConstMatrix x, const Activation& f) = 0;
+
+  /// dx = dy f'(saved), where `saved` is f's output or input, as f declares. dx may be dy.
+  /// With `accumulate`, added to dx.
+  virtual void activate_backward(Matrix dx, ConstMatrix dy, ConstMatrix saved, const Activation& f, bool accumulate) = 0;
+
+  /// y = x, or y += x.
+  virtual void copy(Matrix y, ConstMatrix x, bool accumulate) = 0;
+
+  /// y = a + b. y may be a or b.
+  virtual void add(Matrix y, ConstMatrix a, ConstMatrix b) = 0;
+
+  /// y[i] = x[rows[i]].
+  virtual void gather_rows(Matrix y, ConstMatrix x, const int64_t* rows) = 0;
+
+  /// y[rows[i]] = x[i]. The rows are all different.
+  virtual void scatter_rows(Matrix y, ConstMatrix x, const int64_t* rows) = 0;
+
+  /// Each row of y = softmax of the row of x. y may be x.
+  virtual void softmax(Matrix y, ConstMatrix x) = 0;
+
+  /// row_losses[i] = the loss of row i: for elementwise losses the mean over its columns; for cross-entropy
+  /// H(target, softmax(prediction)). If dprediction is given, its row i = scales[i] * (the gradient of row_losses[i]);
+  /// `scales` holds one element per row, or, if null, `scale` counts for all. dprediction may be the prediction.
+  virtual void loss(void* row_losses, Matrix dprediction, ConstMatrix prediction, const Target& target, const void* scales,
+                    double scale, const Loss& loss) = 0;
+
+  /// The sum of x[i] * weights[i] (weights may be null) over n elements, in double, in slabs.
+  virtual double weighted_sum(const void* x, const void* weights, int64_t n) = 0;
+
+  /// Index row * cols + col of the first element that is NaN or infinite, or -1.
+  virtual int64_t find_nonfinite(ConstMatrix x) = 0;
+
+  /// One sweep of the optimizer over n elements: parameter and slots change in place.
+  virtual void update(void* parameter, const void* gradient, void* const* slots, int64_t n, const Optimizer& optimizer) = 0;
+};
+
+/// The processor, computing in `dtype`. Lives as long as the process.
+Device& cpu_device(DType dtype);
+
+}  // namespace whet
