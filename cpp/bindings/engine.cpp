@@ -1,0 +1,132 @@
+#include "bindings/bindings.h"
+#include "core/error.h"
+#include "core/shape.h"
+#include "engine/predictor.h"
+#include "engine/trainer.h"
+
+namespace whet::bindings {
+
+namespace {
+
+/// A writable array over memory that `owner` keeps alive.
+py::array view(DType dtype, const Shape& shape, void* data, py::handle owner) {
+  return py::array(numpy_dtype(dtype), shape, data, owner);
+}
+
+Data borrow(const Trainer& trainer, const Graph& graph, const Loss& loss, const py::array& x, const py::array& y,
+            const std::optional<py::array>& weights) {
+  const DType dtype = trainer.state().dtype();
+  Data data;
+  data.x = matrix(x, dtype, "fit");
+  if (data.x.rows == 0) fail("fit", "expected at least one row, got none");
+  if (data.x.cols != graph.width(0)) fail("fit", "expected ", graph.width(0), " features, got ", data.x.cols);
+  data.target = target(y, dtype, data.x.rows, graph.width(graph.output()), loss);
+  data.weights = weights ? vector(*weights, dtype, data.x.rows, "sample_weight") : nullptr;
+  return data;
+}
+
+/// A Trainer with what its arguments are checked against.
+struct BoundTrainer {
+  std::shared_ptr<Graph> graph;
+  Loss loss;
+  Trainer trainer;
+};
+
+double step(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights) {
+  const Data batch = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
+  Watch watch = interruptible();
+  const Work work;
+  return self.trainer.step(batch, watch);
+}
+
+py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
+                int64_t batch_rows, bool shuffle, uint64_t seed, uint32_t number, int64_t max_steps,
+                std::optional<py::array> predictions) {
+  const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
+  if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
+  EpochPlan plan{batch_rows, shuffle, seed, number, max_steps, {}};
+  if (predictions) {
+    plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
+    if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
+      fail("fit", "expected room for one prediction per row");
+  }
+  Watch watch = interruptible();
+  EpochResult result;
+  {
+    const Work work;
+    result = self.trainer.epoch(data, plan, watch);
+  }
+  return py::make_tuple(result.loss_sum, result.weight_sum, result.steps);
+}
+
+void predict(Predictor& self, const Graph& graph, const State& state, const py::array& x, py::array& out) {
+  const ConstMatrix input = matrix(x, state.dtype(), "predict");
+  const Matrix output = mutable_matrix(out, state.dtype(), "predict");
+  if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
+  if (output.rows != input.rows || output.cols != graph.width(graph.output())) fail("predict", "expected room for every output");
+  Watch watch = interruptible();
+  const Work work;
+  self.predict(state, input, output, watch);
+}
+
+struct BoundPredictor {
+  std::shared_ptr<Graph> graph;
+  Predictor predictor;
+};
+
+}  // namespace
+
+void bind_engine(py::module_& module) {
+  py::class_<State, std::shared_ptr<State>>(module, "State")
+      .def(py::init([](const std::vector<std::pair<std::string, Shape>>& parameters, const std::string& dtype) {
+             std::vector<ParameterSpec> specs;
+             for (const auto& [name, shape] : parameters) specs.push_back({name, shape});
+             return std::make_shared<State>(std::move(specs), parse_dtype(dtype));
+           }),
+           py::arg("parameters"), py::arg("dtype"))
+      .def_property_readonly("dtype", [](const State& state) { return name_of(state.dtype()); })
+      .def("parameter", [](const py::object& self, size_t i) {
+        const auto& state = self.cast<const State&>();
+        if (i >= state.specs().size()) throw py::index_error();
+        return view(state.dtype(), state.specs()[i].shape, state.parameter(i), self);
+      });
+
+  py::class_<BoundPredictor>(module, "Predictor")
+      .def(py::init([](std::shared_ptr<Graph> graph, const std::string& dtype) {
+             return new BoundPredictor{graph, {graph, parse_dtype(dtype)}};
+           }),
+           py::arg("graph"), py::arg("dtype"))
+      .def("predict", [](BoundPredictor& self, const State& state, const py::array& x, py::array out) {
+        predict(self.predictor, *self.graph, state, x, out);
+      });
+
+  py::class_<BoundTrainer>(module, "Trainer")
+      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss, const Options& loss_options,
+                       const std::string& optimizer, const Options& optimizer_options) {
+             const Loss parsed = parse_loss(loss, loss_options);
+             const math::OptimizerInfo& info = math::find_optimizer(optimizer);
+             const math::OptionValues values = math::option_values(optimizer, info.options, optimizer_options);
+             return new BoundTrainer{graph, parsed, {graph, std::move(state), parsed, info, values}};
+           }),
+           py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"), py::arg("optimizer_options"))
+      .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
+      .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"), py::arg("seed"),
+           py::arg("number"), py::arg("max_steps"), py::arg("predictions"))
+      .def("gradient",
+           [](const py::object& self, size_t i) {
+             const Trainer& trainer = self.cast<BoundTrainer&>().trainer;
+             const State& state = trainer.state();
+             return view(state.dtype(), state.specs().at(i).shape, state.at(trainer.gradients(), i), self);
+           })
+      .def("slot",
+           [](const py::object& self, size_t slot, size_t i) {
+             const Trainer& trainer = self.cast<BoundTrainer&>().trainer;
+             const State& state = trainer.state();
+             return view(state.dtype(), state.specs().at(i).shape, state.at(trainer.slots().at(slot), i), self);
+           })
+      .def_property(
+          "steps", [](const BoundTrainer& self) { return self.trainer.steps(); },
+          [](BoundTrainer& self, int64_t steps) { self.trainer.set_steps(steps); });
+}
+
+}  // namespace whet::bindings

@@ -1,0 +1,57 @@
+#include "bindings/bindings.h"
+#include "core/error.h"
+#include "graph/graph.h"
+#include "graph/program.h"
+
+namespace whet::bindings {
+
+void bind_graph(py::module_& module) {
+  module.def("op_names", &op_names);
+  py::class_<Graph, std::shared_ptr<Graph>>(module, "Graph")
+      .def(py::init([](const Shape& input, const std::vector<std::pair<std::string, Shape>>& parameters) {
+             std::vector<ParameterSpec> specs;
+             for (const auto& [name, shape] : parameters) specs.push_back({name, shape});
+             return std::make_shared<Graph>(input, std::move(specs));
+           }),
+           py::arg("input"), py::arg("parameters"))
+      .def("add", &Graph::add, py::arg("op"), py::arg("options"), py::arg("inputs"), py::arg("parameters"))
+      .def("set_output", &Graph::set_output, py::arg("value"))
+      .def("shape", [](const Graph& graph, int value) { return py::tuple(py::cast(graph.shape(value))); })
+      .def_property_readonly("output", &Graph::output)
+      .def_property_readonly("parameter_shapes",
+                             [](const Graph& graph) {
+                               std::vector<Shape> shapes;
+                               for (const ParameterSpec& spec : graph.parameters()) shapes.push_back(spec.shape);
+                               return shapes;
+                             })
+      .def_property_readonly("nodes",
+                             [](const Graph& graph) {
+                               py::list nodes;
+                               for (const Node& node : graph.nodes()) {
+                                 py::dict options;
+                                 for (const auto& [name, value] : node.options) options[py::str(name)] = value;
+                                 py::dict item;
+                                 item["op"] = node.name;
+                                 item["options"] = options;
+                                 item["inputs"] = node.inputs;
+                                 item["parameters"] = node.parameters;
+                                 nodes.append(item);
+                               }
+                               return nodes;
+                             })
+      .def("plan",
+           // The instructions of a training step: (operation, fused activation or "", output value).
+           [](const std::shared_ptr<Graph>& graph, const std::string& dtype) {
+             const Program program(graph, cpu_device(parse_dtype(dtype)), 1, Purpose::train);
+             py::list steps;
+             for (const Instruction& instruction : program.instructions()) {
+               const bool fused = instruction.activation.has_value();
+               steps.append(py::make_tuple(instruction.node->name,
+                                           fused ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "",
+                                           instruction.output));
+             }
+             return steps;
+           });
+}
+
+}  // namespace whet::bindings

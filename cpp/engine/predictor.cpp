@@ -1,0 +1,68 @@
+#include "engine/predictor.h"
+
+#include <algorithm>
+
+namespace whet {
+
+namespace {
+
+/// Rows of one block: a whole number of slabs whose activations fit the second-level cache of most processors.
+int64_t block_rows(const Graph& graph) {
+  constexpr int64_t kElements = 1 << 18;
+  int64_t widest = 1;
+  for (size_t v = 0; v < graph.values(); ++v) widest = std::max(widest, graph.width(static_cast<int>(v)));
+  return std::clamp(kElements / widest / kSlabRows * kSlabRows, kSlabRows, 16 * kSlabRows);
+}
+
+template <class M>
+M rows_of(M matrix, int64_t first, int64_t rows, DType dtype) {
+  using Byte = std::conditional_t<std::is_same_v<M, Matrix>, std::byte, const std::byte>;
+  matrix.data = static_cast<Byte*>(matrix.data) + static_cast<size_t>(first * matrix.stride) * size_of(dtype);
+  matrix.rows = rows;
+  return matrix;
+}
+
+}  // namespace
+
+Predictor::Predictor(std::shared_ptr<const Graph> graph, DType dtype)
+    : program_(graph, cpu_device(dtype), block_rows(*graph), Purpose::predict) {}
+
+std::unique_ptr<Arena> Predictor::borrow() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto arena = std::move(idle_.back());
+      idle_.pop_back();
+      return arena;
+    }
+  }
+  return std::make_unique<Arena>(program_.arena_bytes());
+}
+
+void Predictor::give_back(std::unique_ptr<Arena> arena) {
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(arena));
+}
+
+void Predictor::predict(const State& state, ConstMatrix input, Matrix output, Watch& watch) {
+  auto arena = borrow();
+  for (int64_t row = 0; row < input.rows; row += program_.max_rows()) {
+    Pass pass;
+    pass.arena = arena->data();
+    pass.parameters = state.parameters();
+    pass.rows = std::min(program_.max_rows(), input.rows - row);
+    pass.input = rows_of(input, row, pass.rows, state.dtype());
+    pass.output = rows_of(output, row, pass.rows, state.dtype());
+    program_.forward(pass, watch);
+  }
+  give_back(std::move(arena));
+}
+
+double mean_loss(Device& device, const Loss& loss, ConstMatrix prediction, const Target& target, const void* weights) {
+  const Arena losses(static_cast<size_t>(prediction.rows) * size_of(device.dtype()));
+  device.loss(losses.data(), {}, prediction, target, nullptr, 1, loss);
+  const double total = weights ? device.weighted_sum(weights, nullptr, prediction.rows) : static_cast<double>(prediction.rows);
+  return device.weighted_sum(losses.data(), weights, prediction.rows) / total;
+}
+
+}  // namespace whet

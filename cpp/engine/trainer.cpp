@@ -1,0 +1,184 @@
+#include "engine/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace whet {
+
+namespace {
+
+/// A batch of more rows goes through forward and backward in blocks of this many, so that memory stays bounded.
+constexpr int64_t kBlockRows = 64 * kSlabRows;
+
+size_t bytes(int64_t elements, DType dtype) { return static_cast<size_t>(elements) * size_of(dtype); }
+
+const void* advance(const void* data, int64_t elements, DType dtype) {
+  return data ? static_cast<const std::byte*>(data) + bytes(elements, dtype) : nullptr;
+}
+
+/// Rows first to first + rows - 1 of `data`.
+Data slice(const Data& data, int64_t first, int64_t rows, DType dtype) {
+  const auto cut = [&](ConstMatrix x) { return ConstMatrix{advance(x.data, first * x.stride, dtype), rows, x.cols, x.stride}; };
+  return {cut(data.x),
+          {cut(data.target.values), data.target.classes ? data.target.classes + first : nullptr},
+          advance(data.weights, first, dtype)};
+}
+
+Matrix at_row(Matrix y, int64_t first, int64_t rows, DType dtype) {
+  if (y.data) y.data = static_cast<std::byte*>(y.data) + bytes(first * y.stride, dtype);
+  y.rows = rows;
+  return y;
+}
+
+double weight(const void* weights, int64_t row, DType dtype) {
+  return dtype == DType::float32 ? static_cast<const float*>(weights)[row] : static_cast<const double*>(weights)[row];
+}
+
+/// Writes weights[i] / total for every row.
+template <class T>
+void scale_weights(void* scales, const void* weights, int64_t n, double total) {
+  const T* w = static_cast<const T*>(weights);
+  for (int64_t i = 0; i < n; ++i) static_cast<T*>(scales)[i] = static_cast<T>(static_cast<double>(w[i]) / total);
+}
+
+}  // namespace
+
+Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss,
+                 const math::OptimizerInfo& optimizer, const math::OptionValues& options)
+    : graph_(std::move(graph)),
+      state_(std::move(state)),
+      device_(&cpu_device(state_->dtype())),
+      loss_(loss),
+      optimizer_(&optimizer),
+      options_(options),
+      gradients_(state_->like()) {
+  for (size_t i = 0; i < optimizer.slots.size(); ++i) slots_.push_back(state_->like());
+}
+
+void Trainer::plan(int64_t batch_rows) {
+  const int64_t rows = std::min(batch_rows, kBlockRows);
+  if (program_ && program_->max_rows() >= rows) return;
+  const DType dtype = device_->dtype();
+  const int64_t out = graph_->width(graph_->output());
+  auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
+  arena_.reserve(program->arena_bytes());
+  batch_x_.reserve(bytes(rows * padded_columns(graph_->width(0), dtype), dtype));
+  batch_values_.reserve(bytes(rows * padded_columns(out, dtype), dtype));
+  batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
+  batch_weights_.reserve(bytes(rows, dtype));
+  row_losses_.reserve(bytes(rows, dtype));
+  scales_.reserve(bytes(rows, dtype));
+  program_ = std::move(program);
+}
+
+/// The rows of `data` that `order` names, copied into the workspace.
+Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
+  const DType dtype = device_->dtype();
+  const auto pick = [&](ConstMatrix source, const Arena& arena) {
+    const Matrix picked{arena.data(), rows, source.cols, source.cols == 1 ? 1 : padded_columns(source.cols, dtype)};
+    device_->gather_rows(picked, source, order);
+    return picked;
+  };
+  Data batch;
+  batch.x = pick(data.x, batch_x_);
+  if (data.target.classes) {
+    auto* classes = reinterpret_cast<int32_t*>(batch_classes_.data());
+    for (int64_t i = 0; i < rows; ++i) classes[i] = data.target.classes[order[i]];
+    batch.target.classes = classes;
+  } else {
+    batch.target.values = pick(data.target.values, batch_values_);
+  }
+  if (data.weights) batch.weights = pick({data.weights, data.x.rows, 1, 1}, batch_weights_).data;
+  return batch;
+}
+
+double Trainer::total_weight(const Data& data, const int64_t* order, int64_t rows) {
+  if (!data.weights) return static_cast<double>(rows);
+  double total = 0;
+  for (int64_t i = 0; i < rows; ++i) total += weight(data.weights, order ? order[i] : i, device_->dtype());
+  if (!(total > 0)) fail("fit", "expected the sample weights of each batch to have a positive sum, got ", total);
+  return total;
+}
+
+/// One step on `rows` rows of `data`: those that `order` names, or the first ones if it is null.
+Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch) {
+  const DType dtype = device_->dtype();
+  Sums sums{0, total_weight(data, order, rows)};
+  for (int64_t first = 0; first < rows; first += kBlockRows) {
+    const int64_t block_rows = std::min(kBlockRows, rows - first);
+    const Data block = order ? gather(data, order + first, block_rows) : slice(data, first, block_rows, dtype);
+    if (block.weights) {
+      if (dtype == DType::float32) scale_weights<float>(scales_.data(), block.weights, block_rows, sums.weight);
+      else scale_weights<double>(scales_.data(), block.weights, block_rows, sums.weight);
+    }
+    Pass pass;
+    pass.arena = arena_.data();
+    pass.parameters = state_->parameters();
+    pass.gradients = gradients_.data();
+    pass.accumulate_gradients = first > 0;
+    pass.rows = block_rows;
+    pass.input = block.x;
+
+    program_->forward(pass, watch);
+    const Matrix prediction = program_->output(pass);
+    device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target,
+                  block.weights ? scales_.data() : nullptr, 1.0 / sums.weight, loss_);
+    sums.loss += device_->weighted_sum(row_losses_.data(), block.weights, block_rows);
+    if (!std::isfinite(sums.loss)) report_loss(sums.loss);
+    if (predictions.data && order) device_->scatter_rows(predictions, prediction, order + first);
+    if (predictions.data && !order) device_->copy(at_row(predictions, first, block_rows, dtype), prediction, false);
+    program_->backward(pass, watch);
+  }
+
+  void* slots[math::kMaxSlots] = {};
+  for (size_t i = 0; i < slots_.size(); ++i) slots[i] = slots_[i].data();
+  ++steps_;
+  device_->update(state_->parameters(), gradients_.data(), slots, state_->layout().size,
+                  {optimizer_->id, optimizer_->prepare(options_, steps_)});
+  return sums;
+}
+
+void Trainer::report_loss(double loss) const {
+  std::ostringstream message;
+  message << "[fit] the loss became " << loss << " at step " << steps_ + 1
+          << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
+  throw NonFiniteError(message.str());
+}
+
+double Trainer::step(const Data& batch, Watch& watch) {
+  plan(batch.x.rows);
+  const Sums sums = descend(batch, nullptr, batch.x.rows, {}, watch);
+  return sums.loss / sums.weight;
+}
+
+EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watch) {
+  const int64_t n = data.x.rows;
+  const int64_t batch_rows = std::min(epoch.batch_rows, n);
+  const DType dtype = device_->dtype();
+  plan(batch_rows);
+  // A batch of all rows needs no order: its mean is the same.
+  const bool shuffle = epoch.shuffle && batch_rows < n;
+  if (shuffle) {
+    order_.resize(static_cast<size_t>(n));
+    random_permutation({epoch.seed, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
+  }
+
+  EpochResult result;
+  for (int64_t first = 0; first < n && result.steps < epoch.max_steps; first += batch_rows) {
+    const int64_t rows = std::min(batch_rows, n - first);
+    const Sums sums = shuffle ? descend(data, order_.data() + first, rows, epoch.predictions, watch)
+                              : descend(slice(data, first, rows, dtype), nullptr, rows,
+                                        at_row(epoch.predictions, first, rows, dtype), watch);
+    result.loss_sum += sums.loss;
+    result.weight_sum += sums.weight;
+    ++result.steps;
+    watch.poll();
+  }
+  return result;
+}
+
+}  // namespace whet

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/arena.h"
+#include "engine/state.h"
+#include "graph/program.h"
+#include "graph/watch.h"
+
+namespace whet {
+
+/// Rows to train on, borrowed: features, right answers, and perhaps a weight per row.
+struct Data {
+  ConstMatrix x;
+  Target target;
+  const void* weights = nullptr;
+};
+
+struct EpochPlan {
+  int64_t batch_rows = 1;
+  bool shuffle = true;
+  uint64_t seed = 0;
+  uint32_t epoch = 0;
+  int64_t max_steps = INT64_MAX;
+  Matrix predictions;  // where each row's prediction of this epoch is put, or null data
+};
+
+struct EpochResult {
+  double loss_sum = 0;    // of weight * loss, over the rows seen
+  double weight_sum = 0;  // of weights, over the rows seen
+  int64_t steps = 0;
+};
+
+/// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on from
+/// call to call. Not to be used by two threads at once.
+///
+/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss that is not
+/// finite, or a watch) leaves parameters, slots and counters as the last whole step left them.
+class Trainer {
+ public:
+  Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss, const math::OptimizerInfo& optimizer,
+          const math::OptionValues& options);
+
+  /// One step on all rows of `batch`. Returns its loss before the update.
+  double step(const Data& batch, Watch& watch);
+
+  /// One pass over `data` in batches, the last one perhaps short; in the order drawn from (seed, epoch) if shuffled.
+  EpochResult epoch(const Data& data, const EpochPlan& epoch, Watch& watch);
+
+  const State& state() const { return *state_; }
+  const Arena& gradients() const { return gradients_; }
+  const std::vector<Arena>& slots() const { return slots_; }
+  const math::OptimizerInfo& optimizer() const { return *optimizer_; }
+  math::OptionValues& options() { return options_; }
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+
+ private:
+  void plan(int64_t rows);
+  struct Sums {
+    double loss = 0, weight = 0;
+  };
+  Data gather(const Data& data, const int64_t* order, int64_t rows);
+  double total_weight(const Data& data, const int64_t* order, int64_t rows);
+  Sums descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  [[noreturn]] void report_loss(double loss) const;
+
+  std::shared_ptr<const Graph> graph_;
+  std::shared_ptr<State> state_;
+  Device* device_;
+  Loss loss_;
+  const math::OptimizerInfo* optimizer_;
+  math::OptionValues options_;
+  Arena gradients_;
+  std::vector<Arena> slots_;
+  int64_t steps_ = 0;
+
+  // The workspace, planned for the largest block of rows seen so far.
+  std::unique_ptr<Program> program_;
+  Arena arena_, batch_x_, batch_values_, batch_classes_, batch_weights_, row_losses_, scales_;
+  std::vector<int64_t> order_;
+};
+
+}  // namespace whet

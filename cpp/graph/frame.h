@@ -1,0 +1,52 @@
+#pragma once
+
+#include "graph/program.h"
+
+namespace whet {
+
+/// What an operation sees while it runs: its operands, for the rows of this batch.
+class Frame {
+ public:
+  Frame(const Program& program, const Instruction& instruction, const Pass& pass)
+      : program_(program), instruction_(instruction), pass_(pass) {}
+
+  Device& device() const { return program_.device(); }
+  int inputs() const { return static_cast<int>(instruction_.node->inputs.size()); }
+  int parameters() const { return static_cast<int>(instruction_.node->parameters.size()); }
+
+  ConstMatrix input(int i) const { return program_.value(pass_, instruction_.node->inputs[index(i)]); }
+  Matrix output() const { return program_.value(pass_, instruction_.output); }
+  const void* parameter(int i) const { return at(pass_.parameters, i); }
+  const Shape& parameter_shape(int i) const { return program_.graph().parameters()[parameter_index(i)].shape; }
+
+  /// What to apply to the result before it is stored, and where to keep what went into it (null data: nowhere).
+  Activation activation() const { return instruction_.activation.value_or(Activation{}); }
+  Matrix activation_input() const {
+    return instruction_.activation_input < 0 ? Matrix{} : program_.value(pass_, instruction_.activation_input);
+  }
+
+  ConstMatrix output_gradient() const { return program_.gradient(pass_, instruction_.output); }
+  /// Null data where nobody needs it.
+  Matrix input_gradient(int i) const {
+    return instruction_.needs_input_gradient[index(i)] ? program_.gradient(pass_, instruction_.node->inputs[index(i)]) : Matrix{};
+  }
+  bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
+  void* parameter_gradient(int i) const { return const_cast<void*>(at(pass_.gradients, i)); }
+  bool accumulates_parameter(int i) const {
+    return pass_.accumulate_gradients || instruction_.accumulates_parameter[index(i)];
+  }
+
+ private:
+  static size_t index(int i) { return static_cast<size_t>(i); }
+  size_t parameter_index(int i) const { return index(instruction_.node->parameters[index(i)]); }
+  const void* at(const void* flat, int i) const {
+    const auto offset = static_cast<size_t>(program_.layout().offsets[parameter_index(i)]);
+    return static_cast<const std::byte*>(flat) + offset * size_of(device().dtype());
+  }
+
+  const Program& program_;
+  const Instruction& instruction_;
+  const Pass& pass_;
+};
+
+}  // namespace whet

@@ -1,0 +1,38 @@
+#include "graph/graph.h"
+
+#include "core/error.h"
+
+namespace whet {
+
+Graph::Graph(Shape input, std::vector<ParameterSpec> parameters) : shapes_{std::move(input)}, parameters_(std::move(parameters)) {
+  for (int64_t n : shapes_[0])
+    if (n < 1) fail("graph", "expected an input with at least one feature, got shape ", to_string(shapes_[0]));
+}
+
+int Graph::add(const std::string& name, const NamedOptions& options, std::vector<int> inputs, std::vector<int> parameters) {
+  auto op = make_op(name, options);
+  std::vector<Shape> input_shapes, parameter_shapes;
+  for (int value : inputs) input_shapes.push_back(shape(value));
+  for (int p : parameters) {
+    if (p < 0 || static_cast<size_t>(p) >= parameters_.size()) fail(name, "there is no parameter ", p);
+    parameter_shapes.push_back(parameters_[static_cast<size_t>(p)].shape);
+  }
+  Shape output = op->output_shape(input_shapes, parameter_shapes);
+  const int value = static_cast<int>(shapes_.size());
+  nodes_.push_back({name, options, std::move(op), std::move(inputs), std::move(parameters), value});
+  shapes_.push_back(std::move(output));
+  output_ = value;
+  return value;
+}
+
+void Graph::set_output(int value) {
+  shape(value);
+  output_ = value;
+}
+
+const Shape& Graph::shape(int value) const {
+  if (value < 0 || static_cast<size_t>(value) >= shapes_.size()) fail("graph", "there is no value ", value);
+  return shapes_[static_cast<size_t>(value)];
+}
+
+}  // namespace whet

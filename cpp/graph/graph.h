@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/shape.h"
+#include "graph/op.h"
+
+namespace whet {
+
+struct ParameterSpec {
+  std::string name;
+  Shape shape;
+};
+
+/// One application of an operation: it reads values and parameters and makes the value `output`.
+struct Node {
+  std::string name;
+  NamedOptions options;
+  std::shared_ptr<const Op> op;
+  std::vector<int> inputs, parameters;
+  int output;
+};
+
+/// A model as values and nodes. Value 0 is the input; a node can only read what is there already, so the nodes are in
+/// topological order. The shapes are those of one row.
+class Graph {
+ public:
+  Graph(Shape input, std::vector<ParameterSpec> parameters);
+
+  /// Appends a node and returns its value. Throws std::invalid_argument if the shapes do not fit; the graph is then unchanged.
+  int add(const std::string& op, const NamedOptions& options, std::vector<int> inputs, std::vector<int> parameters);
+
+  /// Names the value that the model returns; the last one added if never called.
+  void set_output(int value);
+
+  int output() const { return output_; }
+  const Shape& shape(int value) const;
+  int64_t width(int value) const { return count(shape(value)); }
+  size_t values() const { return shapes_.size(); }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<ParameterSpec>& parameters() const { return parameters_; }
+
+ private:
+  std::vector<Shape> shapes_;
+  std::vector<ParameterSpec> parameters_;
+  std::vector<Node> nodes_;
+  int output_ = 0;
+};
+
+}  // namespace whet

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/shape.h"
+#include "math/registry.h"
+
+namespace whet {
+
+class Frame;
+
+/// One kind of operation with its options. Immutable; knows nothing of its place in a graph.
+/// To add one: a file in graph/ops, a line in graph/ops/registry.cpp, a layer or function in python/whet/nn, and a reference.
+class Op {
+ public:
+  virtual ~Op() = default;
+
+  /// The shape of a row of the output. Throws std::invalid_argument naming expected and given shapes.
+  virtual Shape output_shape(std::span<const Shape> inputs, std::span<const Shape> parameters) const = 0;
+
+  /// What `backward` reads again, so that it is kept until then.
+  virtual bool backward_reads_inputs() const = 0;
+  virtual bool backward_reads_output() const = 0;
+
+  /// Whether `forward` applies an activation that follows it (Frame::activation) while its output is in cache.
+  virtual bool fuses_activation() const { return false; }
+
+  /// The activation that this operation is, if it is nothing else, so that another one can fuse it.
+  virtual const struct ActivationCall* as_activation() const { return nullptr; }
+
+  virtual void forward(const Frame& frame) const = 0;
+
+  /// From the gradient of the output: those of inputs and parameters, each written or accumulated as the frame says.
+  virtual void backward(const Frame& frame) const = 0;
+};
+
+using NamedOptions = std::vector<std::pair<std::string, double>>;
+
+/// Throws std::invalid_argument naming the valid operations or options.
+std::shared_ptr<const Op> make_op(const std::string& name, const NamedOptions& options);
+
+/// The operations by name, the activations among them.
+std::vector<std::string> op_names();
+
+}  // namespace whet

@@ -1,0 +1,187 @@
+#include "graph/program.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "graph/frame.h"
+#include "graph/memory_plan.h"
+#include "graph/ops/ops.h"
+#include "graph/watch.h"
+
+namespace whet {
+
+namespace {
+size_t at(int i) { return static_cast<size_t>(i); }
+}  // namespace
+
+ParameterLayout::ParameterLayout(const std::vector<ParameterSpec>& parameters, DType dtype) {
+  for (const ParameterSpec& parameter : parameters) {
+    offsets.push_back(size);
+    size += padded_columns(count(parameter.shape), dtype);
+  }
+}
+
+Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose)
+    : graph_(std::move(graph)),
+      device_(&device),
+      max_rows_(max_rows),
+      layout_(graph_->parameters(), device.dtype()),
+      needs_gradient_(graph_->values(), false),
+      value_offsets_(graph_->values(), -1),
+      gradient_offsets_(graph_->values(), -1) {
+  fuse();
+  if (purpose == Purpose::train) mark_gradients();
+  place(purpose);
+}
+
+/// One instruction per node that the output depends on, except that an activation joins the operation before it where that
+/// operation can apply it and nobody else reads what lies between.
+void Program::fuse() {
+  const auto& nodes = graph_->nodes();
+  std::vector<int> readers(graph_->values(), 0);
+  readers[at(graph_->output())] = 1;
+  std::vector<bool> live(nodes.size(), false);
+  for (size_t n = nodes.size(); n-- > 0;) {
+    live[n] = readers[at(nodes[n].output)] > 0;
+    if (live[n])
+      for (int value : nodes[n].inputs) ++readers[at(value)];
+  }
+
+  std::vector<int> maker(graph_->values(), -1);  // the instruction whose output a value is
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    if (!live[n]) continue;
+    const Node& node = nodes[n];
+    if (const ActivationCall* call = node.op->as_activation()) {
+      const int before = node.inputs[0];
+      const int i = maker[at(before)];
+      if (i >= 0 && readers[at(before)] == 1 && before != graph_->output()) {
+        Instruction& host = instructions_[at(i)];
+        if (host.node->op->fuses_activation() && !host.activation) {
+          host.activation = call->activation;
+          host.saved = call->saved;
+          host.output = node.output;
+          host.activation_input = call->saved == math::Saved::input ? before : -1;
+          maker[at(node.output)] = i;
+          continue;
+        }
+      }
+    }
+    maker[at(node.output)] = static_cast<int>(instructions_.size());
+    Instruction instruction;
+    instruction.node = &node;
+    instruction.output = node.output;
+    instructions_.push_back(std::move(instruction));
+  }
+}
+
+/// Which gradients are needed, and which contribution to each is the first: it overwrites, the others accumulate.
+void Program::mark_gradients() {
+  for (const Instruction& instruction : instructions_) {
+    const Node& node = *instruction.node;
+    needs_gradient_[at(instruction.output)] =
+        !node.parameters.empty() ||
+        std::any_of(node.inputs.begin(), node.inputs.end(), [&](int value) { return needs_gradient_[at(value)]; });
+  }
+  std::vector<bool> value_written(graph_->values(), false), parameter_written(graph_->parameters().size(), false);
+  for (size_t i = instructions_.size(); i-- > 0;) {
+    Instruction& instruction = instructions_[i];
+    for (int value : instruction.node->inputs) {
+      instruction.needs_input_gradient.push_back(needs_gradient_[at(value)]);
+      instruction.accumulates_input.push_back(value_written[at(value)]);
+      value_written[at(value)] = true;
+    }
+    for (int parameter : instruction.node->parameters) {
+      instruction.accumulates_parameter.push_back(parameter_written[at(parameter)]);
+      parameter_written[at(parameter)] = true;
+    }
+  }
+}
+
+/// Lifetimes on a time axis on which instruction i runs forward at i and backward at 2 n - i, with the loss at n.
+void Program::place(Purpose purpose) {
+  const bool train = purpose == Purpose::train;
+  const int n = static_cast<int>(instructions_.size());
+  const int end = train ? 2 * n + 1 : n;
+  constexpr int kNever = -1;
+  std::vector<int> first(graph_->values(), kNever), last(graph_->values(), kNever), gradient_first(graph_->values(), kNever),
+      gradient_last(graph_->values(), kNever);
+  const auto make = [&](int value, int time) { first[at(value)] = last[at(value)] = time; };
+  const auto read = [&](int value, int time) { last[at(value)] = std::max(last[at(value)], time); };
+
+  for (int i = 0; i < n; ++i) {
+    const Instruction& instruction = instructions_[at(i)];
+    const Op& op = *instruction.node->op;
+    const int backward = 2 * n - i;
+    const bool reverses = train && needs_gradient_[at(instruction.output)];
+    make(instruction.output, i);
+    if (instruction.activation_input >= 0 && reverses) make(instruction.activation_input, i);
+    for (int value : instruction.node->inputs) read(value, reverses && op.backward_reads_inputs() ? backward : i);
+    if (!reverses) continue;
+    if (instruction.activation_input >= 0) read(instruction.activation_input, backward);
+    else if (instruction.activation || op.backward_reads_output()) read(instruction.output, backward);
+    gradient_last[at(instruction.output)] = backward;
+    for (int value : instruction.node->inputs)  // later instructions run backward earlier, so the last one seen is first
+      if (needs_gradient_[at(value)]) gradient_first[at(value)] = backward;
+  }
+  const int output = graph_->output();
+  read(output, n);
+  if (train && needs_gradient_[at(output)]) gradient_first[at(output)] = n;
+
+  std::vector<Lifetime> buffers;
+  std::vector<int64_t*> places;
+  const auto request = [&](int value, int from, int to, int64_t& place) {
+    if (from == kNever) return;
+    const int64_t row_bytes = padded_columns(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
+    int64_t bytes;
+    if (__builtin_mul_overflow(row_bytes, max_rows_, &bytes)) throw std::bad_alloc();
+    buffers.push_back({bytes, from, std::min(to, end)});
+    places.push_back(&place);
+  };
+  for (size_t v = 1; v < graph_->values(); ++v) {
+    request(static_cast<int>(v), first[v], last[v], value_offsets_[v]);
+    request(static_cast<int>(v), gradient_first[v], gradient_last[v], gradient_offsets_[v]);
+  }
+  const MemoryPlan plan = plan_memory(buffers);
+  for (size_t i = 0; i < places.size(); ++i) *places[i] = plan.offsets[i];
+  arena_bytes_ = static_cast<size_t>(plan.bytes);
+}
+
+Matrix Program::matrix(const Pass& pass, int64_t offset, int value) const {
+  if (offset < 0) return {};
+  const int64_t width = graph_->width(value);
+  return {pass.arena + offset, pass.rows, width, padded_columns(width, device_->dtype())};
+}
+
+Matrix Program::value(const Pass& pass, int value) const {
+  // The caller's input is only ever read: nothing writes value 0.
+  if (value == 0) return {const_cast<void*>(pass.input.data), pass.rows, pass.input.cols, pass.input.stride};
+  if (value == graph_->output() && pass.output.data) return pass.output;
+  return matrix(pass, value_offsets_[at(value)], value);
+}
+
+Matrix Program::gradient(const Pass& pass, int value) const { return matrix(pass, gradient_offsets_[at(value)], value); }
+
+void Program::forward(const Pass& pass, Watch& watch) const {
+  for (const Instruction& instruction : instructions_) {
+    instruction.node->op->forward(Frame(*this, instruction, pass));
+    watch.poll();
+  }
+}
+
+void Program::backward(const Pass& pass, Watch& watch) const {
+  for (size_t i = instructions_.size(); i-- > 0;) {
+    const Instruction& instruction = instructions_[i];
+    if (!needs_gradient_[at(instruction.output)]) continue;
+    const Frame frame(*this, instruction, pass);
+    if (instruction.activation) {
+      // In place: every reader of the output has added its part, and nobody reads this gradient again.
+      const Matrix dy = gradient(pass, instruction.output);
+      const ConstMatrix saved = instruction.saved == math::Saved::input ? frame.activation_input() : frame.output();
+      device_->activate_backward(dy, dy, saved, *instruction.activation, false);
+    }
+    instruction.node->op->backward(frame);
+    watch.poll();
+  }
+}
+
+}  // namespace whet

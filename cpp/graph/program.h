@@ -1,0 +1,85 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "device/device.h"
+#include "graph/graph.h"
+
+namespace whet {
+
+/// Where each parameter stands in a flat vector, in elements. Each starts at 64 bytes; the padding between stays zero.
+struct ParameterLayout {
+  explicit ParameterLayout(const std::vector<ParameterSpec>& parameters, DType dtype);
+  std::vector<int64_t> offsets;
+  int64_t size = 0;
+};
+
+/// One planned call of an operation, with the activation that was fused into it.
+struct Instruction {
+  const Node* node = nullptr;
+  std::optional<Activation> activation;
+  int output = -1;            // value that the instruction makes: the activation's, if one is fused
+  int activation_input = -1;  // value kept for the activation's derivative, or -1
+  math::Saved saved = math::Saved::output;
+  std::vector<bool> needs_input_gradient, accumulates_input, accumulates_parameter;
+};
+
+/// What one pass over a batch works on. The caller owns all of it.
+struct Pass {
+  std::byte* arena = nullptr;  // Program::arena_bytes()
+  const void* parameters = nullptr;
+  void* gradients = nullptr;          // laid out as the parameters; backward only
+  bool accumulate_gradients = false;  // add to the gradients instead of overwriting them
+  int64_t rows = 0;                   // at most Program::max_rows()
+  ConstMatrix input;
+  Matrix output;  // where to put the model's output; in the arena if null
+};
+
+/// Something to do between two instructions: throws to abandon the pass.
+class Watch;
+
+enum class Purpose { predict, train };
+
+/// A graph planned for a device: the order of operations, what is fused, and where every value lies in the arena.
+/// Immutable and shared: it holds no data and serves any number of rows up to the planned one.
+class Program {
+ public:
+  Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose);
+
+  const Graph& graph() const { return *graph_; }
+  Device& device() const { return *device_; }
+  const ParameterLayout& layout() const { return layout_; }
+  int64_t max_rows() const { return max_rows_; }
+  size_t arena_bytes() const { return arena_bytes_; }
+  const std::vector<Instruction>& instructions() const { return instructions_; }
+
+  /// Fills the arena and the output. Allocates nothing.
+  void forward(const Pass& pass, Watch& watch) const;
+
+  /// From the gradient of the output, which the caller has put into output_gradient(), the gradients of all parameters.
+  void backward(const Pass& pass, Watch& watch) const;
+
+  Matrix value(const Pass& pass, int value) const;
+  Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
+  Matrix output_gradient(const Pass& pass) const { return gradient(pass, graph_->output()); }
+  Matrix gradient(const Pass& pass, int value) const;
+
+ private:
+  void fuse();
+  void mark_gradients();
+  void place(Purpose purpose);
+  Matrix matrix(const Pass& pass, int64_t offset, int value) const;
+
+  std::shared_ptr<const Graph> graph_;
+  Device* device_;
+  int64_t max_rows_;
+  ParameterLayout layout_;
+  std::vector<Instruction> instructions_;
+  std::vector<bool> needs_gradient_;                       // per value
+  std::vector<int64_t> value_offsets_, gradient_offsets_;  // per value, in bytes; -1 where there is none
+  size_t arena_bytes_ = 0;
+};
+
+}  // namespace whet
