@@ -1,0 +1,266 @@
+#include "device/device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+
+#include "device/cpu/cpu.h"
+#include "device/cpu/gemm.h"
+#include "device/cpu/pool.h"
+#include "device/cpu/select.h"
+#include "device/cpu/slabs.h"
+
+namespace whet::cpu {
+
+namespace {
+
+static_assert(kSlabRows <= kMaxSum);
+
+// Elements that are worth another thread: a thread moves about 10 of them a nanosecond, and joining it costs 2 to 5 us.
+constexpr int64_t kGrainOfMoves = 1 << 16;
+constexpr int64_t kGrainOfUpdates = 1 << 14;
+constexpr int64_t kGrainOfFunctions = 1 << 13;
+
+int threads_for(int64_t elements, int64_t grain) {
+  return static_cast<int>(std::clamp<int64_t>(elements / grain, 1, num_threads()));
+}
+
+template <class T>
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(const KernelTable<T>& kernels) : kernels_(kernels) {}
+
+  DType dtype() const override { return std::is_same_v<T, float> ? DType::float32 : DType::float64; }
+
+  void gemm(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
+            const Epilogue& epilogue) override {
+    const FlushDenormals flush;
+    const Operand<T> left{data(a), transpose_a ? 1 : a.stride, transpose_a ? a.stride : 1};
+    const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
+    Finish<T> finish{};
+    const bool nothing = !epilogue.bias && !epilogue.input.data && epilogue.activation.id == math::ActivationId::Identity;
+    if (!accumulate && !nothing)
+      finish = {kernels_.finish[static_cast<int>(epilogue.activation.id)], static_cast<const T*>(epilogue.bias),
+                data(epilogue.input), epilogue.input.stride, epilogue.activation.options.data()};
+    multiply_matrices(kernels_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left, right, accumulate,
+                      finish);
+  }
+
+  void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) override {
+    const FlushDenormals flush;
+    multiply_over_rows(kernels_, data(y), y.stride, y.rows, y.cols, a.rows, data(a), a.stride, data(b), b.stride,
+                       accumulate);
+  }
+
+  void column_sums(void* y, ConstMatrix x, bool accumulate) override {
+    const FlushDenormals flush;
+    T* const out = static_cast<T*>(y);
+    if (x.cols == 0) return;
+    if (x.rows == 0) {
+      if (!accumulate) std::fill_n(out, x.cols, T(0));
+      return;
+    }
+    const int threads = threads_for(x.rows * x.cols, kGrainOfMoves);
+    const int64_t across = x.cols >= 1024 * threads ? threads : 1;
+    sum_over_slabs(kernels_, out, x.cols, 1, x.cols, 1, across, divide_up(x.rows, kSlabRows), accumulate, threads, [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
+                     const int64_t first = s * kSlabRows;
+                     kernels_.column_sums(sums, data(x) + first * x.stride + block.col, x.stride,
+                                          std::min(kSlabRows, x.rows - first), block.cols, mode);
+                   });
+  }
+
+  void activate(Matrix y, ConstMatrix x, const Activation& f) override {
+    const auto function = kernels_.activate[static_cast<int>(f.id)];
+    for_blocks(kGrainOfFunctions, y, {x}, [&](const Block& b) {
+      function(at(y, b), y.stride, at(x, b), x.stride, b.rows, b.cols, f.options.data());
+    });
+  }
+
+  void activate_backward(Matrix dx, ConstMatrix dy, ConstMatrix saved, const Activation& f, bool accumulate) override {
+    const auto function = kernels_.activate_backward[static_cast<int>(f.id)];
+    for_blocks(kGrainOfFunctions, dx, {dy, saved}, [&](const Block& b) {
+      function(at(dx, b), dx.stride, at(dy, b), dy.stride, at(saved, b), saved.stride, b.rows, b.cols, f.options.data(),
+               accumulate);
+    });
+  }
+
+  void copy(Matrix y, ConstMatrix x, bool accumulate) override {
+    if (accumulate) return add(y, y, x);
+    for_blocks(kGrainOfMoves, y, {x}, [&](const Block& b) {
+      for (int64_t i = 0; i < b.rows; ++i) copy_row(at(y, b) + i * y.stride, at(x, b) + i * x.stride, b.cols);
+    });
+  }
+
+  void add(Matrix y, ConstMatrix a, ConstMatrix b) override {
+    for_blocks(kGrainOfMoves, y, {a, b}, [&](const Block& block) {
+      kernels_.add(at(y, block), y.stride, at(a, block), a.stride, at(b, block), b.stride, block.rows, block.cols);
+    });
+  }
+
+  void gather_rows(Matrix y, ConstMatrix x, const int64_t* rows) override {
+    for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) copy_row(row(y, i), row(x, rows[i]), y.cols);
+    });
+  }
+
+  void scatter_rows(Matrix y, ConstMatrix x, const int64_t* rows) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) copy_row(row(y, rows[i]), row(x, i), x.cols);
+    });
+  }
+
+  void softmax(Matrix y, ConstMatrix x) override {
+    for_rows(kGrainOfFunctions, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.softmax(row(y, from), y.stride, row(x, from), x.stride, to - from, x.cols);
+    });
+  }
+
+  void loss(void* row_losses, Matrix dprediction, ConstMatrix prediction, const Target& target, const void* scales,
+            double scale, const Loss& loss) override {
+    const T* const t = static_cast<const T*>(target.values.data);
+    const T* const s = static_cast<const T*>(scales);
+    const int64_t t_stride = target.values.stride;
+    for_rows(kGrainOfFunctions, prediction.rows, prediction.cols, [&](int64_t from, int64_t to) {
+      T* const out = static_cast<T*>(row_losses) + from;
+      T* const d = dprediction.data ? row(dprediction, from) : nullptr;
+      const T* const here = row(prediction, from);
+      const T* const t_here = t ? t + from * t_stride : nullptr;
+      const T* const s_here = s ? s + from : nullptr;
+      if (loss.id == math::LossId::CrossEntropy)
+        kernels_.cross_entropy(out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
+                               target.classes ? target.classes + from : nullptr, to - from, prediction.cols, s_here,
+                               static_cast<T>(scale));
+      else
+        kernels_.loss[static_cast<int>(loss.id)](out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
+                                                 to - from, prediction.cols, s_here, static_cast<T>(scale),
+                                                 loss.options.data());
+    });
+  }
+
+  double weighted_sum(const void* x, const void* weights, int64_t n) override {
+    const FlushDenormals flush;
+    if (n == 0) return 0;
+    const T* const values = static_cast<const T*>(x);
+    const T* const w = static_cast<const T*>(weights);
+    const auto slab = [&](int64_t s) {
+      const int64_t first = s * kSlabRows;
+      return kernels_.weighted_sum(values + first, w ? w + first : nullptr, std::min(kSlabRows, n - first));
+    };
+    // Subtrees of slabs are the tasks, each a leaf of the tree above it.
+    const int64_t slabs = divide_up(n, kSlabRows);
+    const int64_t chunk = power_of_two_above(divide_up(slabs, kMaxChunks)), chunks = divide_up(slabs, chunk);
+    double partials[kMaxChunks];
+    run_tasks(threads_for(n, kGrainOfMoves), chunks, [&](int64_t c) {
+      partials[c] = tree_sum(c * chunk, std::min(slabs, (c + 1) * chunk), slab);
+    });
+    return tree_sum(0, chunks, [&](int64_t c) { return partials[c]; });
+  }
+
+  int64_t find_nonfinite(ConstMatrix x) override {
+    std::atomic<int64_t> first{x.rows * x.cols};
+    for_blocks(kGrainOfMoves, x, {}, [&](const Block& b) {
+      for (int64_t i = 0; i < b.rows; ++i) {
+        const int64_t start = (b.row + i) * x.cols + b.col;
+        if (start >= first.load(std::memory_order_relaxed)) return;
+        const int64_t found = kernels_.find_nonfinite(at(x, b) + i * x.stride, b.cols);
+        if (found < 0) continue;
+        int64_t known = first.load();
+        while (start + found < known && !first.compare_exchange_weak(known, start + found)) {
+        }
+        return;
+      }
+    });
+    return first < x.rows * x.cols ? first.load() : -1;
+  }
+
+  void update(void* parameter, const void* gradient, void* const* slots, int64_t n, const Optimizer& optimizer) override {
+    const auto function = kernels_.update[static_cast<int>(optimizer.id)];
+    const Matrix p{parameter, 1, n, n};
+    for_blocks(kGrainOfUpdates, p, {}, [&](const Block& b) {
+      T* shifted[math::kMaxSlots] = {};
+      for (int i = 0; i < slot_count(optimizer.id); ++i) shifted[i] = static_cast<T*>(slots[i]) + b.col;
+      function(at(p, b), static_cast<const T*>(gradient) + b.col, shifted, b.cols, optimizer.coefficients.data());
+    });
+  }
+
+ private:
+  static constexpr int64_t kMaxChunks = 64;
+
+  static const T* data(ConstMatrix x) { return static_cast<const T*>(x.data); }
+  static T* data(Matrix x) { return static_cast<T*>(x.data); }
+  static const T* row(ConstMatrix x, int64_t i) { return data(x) + i * x.stride; }
+  static T* row(Matrix x, int64_t i) { return data(x) + i * x.stride; }
+  static const T* at(ConstMatrix x, const Block& b) { return row(x, b.row) + b.col; }
+  static T* at(Matrix x, const Block& b) { return row(x, b.row) + b.col; }
+
+  static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }
+
+  static int slot_count(math::OptimizerId id) {
+    static constexpr int counts[] = {
+#define WHET_ENTRY(F) static_cast<int>(math::F::slots.size()),
+        WHET_OPTIMIZERS(WHET_ENTRY)
+#undef WHET_ENTRY
+    };
+    return counts[static_cast<int>(id)];
+  }
+
+  /// Calls body(from, to) on ranges of whole rows, in parallel where there are elements enough.
+  template <class Body>
+  static void for_rows(int64_t grain, int64_t rows, int64_t cols, const Body& body) {
+    if (rows == 0 || cols == 0) return;
+    const FlushDenormals flush;
+    const int64_t threads = std::min<int64_t>(threads_for(rows * cols, grain), rows);
+    run_tasks(static_cast<int>(threads), threads,
+              [&](int64_t i) { body(rows * i / threads, rows * (i + 1) / threads); });
+  }
+
+  /// Calls body(block) on the blocks of y, in parallel where there are elements enough. Without gaps between the rows of y
+  /// and of the others, all of it is one row, which may be cut anywhere.
+  template <class Body>
+  static void for_blocks(int64_t grain, ConstMatrix y, std::initializer_list<ConstMatrix> others, const Body& body) {
+    bool dense = y.stride == y.cols;
+    for (const ConstMatrix& x : others) dense = dense && x.stride == x.cols;
+    if (!dense)
+      return for_rows(grain, y.rows, y.cols,
+                      [&](int64_t from, int64_t to) { body(Block{from, to - from, 0, y.cols}); });
+    // Cut at whole cache lines, so that no two threads write to one.
+    constexpr int64_t line = static_cast<int64_t>(kAlignment / sizeof(T));
+    const int64_t elements = y.rows * y.cols;
+    for_rows(grain, divide_up(elements, line), line, [&](int64_t from, int64_t to) {
+      body(Block{0, 1, from * line, std::min(elements, to * line) - from * line});
+    });
+  }
+
+  const KernelTable<T>& kernels_;
+};
+
+}  // namespace
+
+Device& cpu_device(DType dtype, const InstructionSet& set) {
+  // One device for each set and dtype, made at first use and kept.
+  static std::mutex making;
+  static auto& devices = *new std::map<const void*, std::unique_ptr<Device>>;  // never destroyed
+  std::lock_guard lock(making);
+  const void* const key = dtype == DType::float32 ? static_cast<const void*>(set.float_kernels) : set.double_kernels;
+  std::unique_ptr<Device>& device = devices[key];
+  if (!device && dtype == DType::float32) device = std::make_unique<CpuDevice<float>>(*set.float_kernels);
+  if (!device && dtype == DType::float64) device = std::make_unique<CpuDevice<double>>(*set.double_kernels);
+  return *device;
+}
+
+}  // namespace whet::cpu
+
+namespace whet {
+
+Device& cpu_device(DType dtype) {
+  static Device* const devices[] = {&cpu::cpu_device(DType::float32, cpu::chosen_instruction_set()),
+                                    &cpu::cpu_device(DType::float64, cpu::chosen_instruction_set())};
+  return *devices[static_cast<int>(dtype)];
+}
+
+}  // namespace whet

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "device/cpu/kernels/mathfun.h"
+#include "math/optimizers.h"
+
+namespace whet::cpu::WHET_ISA_NAMESPACE {
+
+template <class T, class F>
+void update(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients) {
+  constexpr int count = static_cast<int>(F::slots.size());
+  Vec<T> c[math::kMaxCoefficients];
+  for (int i = 0; i < math::kMaxCoefficients; ++i) c[i] = Vec<T>(static_cast<T>(coefficients[i]));
+  T* slot[math::kMaxSlots] = {};
+  for (int s = 0; s < count; ++s) slot[s] = slots[s];
+  for_each_register<T>(n, [&](int64_t i, auto part) {
+    Vec<T> values[math::kMaxSlots];
+    for (int s = 0; s < count; ++s) values[s] = part.load(slot[s] + i);
+    part.store(parameter + i, F::update(part.load(parameter + i), part.load(gradient + i), values, c));
+    for (int s = 0; s < count; ++s) part.store(slot[s] + i, values[s]);
+  });
+}
+
+}  // namespace whet::cpu::WHET_ISA_NAMESPACE

@@ -1,0 +1,247 @@
+#pragma once
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/// Registers of the instruction set that this object is compiled for, as values with ordinary operators.
+/// The structs stand in the set's namespace, so that no two sets share a symbol.
+namespace whet::cpu::WHET_ISA_NAMESPACE {
+
+#if defined(WHET_ISA_avx512)
+constexpr int kBytes = 64;
+#elif defined(WHET_ISA_avx2)
+constexpr int kBytes = 32;
+#else
+constexpr int kBytes = 16;
+#endif
+
+template <class T>
+struct Types;
+
+template <>
+struct Types<float> {
+  using Int = int32_t;
+  using Register __attribute__((vector_size(kBytes))) = float;
+  using Bits __attribute__((vector_size(kBytes))) = int32_t;
+  // NumPy's memory is aligned to its elements only.
+  using Unaligned __attribute__((vector_size(kBytes), aligned(4), may_alias)) = float;
+  static constexpr Int abs_mask = 0x7fffffff;
+  static constexpr int mantissa_bits = 23;
+};
+
+template <>
+struct Types<double> {
+  using Int = int64_t;
+  using Register __attribute__((vector_size(kBytes))) = double;
+  using Bits __attribute__((vector_size(kBytes))) = int64_t;
+  using Unaligned __attribute__((vector_size(kBytes), aligned(8), may_alias)) = double;
+  static constexpr Int abs_mask = 0x7fffffffffffffff;
+  static constexpr int mantissa_bits = 52;
+};
+
+/// The result of a comparison, lane by lane.
+template <class T>
+struct Mask {
+  typename Types<T>::Bits m;
+};
+
+/// One register of T.
+template <class T>
+struct Vec {
+  using Register = typename Types<T>::Register;
+  using Bits = typename Types<T>::Bits;
+  using Int = typename Types<T>::Int;
+  static constexpr int size = kBytes / static_cast<int>(sizeof(T));
+
+  Register r;
+
+  Vec() = default;
+  explicit Vec(Register value) : r(value) {}
+  // `x - Register{}` folds into a broadcast; `x + Register{}` would cost an addition, for it turns -0 into +0.
+  explicit Vec(T x) : r(x - Register{}) {}
+
+  static Vec load(const T* p) { return Vec(Register(*reinterpret_cast<const typename Types<T>::Unaligned*>(p))); }
+  void store(T* p) const { *reinterpret_cast<typename Types<T>::Unaligned*>(p) = r; }
+
+  /// The first n lanes from p, zeros behind them; 0 <= n < size.
+  static Vec load(const T* p, int64_t n);
+  /// Stores the first n lanes; 0 <= n < size.
+  void store(T* p, int64_t n) const;
+  /// The first n lanes, zeros behind them; 0 <= n < size.
+  Vec first(int64_t n) const;
+
+  Bits bits() const { return reinterpret_cast<Bits>(r); }
+  static Vec from_bits(Bits bits) { return Vec(reinterpret_cast<Register>(bits)); }
+
+  friend Vec operator+(Vec a, Vec b) { return Vec(a.r + b.r); }
+  friend Vec operator-(Vec a, Vec b) { return Vec(a.r - b.r); }
+  friend Vec operator*(Vec a, Vec b) { return Vec(a.r * b.r); }
+  friend Vec operator/(Vec a, Vec b) { return Vec(a.r / b.r); }
+  friend Mask<T> operator<(Vec a, Vec b) { return {a.r < b.r}; }
+  friend Mask<T> operator<=(Vec a, Vec b) { return {a.r <= b.r}; }
+  friend Mask<T> operator>(Vec a, Vec b) { return {a.r > b.r}; }
+  friend Mask<T> operator>=(Vec a, Vec b) { return {a.r >= b.r}; }
+  friend Mask<T> operator==(Vec a, Vec b) { return {a.r == b.r}; }
+  friend Vec select(Mask<T> mask, Vec a, Vec b) { return Vec(mask.m ? a.r : b.r); }
+  // A NaN in a stays: no comparison with it holds.
+  friend Vec max(Vec a, Vec b) { return Vec(a.r < b.r ? b.r : a.r); }
+  friend Vec min(Vec a, Vec b) { return Vec(b.r < a.r ? b.r : a.r); }
+  friend Vec abs(Vec a) { return from_bits(a.bits() & Types<T>::abs_mask); }
+  /// The magnitude of a with the sign of b.
+  friend Vec copysign(Vec a, Vec b) {
+    return from_bits((a.bits() & Types<T>::abs_mask) | (b.bits() & ~Types<T>::abs_mask));
+  }
+};
+
+using vf = Vec<float>;
+using vd = Vec<double>;
+
+// The primitives that need code per set: fma, sqrt and the partial ones. One intrinsic each: a lane loop of
+// __builtin_fmaf became 48 scalar FMAs in places under GCC 12, nine times slower.
+
+#if defined(WHET_ISA_avx512)
+
+inline vf fma(vf a, vf b, vf c) { return vf(_mm512_fmadd_ps(a.r, b.r, c.r)); }
+inline vd fma(vd a, vd b, vd c) { return vd(_mm512_fmadd_pd(a.r, b.r, c.r)); }
+// The masked form: GCC 12 warns of an uninitialised value inside _mm512_sqrt_ps.
+inline vf sqrt(vf a) { return vf(_mm512_maskz_sqrt_ps(0xffff, a.r)); }
+inline vd sqrt(vd a) { return vd(_mm512_maskz_sqrt_pd(0xff, a.r)); }
+
+inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+
+template <>
+inline vf vf::load(const float* p, int64_t n) {
+  return vf(_mm512_maskz_loadu_ps(first_lanes(n), p));
+}
+template <>
+inline vd vd::load(const double* p, int64_t n) {
+  return vd(_mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(n)), p));
+}
+template <>
+inline void vf::store(float* p, int64_t n) const {
+  _mm512_mask_storeu_ps(p, first_lanes(n), r);
+}
+template <>
+inline void vd::store(double* p, int64_t n) const {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(n)), r);
+}
+template <>
+inline vf vf::first(int64_t n) const {
+  return vf(_mm512_maskz_mov_ps(first_lanes(n), r));
+}
+template <>
+inline vd vd::first(int64_t n) const {
+  return vd(_mm512_maskz_mov_pd(static_cast<__mmask8>(first_lanes(n)), r));
+}
+
+#elif defined(WHET_ISA_avx2)
+
+inline vf fma(vf a, vf b, vf c) { return vf(_mm256_fmadd_ps(a.r, b.r, c.r)); }
+inline vd fma(vd a, vd b, vd c) { return vd(_mm256_fmadd_pd(a.r, b.r, c.r)); }
+inline vf sqrt(vf a) { return vf(_mm256_sqrt_ps(a.r)); }
+inline vd sqrt(vd a) { return vd(_mm256_sqrt_pd(a.r)); }
+
+// A window into ones and zeros gives the first n lanes.
+alignas(64) static const int32_t kWindow[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+template <class T>
+inline __m256i first_lanes(int64_t n) {
+  const int32_t* start = kWindow + 8 - n * static_cast<int64_t>(sizeof(T) / 4);
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(start));
+}
+
+template <>
+inline vf vf::load(const float* p, int64_t n) {
+  return vf(_mm256_maskload_ps(p, first_lanes<float>(n)));
+}
+template <>
+inline vd vd::load(const double* p, int64_t n) {
+  return vd(_mm256_maskload_pd(p, first_lanes<double>(n)));
+}
+template <>
+inline void vf::store(float* p, int64_t n) const {
+  _mm256_maskstore_ps(p, first_lanes<float>(n), r);
+}
+template <>
+inline void vd::store(double* p, int64_t n) const {
+  _mm256_maskstore_pd(p, first_lanes<double>(n), r);
+}
+template <>
+inline vf vf::first(int64_t n) const {
+  return vf(_mm256_and_ps(r, _mm256_castsi256_ps(first_lanes<float>(n))));
+}
+template <>
+inline vd vd::first(int64_t n) const {
+  return vd(_mm256_and_pd(r, _mm256_castsi256_pd(first_lanes<double>(n))));
+}
+
+#else
+
+// No FMA in the plainest set: this one rounds twice, and is outside the promise of equal bits.
+template <class T>
+inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return a * b + c;
+}
+
+#if defined(__x86_64__)
+inline vf sqrt(vf a) { return vf(_mm_sqrt_ps(a.r)); }
+inline vd sqrt(vd a) { return vd(_mm_sqrt_pd(a.r)); }
+#else
+template <class T>
+inline Vec<T> sqrt(Vec<T> a) {
+  for (int i = 0; i < Vec<T>::size; ++i) a.r[i] = static_cast<T>(__builtin_sqrt(a.r[i]));
+  return a;
+}
+#endif
+
+template <class T>
+inline Vec<T> Vec<T>::load(const T* p, int64_t n) {
+  Register lanes{};
+  for (int i = 0; i < size; ++i)
+    if (i < n) lanes[i] = p[i];
+  return Vec(lanes);
+}
+template <class T>
+inline void Vec<T>::store(T* p, int64_t n) const {
+  for (int i = 0; i < size; ++i)
+    if (i < n) p[i] = r[i];
+}
+template <class T>
+inline Vec<T> Vec<T>::first(int64_t n) const {
+  Register lanes{};
+  for (int i = 0; i < size; ++i)
+    if (i < n) lanes[i] = r[i];
+  return Vec(lanes);
+}
+
+#endif
+
+/// All lanes of a register, or the first n: what a loop's body sees of its operands.
+template <class T>
+struct Whole {
+  Vec<T> load(const T* p) const { return Vec<T>::load(p); }
+  void store(T* p, Vec<T> v) const { v.store(p); }
+  Vec<T> keep(Vec<T> v) const { return v; }
+};
+
+template <class T>
+struct Part {
+  int64_t n;
+  Vec<T> load(const T* p) const { return Vec<T>::load(p, n); }
+  void store(T* p, Vec<T> v) const { v.store(p, n); }
+  Vec<T> keep(Vec<T> v) const { return v.first(n); }
+};
+
+/// Calls body(i, part) for the elements 0 .. n-1, a register at a time; i is the register's first element.
+template <class T, class Body>
+inline void for_each_register(int64_t n, Body body) {
+  constexpr int64_t size = Vec<T>::size;
+  int64_t i = 0;
+  for (; i + size <= n; i += size) body(i, Whole<T>());
+  if (i < n) body(i, Part<T>{n - i});
+}
+
+}  // namespace whet::cpu::WHET_ISA_NAMESPACE

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+
+#include "math/activations.h"
+#include "math/losses.h"
+#include "math/optimizers.h"
+
+/// What one instruction set offers to the CPU device: plain functions over raw pointers and ranges. This header is included
+/// by the objects of every set, so it holds nothing for which a compiler would emit a symbol.
+namespace whet::cpu {
+
+#define WHET_COUNT(Name) +1
+constexpr int kActivations = 0 WHET_ACTIVATIONS(WHET_COUNT);
+constexpr int kElementwiseLosses = 0 WHET_ELEMENTWISE_LOSSES(WHET_COUNT);
+constexpr int kOptimizers = 0 WHET_OPTIMIZERS(WHET_COUNT);
+#undef WHET_COUNT
+
+/// Sums within a row, and sums in double, run in this many lanes whatever the register width: element i goes to lane i mod 16.
+constexpr int kLanes = 16;
+
+/// Elements that weighted_sum takes at most, in one call.
+constexpr int64_t kMaxSum = 256;
+
+/// How a tile of a product meets what stands in c: c = chain, c continues as the chain's start, or c = c + chain.
+enum class TileMode : int { store, chain, add };
+
+/// What follows a product, tile by tile: x = c + bias, kept in `input`, and c = f(x). No function, nothing follows.
+template <class T>
+struct Finish {
+  void (*function)(T* y, int64_t y_stride, const T* bias, T* input, int64_t input_stride, int64_t rows, int64_t cols,
+                   const double* options);
+  const T* bias;
+  T* input;
+  int64_t input_stride;
+  const double* options;
+};
+
+/// c (m, n) = a (m, k) b (k, n) for one block that the caches hold; k is at least 1.
+/// Element (i, p) of a is a[i * a_row + p * a_k], or a lies packed in tiles; b has contiguous rows, or lies packed in panels.
+template <class T>
+struct BlockProduct {
+  T* c;
+  int64_t c_stride;
+  const T* a;
+  int64_t a_row, a_k;
+  bool a_packed;
+  const T* b;
+  int64_t b_stride;
+  bool b_packed;
+  const T* b_edge;  // the last panel, packed, if b is not packed and the panel is not full
+  int64_t m, n, k;
+  int64_t panel;  // columns of a full panel: 2 or 4 registers
+  TileMode mode;
+  Finish<T> finish;
+};
+
+template <class T>
+struct KernelTable {
+  // Matrix products.
+  int64_t vector;     // elements of a register
+  int64_t tile_rows;  // rows of the largest tile
+  int64_t wide_rows;  // up to so many rows, panels of four registers are faster
+  void (*multiply)(const BlockProduct<T>& product);
+  /// a (m, k) into tiles: `contiguous_k` says which of a's strides is 1, the other is `stride`.
+  /// May write up to one register past the end.
+  void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k);
+  /// b (k, n) into panels, the last one filled up with zeros: `contiguous_k` as for a.
+  void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel);
+  void (*finish[kActivations])(T* y, int64_t y_stride, const T* bias, T* input, int64_t input_stride, int64_t rows,
+                               int64_t cols, const double* options);
+
+  // Element by element. Strides stand behind their pointers.
+  void (*activate[kActivations])(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols,
+                                 const double* options);
+  void (*activate_backward[kActivations])(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* saved,
+                                          int64_t saved_stride, int64_t rows, int64_t cols, const double* options,
+                                          bool accumulate);
+  void (*add)(T* y, int64_t y_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t rows,
+              int64_t cols);
+  void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients);
+
+  // Row by row.
+  void (*softmax)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
+  /// `dp` may be null; `scales` may be null, then `scale` counts.
+  void (*loss[kElementwiseLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
+                                   int64_t t_stride, int64_t rows, int64_t cols, const T* scales, T scale,
+                                   const double* options);
+  /// The target is `classes`, or if that is null, `t`.
+  void (*cross_entropy)(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
+                        int64_t t_stride, const int32_t* classes, int64_t rows, int64_t cols, const T* scales, T scale);
+
+  // Sums over at most one slab, and searches.
+  /// Each column's chain starts from zero; `mode` says how it meets y.
+  void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
+  /// The sum of x[i] * weights[i], or of x[i]; at most kMaxSum elements.
+  double (*weighted_sum)(const T* x, const T* weights, int64_t n);
+  /// Index of the first element that is NaN or infinite, or -1.
+  int64_t (*find_nonfinite)(const T* x, int64_t n);
+};
+
+namespace baseline {
+extern const KernelTable<float> float_kernels;
+extern const KernelTable<double> double_kernels;
+}  // namespace baseline
+
+namespace avx2 {
+extern const KernelTable<float> float_kernels;
+extern const KernelTable<double> double_kernels;
+}  // namespace avx2
+
+namespace avx512 {
+extern const KernelTable<float> float_kernels;
+extern const KernelTable<double> double_kernels;
+}  // namespace avx512
+
+}  // namespace whet::cpu

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+#include "core/arena.h"
+#include "device/cpu/kernels/table.h"
+#include "device/cpu/pool.h"
+#include "device/device.h"
+
+/// Sums over the rows of a batch: slabs of kSlabRows rows, combined by the aligned tree of device.h.
+namespace whet::cpu {
+
+inline int64_t divide_up(int64_t n, int64_t d) { return (n + d - 1) / d; }
+inline int64_t power_of_two_above(int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); }
+
+/// Where the tree over [lo, hi) is cut: at the largest power of two below its length.
+inline int64_t tree_middle(int64_t lo, int64_t hi) {
+  return lo + static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(hi - lo - 1)));
+}
+
+/// Sums slabs [lo, hi) into the buffer of `level`, with the buffers of higher levels for what is unfinished:
+/// slab(s, level, mode) puts slab s into that buffer or adds it, add(level) adds buffer level + 1 to buffer level.
+template <class Slab, class Add>
+void sum_slabs(int64_t lo, int64_t hi, int level, const Slab& slab, const Add& add) {
+  if (hi - lo <= 2) {
+    slab(lo, level, TileMode::store);
+    if (hi - lo == 2) slab(lo + 1, level, TileMode::add);
+    return;
+  }
+  const int64_t middle = tree_middle(lo, hi);
+  sum_slabs(lo, middle, level, slab, add);
+  sum_slabs(middle, hi, level + 1, slab, add);
+  add(level);
+}
+
+/// Buffers beyond the first that sum_slabs needs for so many slabs.
+inline int tree_levels(int64_t slabs) { return slabs <= 2 ? 0 : std::bit_width(static_cast<uint64_t>(slabs - 1)); }
+
+/// Combines [lo, hi) into lo, where add(i, j) adds partial j to partial i.
+template <class Add>
+void combine_partials(int64_t lo, int64_t hi, const Add& add) {
+  if (hi - lo < 2) return;
+  const int64_t middle = tree_middle(lo, hi);
+  combine_partials(lo, middle, add);
+  combine_partials(middle, hi, add);
+  add(lo, middle);
+}
+
+/// The sum of leaf(lo) ... leaf(hi - 1) by that tree.
+template <class Leaf>
+double tree_sum(int64_t lo, int64_t hi, const Leaf& leaf) {
+  if (hi - lo == 1) return leaf(lo);
+  const int64_t middle = tree_middle(lo, hi);
+  return tree_sum(lo, middle, leaf) + tree_sum(middle, hi, leaf);
+}
+
+/// A part of a matrix: `rows` x `cols` elements from (row, col).
+struct Block {
+  int64_t row, rows, col, cols;
+};
+
+/// y (m, n) = the sum over all slabs, or y + the sum. slab(s, block, c, c_stride, mode) computes one slab's part of a block,
+/// of which there are `down` x `across`, cut at whole panels of two registers.
+/// Threads share the blocks, or where these are too few, aligned subtrees of slabs: the bits are the same.
+template <class T, class Slab>
+void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, int64_t m, int64_t n, int64_t down,
+                    int64_t across, int64_t slabs, bool accumulate, int threads, const Slab& slab) {
+  static thread_local Arena partial_memory;
+  const int64_t blocks = down * across;
+  const int64_t panel = 2 * kernels.vector, panels = divide_up(n, panel);
+
+  // Slabs [lo, hi) of one block into c, or added to c.
+  const auto sum_block = [&](int64_t index, int64_t lo, int64_t hi, T* c, int64_t c_stride, bool add_to_c) {
+    static thread_local Arena level_memory;
+    const int64_t i = index / across, j = index % across;
+    const int64_t row = m * i / down, col = panels * j / across * panel;
+    const Block block{row, m * (i + 1) / down - row, col, std::min(n, panels * (j + 1) / across * panel) - col};
+    T* const out = c + block.row * c_stride + block.col;
+    if (add_to_c && hi - lo == 1) return slab(lo, block, out, c_stride, TileMode::add);
+    const int64_t size = block.rows * block.cols;
+    level_memory.reserve(static_cast<size_t>((tree_levels(hi - lo) + add_to_c) * size) * sizeof(T));
+    T* const levels = reinterpret_cast<T*>(level_memory.data());
+    // Without an old value to keep, c itself is the first buffer.
+    const auto buffer = [&](int level) { return level == 0 && !add_to_c ? out : levels + (level - !add_to_c) * size; };
+    const auto stride = [&](int level) { return level == 0 && !add_to_c ? c_stride : block.cols; };
+    const auto add = [&](int level) {
+      kernels.add(buffer(level), stride(level), buffer(level), stride(level), buffer(level + 1), block.cols, block.rows,
+                  block.cols);
+    };
+    sum_slabs(
+        lo, hi, 0,
+        [&](int64_t s, int level, TileMode mode) { slab(s, block, buffer(level), stride(level), mode); }, add);
+    if (add_to_c) kernels.add(out, c_stride, out, c_stride, levels, block.cols, block.rows, block.cols);
+  };
+
+  if (threads <= 1 || blocks >= threads || slabs < 4) {
+    run_tasks(threads, blocks, [&](int64_t b) { sum_block(b, 0, slabs, y, y_stride, accumulate); });
+    return;
+  }
+  // Four subtrees a thread: enough to even out, few enough that combining them costs nothing.
+  const int64_t chunk = power_of_two_above(divide_up(slabs, 4 * threads));
+  const int64_t chunks = divide_up(slabs, chunk);
+  partial_memory.reserve(static_cast<size_t>(chunks * m * n) * sizeof(T));
+  T* const partials = reinterpret_cast<T*>(partial_memory.data());
+  run_tasks(threads, chunks * blocks, [&](int64_t task) {
+    const int64_t c = task / blocks;
+    sum_block(task % blocks, c * chunk, std::min(slabs, (c + 1) * chunk), partials + c * m * n, n, false);
+  });
+  combine_partials(0, chunks, [&](int64_t i, int64_t j) {
+    kernels.add(partials + i * m * n, n, partials + i * m * n, n, partials + j * m * n, n, m, n);
+  });
+  if (accumulate)
+    kernels.add(y, y_stride, y, y_stride, partials, n, m, n);
+  else
+    for (int64_t i = 0; i < m; ++i) std::copy_n(partials + i * n, n, y + i * y_stride);
+}
+
+}  // namespace whet::cpu
