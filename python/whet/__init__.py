@@ -1,0 +1,82 @@
+"""whet trains models: linear models, multi-layer perceptrons and tabular networks, as fast as the processor allows."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from whet import _core, losses, metrics, nn, ops, optim
+from whet.errors import NonFiniteError, WhetWarning
+from whet.files import load
+from whet.training import Trainer
+
+if TYPE_CHECKING:
+    from whet import data, export, sklearn
+    from whet.tabular import TabularModel
+
+__version__ = _core.__version__
+
+__all__ = [
+    "NonFiniteError",
+    "TabularModel",
+    "Trainer",
+    "WhetWarning",
+    "__version__",
+    "build_info",
+    "data",
+    "export",
+    "get_num_threads",
+    "load",
+    "losses",
+    "metrics",
+    "nn",
+    "ops",
+    "optim",
+    "set_num_threads",
+    "sklearn",
+]
+
+# Imported when first used, so that `import whet` stays fast.
+_LAZY = {"data": "whet.data", "export": "whet.export", "sklearn": "whet.sklearn", "TabularModel": "whet.tabular"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'whet' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name])
+    return getattr(module, name) if name[0].isupper() else module
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def set_num_threads(n: int) -> None:
+    """Sets how many threads the kernels may use, at most; results do not depend on it.
+
+    Raises:
+        TypeError: If `n` is no integer.
+        ValueError: If it is less than one.
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"[set_num_threads] expected an integer, got {type(n).__name__}")
+    _core.set_num_threads(n.__index__())
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels may use: as set, else WHET_NUM_THREADS, else the processors this process may use."""
+    return _core.num_threads()
+
+
+def build_info() -> dict[str, Any]:
+    """What this build is and what it found: version, compiler, instruction sets, threads, and the lists of functions."""
+    return {
+        "version": __version__,
+        "compiler": _core.compiler,
+        "isa": _core.instruction_set(),
+        "available_isas": _core.available_instruction_sets(),
+        "num_threads": _core.num_threads(),
+        "activations": [entry["name"] for entry in _core.activations()],
+        "losses": [entry["name"] for entry in _core.losses()],
+        "optimizers": [entry["name"] for entry in _core.optimizers()],
+    }

@@ -1,0 +1,123 @@
+"""Modules as data for model files: whet's own as a tree of their arguments, all others as their traced graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from whet._arrays import Floats
+from whet.nn import activations, containers, init, layers
+from whet.nn.module import Module
+from whet.nn.parameter import Parameter
+from whet.nn.tracing import Value
+from whet.training.model import describe_training, restore_training
+
+__all__ = ["GraphModule", "describe", "restore"]
+
+_CLASSES: dict[str, type[Module]] = {
+    name: getattr(room, name)
+    for room in (activations, containers, layers)
+    for name in room.__all__
+    if name[0].isupper()
+}
+
+
+class GraphModule(Module):
+    """A module of a class that is not at hand, as the graph that was traced of it.
+
+    Args:
+        nodes: The operations in order, each with op, options, inputs (values) and parameters (indices).
+        output: The value to return; value 0 is the input, value i + 1 is made by node i.
+        parameters: Name and shape of each parameter.
+        width: The number of input features.
+    """
+
+    def __init__(
+        self, nodes: list[dict[str, Any]], output: int, parameters: list[tuple[str, list[int]]], width: int
+    ) -> None:
+        self.nodes = nodes
+        self.output = output
+        self.width = width
+        self._own = {name: Parameter(tuple(shape), init.Zeros()) for name, shape in parameters}
+
+    def children(self) -> Any:
+        """The parameters, under the names they had."""
+        yield from self._own.items()
+
+    def forward(self, x: Value) -> Value:
+        """Replays the graph."""
+        values, parameters = [x], list(self._own.values())
+        for node in self.nodes:
+            first, *others = (values[i] for i in node["inputs"])
+            values.append(
+                first.apply(node["op"], others, [parameters[i] for i in node["parameters"]], **node["options"])
+            )
+        return values[self.output]
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"operations": len(self.nodes), "width": self.width}
+
+
+def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """Tensors and JSON-able description of a module."""
+    description = {"kind": "module", "dtype": module.dtype, "training": describe_training(module)}
+    shared = sum(1 for _, m in module.named_modules() for _, c in m.children() if isinstance(c, Parameter))
+    if shared == len(list(module.named_parameters())) and all(
+        _CLASSES.get(type(m).__name__) is type(m) for _, m in module.named_modules()
+    ):
+        description["module"] = _tree(module)
+    else:
+        description["graph"] = _graph(module)
+    return module.state_dict(), description
+
+
+def _tree(module: Module) -> dict[str, Any]:
+    tree: dict[str, Any] = {"class": type(module).__name__}
+    if type(module) is containers.Sequential:
+        tree["layers"] = [_tree(layer) for layer in module]
+    else:
+        arguments = module._arguments()
+        tree["arguments"] = {
+            name: value for name, value in arguments.items() if not isinstance(value, init.Initializer)
+        }
+        drawn = {name: init.describe(value) for name, value in arguments.items() if isinstance(value, init.Initializer)}
+        if drawn:
+            tree["initializers"] = drawn
+    return tree
+
+
+def _graph(module: Module) -> dict[str, Any]:
+    if isinstance(module, GraphModule):
+        return {"nodes": module.nodes, "output": module.output, "width": module.width, "parameters": _shapes(module)}
+    width = module._width()
+    graph = module._graph(width)
+    return {"nodes": graph.nodes, "output": graph.output, "width": width, "parameters": _shapes(module)}
+
+
+def _shapes(module: Module) -> list[tuple[str, list[int]]]:
+    return [(name, list(parameter.shape)) for name, parameter in module.named_parameters()]
+
+
+def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Module:
+    """The module that `describe` wrote down.
+
+    Raises:
+        KeyError, TypeError, ValueError: If the description is of no module.
+    """
+    module = _build(description["module"]) if "module" in description else GraphModule(**description["graph"])
+    module.to(description["dtype"])
+    if isinstance(module, GraphModule):
+        module._graph(module.width)
+    module.load_state_dict(tensors)
+    restore_training(module, description["training"])
+    return module
+
+
+def _build(tree: Mapping[str, Any]) -> Module:
+    name = tree["class"]
+    if name not in _CLASSES:
+        raise ValueError(f"[load] expected a layer of {', '.join(_CLASSES)}, got '{name}'")
+    if "layers" in tree:
+        return containers.Sequential(*map(_build, tree["layers"]))
+    drawn = {key: init.from_description(value) for key, value in tree.get("initializers", {}).items()}
+    return _CLASSES[name](**tree["arguments"], **drawn)

@@ -1,0 +1,229 @@
+"""Module: a model as a tree of layers, traced into a graph."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from whet import _core
+from whet._arrays import Floats, as_array, as_floats, check_finite, read_only
+from whet.nn.parameter import Parameter
+from whet.nn.tracing import Trace, Value
+from whet.training.model import Model, check_seed
+
+__all__ = ["Module"]
+
+_DTYPES = ("float32", "float64")
+_Self = TypeVar("_Self", bound="Module")
+
+# Moving parameters between flat vectors touches several modules at once; it is rare and short.
+_MOVING = threading.RLock()
+
+
+class Module(Model):
+    """The base of layers and models.
+
+    A subclass makes its layers in ``__init__`` (modules, lists of modules and parameters that are attributes are found there)
+    and says in ``forward(self, x)`` how they are joined. ``forward`` runs once, on symbolic values; layers, ``+`` and
+    ``nn.concatenate`` act on them.
+
+    Parameters are drawn when first needed: by ``initialize(seed)``, by the first fit or Trainer (from its seed), or by
+    whatever reads them first (seed 0). Their names, shapes and layouts are PyTorch's.
+    """
+
+    _dtype = "float32"
+    _flat: _core.State | None = None
+    _graph_cache: tuple[int, tuple[int, ...], _core.Graph] | None = None
+
+    def forward(self, x: Any) -> Any:
+        """What the module makes of a traced value. To be written by subclasses."""
+        raise TypeError(f"[{type(self).__name__}] has no forward(self, x)")
+
+    def __call__(self, x: Value | ArrayLike) -> Any:
+        """``forward`` for a traced value; ``predict`` for data."""
+        if isinstance(x, Value):
+            return x._trace.enter(self, x)
+        return self.predict(x)
+
+    # Structure
+
+    def children(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """Parameters and modules that are attributes, by name, parameters first; lists count by index."""
+        entries: list[tuple[str, Parameter | Module]] = []
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Module)):
+                entries.append((name, value))
+            elif isinstance(value, (list, tuple)):
+                entries += [
+                    (f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, (Parameter, Module))
+                ]
+        yield from sorted(entries, key=lambda entry: isinstance(entry[1], Module))
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module under the name `prefix`, and every module within."""
+        yield prefix, self
+        for name, child in self.children():
+            if isinstance(child, Module):
+                yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, under PyTorch's name, such as "0.weight"."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, child in module.children():
+                if isinstance(child, Parameter) and id(child) not in seen:
+                    seen.add(id(child))
+                    yield (f"{prefix}.{name}" if prefix else name), child
+
+    # Parameters
+
+    @property
+    def dtype(self) -> str:
+        """What the model computes in: "float32" or "float64"."""
+        return self._dtype
+
+    def initialize(self: _Self, seed: int = 0) -> _Self:
+        """Draws all parameters anew from `seed`. Returns the model."""
+        check_seed(seed, "initialize")
+        for index, (_, parameter) in enumerate(self.named_parameters()):
+            parameter.draw(seed, index)
+        return self
+
+    def to(self: _Self, dtype: str) -> _Self:
+        """Computes in "float32" or "float64" from now on; parameters are converted. Returns the model."""
+        name = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
+        if name not in _DTYPES:
+            raise ValueError(f"[to] expected 'float32' or 'float64', got '{name}'")
+        self._dtype = name
+        return self
+
+    def _state(self, seed: int = 0) -> _core.State:
+        parameters = dict(self.named_parameters())
+        state = self._flat
+        if state is not None and state.dtype == self._dtype and all(p.lives_in(state) for p in parameters.values()):
+            return state
+        with _MOVING:
+            for index, parameter in enumerate(parameters.values()):
+                if not parameter.drawn:
+                    parameter.draw(seed, index)
+            state = _core.State([(name, list(p.shape)) for name, p in parameters.items()], self._dtype)
+            for index, parameter in enumerate(parameters.values()):
+                parameter.move(state, index)
+            self._flat = state
+        return state
+
+    def _parameter_names(self) -> list[str]:
+        return [name for name, _ in self.named_parameters()]
+
+    def state_dict(self) -> dict[str, Floats]:
+        """Every parameter by name: read-only views, which follow the training."""
+        self._state()
+        return {name: read_only(parameter.values) for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Copies values into all parameters.
+
+        Raises:
+            ValueError: If names or shapes differ, or a value is NaN or infinite; nothing is changed then.
+        """
+        parameters = dict(self.named_parameters())
+        missing = [name for name in parameters if name not in state_dict]
+        extra = [name for name in state_dict if name not in parameters]
+        if missing or extra:
+            raise ValueError(
+                f"[load_state_dict] expected the parameters {', '.join(parameters) or 'none'}; "
+                f"missing: {', '.join(missing) or 'none'}; not known: {', '.join(map(str, extra)) or 'none'}"
+            )
+        values = {}
+        for name, parameter in parameters.items():
+            array = as_array(state_dict[name], "load_state_dict", name)
+            if array.shape != parameter.shape:
+                raise ValueError(f"[load_state_dict] expected {name} with shape {parameter.shape}, got {array.shape}")
+            values[name] = as_floats(array, self._dtype, "load_state_dict", name)
+            check_finite(values[name].reshape(len(array), -1), "load_state_dict", name)
+        self._state()
+        for name, parameter in parameters.items():
+            parameter.values[...] = values[name]
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, over (name, dtype, shape, little-endian bytes) of every parameter in order."""
+        digest = hashlib.sha256()
+        for name, array in self.state_dict().items():
+            shape = ",".join(map(str, array.shape))
+            digest.update(f"{name}\0{array.dtype.name}\0{shape}\0".encode())
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    # Tracing
+
+    def _graph(self, width: int) -> _core.Graph:
+        parameters = dict(self.named_parameters())
+        identity = tuple(map(id, parameters.values()))
+        cached = self._graph_cache
+        if cached is not None and cached[:2] == (width, identity):
+            return cached[2]
+        graph = Trace(self, parameters, width).run(self)
+        self._graph_cache = (width, identity, graph)
+        return graph
+
+    def _width(self) -> int:
+        """The number of features the model was last traced with, else that of its first layer."""
+        if self._graph_cache is not None:
+            return self._graph_cache[0]
+        for _, parameter in self.named_parameters():
+            if len(parameter.shape) == 2:
+                return parameter.shape[1]
+        raise ValueError(f"[{type(self).__name__}] takes any number of features: fit it or predict with it first")
+
+    def summary(self) -> str:
+        """A table of the operations of a training step: output shape, parameters, and what is fused."""
+        from whet.nn.summary import summarize
+
+        return summarize(self._graph(self._width()), self._dtype, type(self).__name__)
+
+    # Files and copies
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes parameters, structure, loss and metrics to a file that ``whet.load`` opens, all or nothing.
+
+        Raises:
+            OSError: If the file cannot be written; an earlier file of that name is then whole.
+        """
+        from whet.files import write_model
+
+        write_model(path, *self._description())
+
+    def _description(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+        from whet.nn.description import describe
+
+        return describe(self)
+
+    @staticmethod
+    def _from_description(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Module:
+        from whet.nn.description import restore
+
+        return restore(tensors, description)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_flat": None, "_graph_cache": None}
+
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that would make this layer again; for repr and files."""
+        return {}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
+        inner = [
+            f"  ({name}): {child!r}".replace("\n", "\n  ")
+            for name, child in self.children()
+            if isinstance(child, Module)
+        ]
+        if not inner:
+            return f"{type(self).__name__}({arguments})"
+        return f"{type(self).__name__}(\n" + "\n".join(inner) + "\n)"

@@ -1,0 +1,72 @@
+"""One trainable array of a module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from whet import _core
+from whet._arrays import Floats
+from whet.nn.init import Initializer
+
+__all__ = ["Parameter"]
+
+
+class Parameter:
+    """A shape and the way its first values are drawn; the values themselves once they are drawn.
+
+    Args:
+        shape: The shape, such as (out_features, in_features).
+        initializer: How the first values are drawn.
+    """
+
+    def __init__(self, shape: tuple[int, ...], initializer: Initializer) -> None:
+        if not shape or any(n < 1 for n in shape):
+            raise ValueError(f"[Parameter] expected a shape of positive sizes, got {shape}")
+        self.shape = tuple(int(n) for n in shape)
+        self.initializer = initializer
+        self._values: Floats | None = None
+        self._owner: _core.State | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the parameter has values."""
+        return self._values is not None
+
+    def draw(self, seed: int, index: int) -> None:
+        """Gives the parameter its first values, as the `index`-th of its model."""
+        values = self.initializer.draw(self.shape, seed, index)
+        if self._values is None:
+            self._values = values
+        else:
+            self._values[...] = values
+
+    def lives_in(self, state: _core.State) -> bool:
+        """Whether the values are a part of that flat vector."""
+        return self._owner is state
+
+    def move(self, state: _core.State, index: int) -> None:
+        """Copies the values to their place in a flat vector, which holds them from now on."""
+        view: Floats = state.parameter(index)
+        if self._values is not None:
+            view[...] = self._values
+        self._values, self._owner = view, state
+
+    @property
+    def values(self) -> Floats:
+        """The values themselves, not a copy.
+
+        Raises:
+            ValueError: Before they are drawn.
+        """
+        if self._values is None:
+            raise ValueError("[Parameter] has no values yet: they are drawn by initialize(seed) or by the first fit")
+        return self._values
+
+    def __getstate__(self) -> dict[str, Any]:
+        values = None if self._values is None else np.array(self._values)
+        return {"shape": self.shape, "initializer": self.initializer, "_values": values, "_owner": None}
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.shape}, {self.initializer!r})"

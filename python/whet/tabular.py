@@ -1,0 +1,409 @@
+"""A table in, labels or numbers in the target's own units out: preprocessing, network and target in one model."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from whet import metrics as _metrics
+from whet.data.columns import Column, Kind, is_missing, kind_of
+from whet.data.dataset import Dataset
+from whet.data.preprocessing import Preprocessor
+from whet.data.splits import split_indices
+from whet.data.tables import as_dataset
+from whet.data.targets import LabelEncoder, TargetScaler
+
+if TYPE_CHECKING:
+    from whet import nn
+    from whet.losses import Loss
+    from whet.metrics import Metric
+    from whet.optim import Optimizer
+    from whet.training.history import History
+
+__all__ = ["TabularModel"]
+
+Task: TypeAlias = Literal["auto", "classification", "regression"]
+Network: TypeAlias = "nn.Module | Callable[[int, int], nn.Module]"
+
+_TASKS = ("auto", "classification", "regression")
+_LOSSES = {"classification": "cross_entropy", "regression": "mse"}
+_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
+# With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
+_FEW = 10
+# Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3.
+_LEARNING_RATE = 3e-3
+
+_log = logging.getLogger(__name__)
+
+
+class TabularModel:
+    """Learns one column of a table from the others.
+
+    Gaps, categories and the target's units are its own business; see whet.data.Preprocessor for what becomes of them.
+
+    Args:
+        target: the column to learn.
+        task: "classification", "regression", or "auto": classification if the target holds text, booleans or few
+            distinct integers (at most 10, and at most half as many as rows).
+        network: an nn.Module, or a function of (in_features, out_features) that makes one; nn.MLP by default.
+        hidden: the widths of the default network's hidden layers.
+        preprocessor: with the steps to use, Preprocessor() by default; it is copied.
+
+    Raises:
+        ValueError: an unknown task.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        task: Task = "auto",
+        network: Network | None = None,
+        hidden: Sequence[int] = (128, 128),
+        *,
+        preprocessor: Preprocessor | None = None,
+    ) -> None:
+        if not isinstance(target, str):
+            raise TypeError(f"[TabularModel] expected the name of the target column, got {type(target).__name__}")
+        if task not in _TASKS:
+            raise ValueError(f"[TabularModel] expected a task among {', '.join(_TASKS)}, got {task!r}")
+        self.target = target
+        self._asked: Task = task
+        self._given = network
+        self.hidden = tuple(hidden)
+        self._unfitted = preprocessor if preprocessor is not None else Preprocessor()
+        self._preprocessor: Preprocessor | None = None
+        self._encoder: LabelEncoder | TargetScaler | None = None
+        self._network: nn.Module | None = None
+        self._scores: tuple[Metric, ...] = ()
+        self.history: History | None = None
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        loss: str | Loss | None = None,
+        optimizer: str | Optimizer | None = None,
+        epochs: int = 30,
+        batch_size: int | str = "auto",
+        validation_data: Any = None,
+        validation_fraction: float = 0.0,
+        metrics: str | Metric | Sequence[str | Metric] = (),
+        sample_weight: npt.ArrayLike | None = None,
+        seed: int = 0,
+        progress: bool = False,
+        **options: Any,
+    ) -> History:
+        """Learn from a table: everything about preprocessing and target from the training rows alone.
+
+        Args:
+            data: a path, a Dataset, a pandas, Polars or PyArrow table or a mapping of columns, with the target.
+            loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default.
+            optimizer: Adam with a learning rate of 0.003 by default; "adam" stands for PyTorch's defaults, 0.001.
+            epochs: how often each row is seen.
+            batch_size: see nn.Module.fit.
+            validation_data: a table like data whose loss is computed after each epoch.
+            validation_fraction: of the rows, set aside by seed in place of validation_data; each class keeps its share.
+            metrics: for history and evaluate. In history they are of the standardised target, in evaluate of the
+                target in its own units.
+            sample_weight: shape (rows,).
+            seed: of the parameters, the order of rows and the rows set aside.
+            progress: whether to show a progress bar.
+            **options: further arguments of nn.Module.fit.
+
+        Returns:
+            The history of nn.Module.fit.
+
+        Raises:
+            TypeError: data that is no table, or columns that hold neither numbers, text nor booleans.
+            OSError: a file that is not there or cannot be read.
+            ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
+        """
+        table = as_dataset(data).with_target(self.target)
+        self._check_target(table)
+        task = self._task(table)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        if weight is not None and weight.shape != (table.rows,):
+            raise ValueError(f"[TabularModel] expected sample_weight of shape ({table.rows},), got {weight.shape}")
+        if validation_fraction:
+            if validation_data is not None:
+                raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
+            sizes = (1 - validation_fraction, validation_fraction)
+            stratify = table.labels if task == "classification" else None
+            kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
+            table, validation_data = table.take(kept), table.take(aside)
+            weight = None if weight is None else weight[kept]
+
+        preprocessor = copy.deepcopy(self._unfitted).fit(table)
+        encoder = _encoder(task).fit(_labels(table))
+        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
+        scores = _scores(metrics, task)
+        validation = None
+        if validation_data is not None:
+            held = self._read(validation_data, preprocessor, encoder, with_target=True)
+            validation = (preprocessor.transform(held), _encoded(encoder, held))
+        network = self._make_network(X.shape[1], outputs)
+        _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
+
+        earlier = network.history
+        try:
+            return network.fit(
+                X,
+                y,
+                loss=_LOSSES[task] if loss is None else loss,
+                optimizer=_adam() if optimizer is None else optimizer,
+                epochs=epochs,
+                batch_size=batch_size,
+                validation_data=validation,
+                metrics=scores,
+                sample_weight=weight,
+                seed=seed,
+                progress=progress,
+                **options,
+            )
+        finally:
+            # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
+            if network.history is not earlier:
+                self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
+                self._scores = scores or _metrics.get(_SCORES[task])
+                self.history = network.history
+
+    def predict(self, data: Any) -> npt.NDArray[Any]:
+        """Predict the target of each row.
+
+        Args:
+            data: a table as in fit, with the columns of fit in any order; the target may be there or not.
+
+        Returns:
+            Shape (rows,): labels like those of fit, or numbers in the target's own units, float64.
+
+        Raises:
+            TypeError, OSError: see fit.
+            ValueError: columns that are missing, text where numbers were, infinite numbers.
+            RuntimeError: fit was not called.
+
+        Warns:
+            WhetWarning: columns that fit did not see; they are ignored.
+        """
+        preprocessor, encoder, network = self._fitted()
+        X = preprocessor.transform(self._read(data, preprocessor, encoder))
+        if isinstance(encoder, LabelEncoder):
+            return encoder.inverse(network.predict(X).argmax(axis=1)) if len(X) else encoder.classes[:0]
+        return encoder.inverse(network.predict(X)[:, 0]) if len(X) else np.empty(0)
+
+    def predict_proba(self, data: Any) -> npt.NDArray[Any]:
+        """Predict the probability of each class: shape (rows, classes), in the order of classes_.
+
+        Raises:
+            TypeError, OSError, ValueError, RuntimeError: see predict; a regression has no probabilities (ValueError).
+        """
+        preprocessor, encoder, network = self._fitted()
+        if not isinstance(encoder, LabelEncoder):
+            raise ValueError("[TabularModel] predict_proba needs a classification, got a regression; use predict")
+        X = preprocessor.transform(self._read(data, preprocessor, encoder))
+        return network.predict_proba(X) if len(X) else np.empty((0, len(encoder.classes)), np.float32)
+
+    def evaluate(self, data: Any) -> dict[str, float]:
+        """Compare predictions with the target that data holds.
+
+        Returns:
+            "loss" as in training, and the metrics given to fit: by default "rmse", "mae" and "r2", in the target's own
+            units, or "accuracy" and "log_loss".
+
+        Raises:
+            TypeError, OSError, ValueError, RuntimeError: see predict; targets that are missing or of unknown classes
+                (ValueError).
+        """
+        preprocessor, encoder, network = self._fitted()
+        table = self._read(data, preprocessor, encoder, with_target=True)
+        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        result = {"loss": float(network.evaluate(X, y)["loss"])}
+        output = network.predict(X)
+        if isinstance(encoder, TargetScaler):
+            truth, value = _labels(table).astype(np.float64), encoder.inverse(output[:, 0])
+            return result | {score.name: float(score.function(truth, value)) for score in self._scores}
+        for score in self._scores:
+            prediction = network.predict_proba(X) if score.reads == "probabilities" else output
+            result[score.name] = float(
+                score.function(y, output.argmax(axis=1) if score.reads == "labels" else prediction)
+            )
+        return result
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one file that whet.load opens, all or nothing.
+
+        Raises:
+            OSError: a file that cannot be written; an earlier file of that name is then whole.
+            RuntimeError: fit was not called.
+        """
+        from whet.files import write_model
+
+        write_model(path, *self._description())
+
+    @property
+    def task(self) -> str:
+        """What is learned, "classification" or "regression"; "auto" before fit where it is to be found out."""
+        if self._encoder is None:
+            return self._asked
+        return "classification" if isinstance(self._encoder, LabelEncoder) else "regression"
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """The classes, sorted, shape (classes,), in the type of the labels of fit."""
+        encoder = self._fitted()[1]
+        if not isinstance(encoder, LabelEncoder):
+            raise AttributeError("[TabularModel] a regression has no classes_")
+        return encoder.classes
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """The fitted preprocessor."""
+        return self._fitted()[0]
+
+    @property
+    def network(self) -> nn.Module:
+        """The trained network."""
+        return self._fitted()[2]
+
+    def __repr__(self) -> str:
+        start = f"TabularModel({self.target!r}, task={self.task!r}"
+        if self._preprocessor is None or self._network is None:
+            return f"{start}, hidden={self.hidden})"
+        columns, features = len(self._preprocessor.kinds), len(self._preprocessor.feature_names)
+        return f"{start}, {columns} columns as {features} features)"
+
+    def _description(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        preprocessor, encoder, network = self._fitted()
+        tensors, inner = network._description()
+        description = {
+            "kind": "table",
+            "target": self.target,
+            "hidden": list(self.hidden) if self._given is None else None,
+            "preprocessor": preprocessor.describe(),
+            "encoder": encoder.describe(),
+            "metrics": [score.name for score in self._scores],
+            "network": inner,
+        }
+        return dict(tensors), description
+
+    @classmethod
+    def _from_description(cls, tensors: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> TabularModel:
+        from whet import nn
+
+        try:
+            step: type[LabelEncoder] | type[TargetScaler] = LabelEncoder
+            if description["encoder"]["step"] == TargetScaler.__name__:
+                step = TargetScaler
+            encoder = step.from_description(description["encoder"])
+            target, hidden, names = description["target"], description["hidden"], description["metrics"]
+            preprocessor = Preprocessor.from_description(description["preprocessor"])
+            network = nn.Module._from_description(tensors, description["network"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"[TabularModel] expected the description of a table model; {error!r} is wrong") from None
+        task: Task = "classification" if isinstance(encoder, LabelEncoder) else "regression"
+        # A network that was given is trained further by another fit, as it would have been before.
+        given = network if hidden is None else None
+        model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
+        model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
+        model._scores = _metrics.get(names)
+        return model
+
+    def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:
+        if self._preprocessor is None or self._encoder is None or self._network is None:
+            raise RuntimeError("[TabularModel] is not fitted: call fit first")
+        return self._preprocessor, self._encoder, self._network
+
+    def _check_target(self, table: Dataset) -> None:
+        """Check that every row has a target."""
+        labels = _labels(table)
+        if not len(labels):
+            raise ValueError("[TabularModel] expected at least one row, got none")
+        infinite = np.isinf(labels) if labels.dtype.kind == "f" else np.zeros(len(labels), np.bool_)
+        for what, bad in (("missing", is_missing(labels)), ("infinite", infinite)):
+            if bad.any():
+                raise ValueError(
+                    f"[TabularModel] the target {table.target!r} is {what} in {bad.sum()} of {len(bad)} rows, "
+                    f"first in row {bad.argmax()}; leave those rows out"
+                )
+
+    def _task(self, table: Dataset) -> str:
+        """Decide what is learned."""
+        labels = _labels(table)
+        if self._asked == "regression" and kind_of(labels) == "category":
+            raise ValueError(f"[TabularModel] expected numbers in {self.target!r} for a regression, got categories")
+        if self._asked != "auto":
+            return self._asked
+        return "classification" if kind_of(labels) == "category" or _few_integers(labels) else "regression"
+
+    def _read(
+        self, data: Any, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler, *, with_target: bool = False
+    ) -> Dataset:
+        """Read a table with the columns of fit."""
+        kinds = preprocessor.kinds
+        if not with_target:
+            return as_dataset(data, wanted=kinds, ignored=(self.target,), kinds=kinds)
+        known = _kind(encoder)
+        table = as_dataset(
+            data, wanted=(*kinds, self.target), kinds=kinds if known is None else {**kinds, self.target: known}
+        ).with_target(self.target)
+        self._check_target(table)
+        return table
+
+    def _make_network(self, features: int, outputs: int) -> nn.Module:
+        from whet import nn
+
+        if self._given is None:
+            return nn.MLP(features, self.hidden, outputs)
+        network = self._given if isinstance(self._given, nn.Module) else self._given(features, outputs)
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
+        return network
+
+
+def _labels(table: Dataset) -> Column:
+    if table.labels is None:
+        raise ValueError("[TabularModel] expected a table with a target")
+    return table.labels
+
+
+def _few_integers(labels: Column) -> bool:
+    distinct = np.unique(labels)
+    return len(distinct) <= min(_FEW, len(labels) // 2) and bool((distinct == np.floor(distinct)).all())
+
+
+def _scores(metrics: str | Metric | Sequence[str | Metric], task: str) -> tuple[Metric, ...]:
+    """Look metrics up, and refuse those of another task."""
+    scores = _metrics.get(metrics)
+    for score in scores:
+        if (score.reads == "values") != (task == "regression"):
+            raise ValueError(f"[TabularModel] expected metrics for a {task}, got {score.name}")
+    return scores
+
+
+def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
+    """Tell how to read the target of a later table: text stays text, even where it looks like numbers."""
+    if isinstance(encoder, TargetScaler):
+        return "number"
+    return "category" if encoder.classes.dtype.kind == "U" else None
+
+
+def _encoder(task: str) -> LabelEncoder | TargetScaler:
+    return LabelEncoder() if task == "classification" else TargetScaler()
+
+
+def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:
+    """Give the target as the network takes it: codes, or float32; shape (rows,)."""
+    y = encoder.transform(_labels(table))
+    return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
+
+
+def _adam() -> Optimizer:
+    from whet import optim
+
+    return optim.Adam(lr=_LEARNING_RATE)

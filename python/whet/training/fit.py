@@ -1,0 +1,239 @@
+"""The loop around the engine's epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whet import _core, losses, optim
+from whet._arrays import Floats, as_features, as_weights
+from whet.losses import Loss
+from whet.metrics import Metric
+from whet.metrics import get as get_metrics
+from whet.optim import Optimizer
+from whet.training.history import History
+from whet.training.model import check_seed
+from whet.training.progress import Progress
+
+if TYPE_CHECKING:
+    from whet.training.model import Model
+
+__all__ = ["Plan", "Rows", "run"]
+
+
+def check_count(value: object, where: str, name: str) -> int:
+    """`value` as an int; raises TypeError or ValueError unless it is an integer of at least one."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"[{where}] expected {name} to be an integer, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"[{where}] expected {name} to be at least 1, got {value}")
+    return int(value)
+
+
+class Plan:
+    """The arguments of a fit that say how to train, checked."""
+
+    def __init__(
+        self,
+        *,
+        loss: str | Loss,
+        optimizer: str | Optimizer,
+        epochs: int,
+        batch_size: int | str,
+        metrics: str | Metric | Sequence[str | Metric],
+        shuffle: bool,
+        stop_at: Mapping[str, float] | None,
+        max_steps: int | None,
+        seed: int,
+        on_interrupt: str,
+        progress: bool,
+    ) -> None:
+        self.loss = losses.get(loss)
+        self.optimizer = optim.get(optimizer)
+        self.epochs = check_count(epochs, "fit", "epochs")
+        self.metrics = get_metrics(metrics)
+        self.shuffle = bool(shuffle)
+        self.stop_at = dict(stop_at or {})
+        self.max_steps = math.inf if max_steps is None else check_count(max_steps, "fit", "max_steps")
+        check_seed(seed, "fit")
+        self.seed = int(seed)
+        if on_interrupt not in ("raise", "return"):
+            raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
+        self.on_interrupt = on_interrupt
+        self.progress = progress
+        if isinstance(batch_size, str) and batch_size != "auto":
+            raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
+        self.batch_size = batch_size if isinstance(batch_size, str) else check_count(batch_size, "fit", "batch_size")
+
+    @staticmethod
+    def refuse(**asked: bool) -> None:
+        """Raises ValueError naming the first argument that this version does not support."""
+        for name, value in asked.items():
+            if value:
+                raise ValueError(f"[fit] {name} is not supported by whet {_core.__version__}")
+
+    def batch_rows(self, rows: int) -> int:
+        """Rows of a step on a training set of `rows` rows."""
+        if self.optimizer.full_batch:
+            if self.batch_size != "auto" and int(self.batch_size) < rows:
+                raise ValueError(
+                    f"[fit] {type(self.optimizer).__name__} takes all {rows} rows in a step, "
+                    f"got batch_size {self.batch_size}; optim.SGD takes batches"
+                )
+            return rows
+        if isinstance(self.batch_size, str):
+            return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256)
+        return self.batch_size
+
+    def met(self, history: History) -> bool:
+        """Whether the last epoch meets every target of `stop_at`."""
+        lower_is_better = {"loss"} | {metric.name for metric in self.metrics if not metric.greater_is_better}
+        for name, goal in self.stop_at.items():
+            value = history[name][-1]
+            if (value > goal) if name.removeprefix("val_") in lower_is_better else (value < goal):
+                return False
+        return bool(self.stop_at)
+
+    def check_goals(self, validates: bool) -> None:
+        """Raises ValueError if `stop_at` names what the history will not have."""
+        names = ["loss", *(metric.name for metric in self.metrics)]
+        names += [f"val_{name}" for name in names] if validates else []
+        for name in self.stop_at:
+            if name not in names:
+                raise ValueError(f"[fit] expected stop_at to name some of {', '.join(names)}, got '{name}'")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features and targets as the core takes them."""
+
+    features: Floats
+    target: NDArray[Any]
+    weights: Floats | None = None
+
+    @classmethod
+    def of(
+        cls, model: Model, loss: Loss, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, where: str
+    ) -> Rows:
+        """Checks and converts, without copying what is right already."""
+        features = as_features(X, model.dtype, where)
+        if len(features) == 0:
+            raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
+        outputs = model._width_of_output(features.shape[1])
+        target = loss.target(y, len(features), outputs, model.dtype, where)
+        return cls(features, target, as_weights(sample_weight, len(features), model.dtype, where))
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """A copy of some rows."""
+        return Rows(self.features[rows], self.target[rows], None if self.weights is None else self.weights[rows])
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def _set_apart(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows | None]:
+    """Training rows and validation rows."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"[fit] expected validation_fraction from 0 to below 1, got {fraction}")
+    if fraction == 0:
+        return rows, None
+    count = round(fraction * len(rows))
+    if count == 0 or count == len(rows):
+        raise ValueError(f"[fit] a validation_fraction of {fraction} leaves no rows to one side of {len(rows)}")
+    order = _core.random_permutation(seed, len(rows))
+    return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
+
+
+def run(
+    model: Model,
+    plan: Plan,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None,
+    validation_data: tuple[ArrayLike, ArrayLike] | None,
+    validation_fraction: float,
+) -> History:
+    """See `Model.fit`."""
+    rows = Rows.of(model, plan.loss, X, y, sample_weight, "fit")
+    if validation_data is not None:
+        if validation_fraction:
+            raise ValueError("[fit] expected validation_data or validation_fraction, got both")
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+            raise TypeError("[fit] expected validation_data to be a pair (X, y)")
+        if np.shape(validation_data[0])[1:] != rows.features.shape[1:]:
+            raise ValueError(
+                f"[fit] expected validation_data with {rows.features.shape[1]} features, "
+                f"got shape {np.shape(validation_data[0])}"
+            )
+        validation: Rows | None = Rows.of(model, plan.loss, *validation_data, None, "fit")
+    else:
+        rows, validation = _set_apart(rows, validation_fraction, plan.seed)
+    plan.check_goals(validation is not None)
+    batch_rows = plan.batch_rows(len(rows))
+    with model._exclusive("fit"):
+        return _train(model, plan, rows, validation, batch_rows)
+
+
+def _train(model: Model, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int) -> History:
+    graph = model._graph(rows.features.shape[1])
+    loss_options = list(plan.loss.options().items())
+    options = list(plan.optimizer.options().items())
+    trainer = _core.Trainer(
+        graph, model._state(plan.seed), plan.loss.name, loss_options, plan.optimizer.kernel, options
+    )
+    outputs = graph.shape(graph.output)[0]
+    predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
+
+    model._loss, model._metrics = plan.loss, plan.metrics
+    history = model.history = History(plan.seed)
+    start = time.perf_counter()
+    bar = Progress(plan.epochs, len(rows)) if plan.progress else nullcontext()
+    try:
+        with bar as shown:
+            for epoch in range(plan.epochs):
+                left = min(plan.max_steps - trainer.steps, 2**62)
+                loss_sum, weight_sum, _ = trainer.epoch(
+                    rows.features,
+                    rows.target,
+                    rows.weights,
+                    batch_rows,
+                    plan.shuffle,
+                    plan.seed,
+                    epoch,
+                    int(left),
+                    predictions,
+                )
+                seen = len(rows) <= batch_rows * left  # max_steps can end the last epoch early
+                numbers = {"loss": loss_sum / weight_sum, "lr": plan.optimizer.options()["lr"]}
+                if predictions is not None:
+                    for metric in plan.metrics:
+                        numbers[metric.name] = metric(rows.target, predictions, plan.loss) if seen else math.nan
+                if validation is not None:
+                    found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
+                    numbers |= {f"val_{name}": value for name, value in found.items()}
+                history.append(**numbers)
+                if shown is not None:
+                    shown.update(epoch, numbers)
+                if plan.met(history):
+                    history.stopped_by = "stop_at"
+                    break
+                if trainer.steps >= plan.max_steps:
+                    history.stopped_by = "max_steps"
+                    break
+            else:
+                history.stopped_by = "epochs"
+    except KeyboardInterrupt:
+        history.stopped_by = "interrupt"
+        if plan.on_interrupt == "raise":
+            raise
+    finally:
+        history.steps = trainer.steps
+        history.seconds = time.perf_counter() - start
+    return history

@@ -1,0 +1,52 @@
+"""What a fit recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+__all__ = ["History"]
+
+
+class History(Mapping[str, list[float]]):
+    """One number per epoch under each name: "loss", "lr", and as asked for "val_loss", "accuracy", "val_accuracy" and so on.
+
+    Attributes:
+        seed: The seed of the fit.
+        seconds: How long it took.
+        steps: Batches taken.
+        stopped_by: "epochs", "max_steps", "stop_at" or "interrupt"; None while it runs or after an error.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.seconds = 0.0
+        self.steps = 0
+        self.stopped_by: str | None = None
+        self._columns: dict[str, list[float]] = {}
+
+    def append(self, **numbers: float) -> None:
+        """Adds an epoch."""
+        for name, number in numbers.items():
+            self._columns.setdefault(name, []).append(float(number))
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch, from 0, with the smallest "val_loss", or "loss" if there is none; None before the first epoch ends."""
+        losses = self._columns.get("val_loss") or self._columns.get("loss")
+        return losses.index(min(losses)) if losses else None
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name not in self._columns:
+            raise KeyError(f"{name!r}; this history has {', '.join(self._columns) or 'no epochs'}")
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={numbers[-1]:.4g}" for name, numbers in self._columns.items())
+        epochs = len(self._columns.get("loss", []))
+        return f"History({epochs} epochs, {last or 'empty'}, stopped_by={self.stopped_by!r})"

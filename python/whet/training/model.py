@@ -1,0 +1,258 @@
+"""Model: what trains, predicts and evaluates. `nn.Module` adds the structure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from whet import _core, losses
+from whet._arrays import Floats, as_features
+from whet.losses import Loss
+from whet.metrics import Metric
+from whet.metrics import get as get_metrics
+from whet.optim import Optimizer
+from whet.training.history import History
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Model", "check_seed"]
+
+
+def check_seed(seed: object, where: str) -> None:
+    """Raises TypeError or ValueError unless `seed` is an integer from 0 to 2^64 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"[{where}] expected seed to be an integer, got {type(seed).__name__}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"[{where}] expected seed from 0 to 2**64 - 1, got {seed}")
+
+
+class Model:
+    """Fits, predicts and evaluates. Subclasses say what is computed, by `_graph` and `_state`.
+
+    Attributes:
+        history: What the last fit recorded, or None.
+    """
+
+    history: History | None = None
+    _loss: Loss | None = None
+    _metrics: tuple[Metric, ...] = ()
+    _predictor: tuple[_core.Graph, str, _core.Predictor] | None = None
+    _training: threading.Lock | None = None
+
+    @property
+    def dtype(self) -> str:
+        """What the model computes in."""
+        raise TypeError(f"[{type(self).__name__}] has no dtype")
+
+    def _graph(self, width: int) -> _core.Graph:
+        """The model's graph for inputs of that many features."""
+        raise TypeError(f"[{type(self).__name__}] has no graph")
+
+    def _state(self, seed: int = 0) -> _core.State:
+        """The parameters, drawn from `seed` if they have not been yet."""
+        raise TypeError(f"[{type(self).__name__}] has no parameters")
+
+    def _parameter_names(self) -> list[str]:
+        """The names of the parameters, in the order of the state."""
+        raise TypeError(f"[{type(self).__name__}] has no parameters")
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: str | Loss,
+        optimizer: str | Optimizer = "adam",
+        epochs: int = 10,
+        batch_size: int | str = "auto",
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_fraction: float = 0.0,
+        metrics: str | Metric | Sequence[str | Metric] = (),
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        shuffle: bool = True,
+        callbacks: Sequence[object] = (),
+        stop_at: Mapping[str, float] | None = None,
+        max_steps: int | None = None,
+        max_seconds: float | None = None,
+        precision: str = "float32",
+        seed: int = 0,
+        checkpoint: str | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+        on_interrupt: str = "raise",
+        progress: bool = False,
+    ) -> History:
+        """Trains the model on features and labels, from the parameters it has.
+
+        Args:
+            X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied.
+            y: Targets as the loss takes them; see whet.losses. Shapes (rows,) and (rows, 1) are equal.
+            loss: What to make small: a string such as "mse" or "cross_entropy", or an object of whet.losses.
+            optimizer: A string such as "adam", or an object of whet.optim.
+            epochs: Passes over the data.
+            batch_size: Rows of a step; the last one of an epoch may be shorter. "auto" depends on the number of rows
+                alone: a power of two near rows / 64, from 32 to 256. Full-batch optimizers take all rows.
+            validation_data: A pair (X, y) to evaluate after every epoch.
+            validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same.
+            metrics: Names of whet.metrics, computed for every epoch over the predictions made in it while training.
+            sample_weight: Weight of each row in the loss, shape (rows,); a batch's loss is the weighted mean
+                over its rows.
+            class_weight: Not yet supported.
+            shuffle: Whether every epoch takes the rows in an order of its own.
+            callbacks: Not yet supported.
+            stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
+            max_steps: Stop after so many batches.
+            max_seconds: Not yet supported.
+            precision: Only "float32" yet: products and sums are in the model's own dtype.
+            seed: For parameters that are not drawn yet, the order of rows and the validation rows.
+            checkpoint: Not yet supported.
+            checkpoint_every: Not yet supported.
+            resume: Not yet supported.
+            on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
+            progress: Show a bar on standard error.
+
+        Returns:
+            The history, which is also kept as `model.history`.
+
+        Raises:
+            TypeError: If an argument is of a wrong kind.
+            ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or an argument is not yet
+                supported. Nothing has changed then.
+            NonFiniteError: If the loss becomes NaN or infinite; the parameters are those before that step.
+            RuntimeError: If another fit of this model is running.
+        """
+        from whet.training.fit import Plan, run
+
+        plan = Plan(
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            metrics=metrics,
+            shuffle=shuffle,
+            stop_at=stop_at,
+            max_steps=max_steps,
+            seed=seed,
+            on_interrupt=on_interrupt,
+            progress=progress,
+        )
+        plan.refuse(
+            class_weight=class_weight is not None,
+            callbacks=len(callbacks) > 0,
+            max_seconds=max_seconds is not None,
+            precision=precision != "float32",
+            checkpoint=checkpoint is not None,
+            checkpoint_every=checkpoint_every is not None,
+            resume=resume,
+        )
+        return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """The raw outputs.
+
+        Args:
+            X: Features, shape (rows, features).
+
+        Returns:
+            Shape (rows, outputs), in the model's dtype. A row's outputs do not depend on the other rows.
+
+        Raises:
+            TypeError: If `X` does not hold numbers.
+            ValueError: If its shape does not fit, or it holds NaN or infinite elements.
+        """
+        return self._outputs(as_features(X, self.dtype, "predict"))
+
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for bce_with_logits.
+
+        Raises:
+            ValueError: As `predict`, or if the model has no loss yet, or one without probabilities.
+        """
+        return self._fitted_loss("predict_proba").probabilities(self.predict(X))
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """Loss (without penalties) and metrics of the last fit, on these rows.
+
+        Args:
+            X: Features, shape (rows, features).
+            y: Targets as the loss takes them.
+
+        Returns:
+            {"loss": ..., and each metric by name}.
+
+        Raises:
+            TypeError: If an array does not hold numbers of the right kind.
+            ValueError: If shapes do not fit, there is no row, or the model has no loss yet.
+        """
+        loss = self._fitted_loss("evaluate")
+        features = as_features(X, self.dtype, "evaluate")
+        target = loss.target(y, len(features), self._width_of_output(features.shape[1]), self.dtype, "evaluate")
+        return self._evaluate(features, target, loss, self._metrics)
+
+    def _fitted_loss(self, where: str) -> Loss:
+        if self._loss is None:
+            raise ValueError(f"[{where}] needs the loss that fit sets: the model has not been fitted")
+        return self._loss
+
+    def _width_of_output(self, width: int) -> int:
+        graph = self._graph(width)
+        return int(graph.shape(graph.output)[0])
+
+    def _outputs(self, features: Floats) -> Floats:
+        graph = self._graph(features.shape[1])
+        cached = self._predictor
+        if cached is None or cached[0] is not graph or cached[1] != self.dtype:
+            cached = self._predictor = (graph, self.dtype, _core.Predictor(graph, self.dtype))
+        out = np.empty((len(features), graph.shape(graph.output)[0]), self.dtype)
+        cached[2].predict(self._state(), features, out)
+        return out
+
+    def _evaluate(
+        self, features: Floats, target: NDArray[Any], loss: Loss, metrics: Sequence[Metric]
+    ) -> dict[str, float]:
+        if len(features) == 0:
+            raise ValueError("[evaluate] expected at least one row, got none")
+        output = self._outputs(features)
+        value = _core.loss(None, output, target, None, loss.name, list(loss.options().items()))
+        return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
+
+    @contextmanager
+    def _exclusive(self, where: str) -> Iterator[None]:
+        """Holds off a second training of the same model."""
+        lock = self.__dict__.setdefault("_training", threading.Lock())
+        if not lock.acquire(blocking=False):
+            raise RuntimeError(f"[{where}] another thread is training this model")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_predictor": None, "_training": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "_training"})
+
+
+def describe_training(model: Model) -> dict[str, Any]:
+    """The loss and metrics of the last fit as JSON-able data."""
+    loss = model._loss
+    return {
+        "loss": None if loss is None else {"name": loss.name, **loss.options()},
+        "metrics": [metric.name for metric in model._metrics],
+    }
+
+
+def restore_training(model: Model, description: Mapping[str, Any]) -> None:
+    """Gives a model the loss and metrics that `describe_training` wrote down."""
+    if description["loss"] is not None:
+        options = dict(description["loss"])
+        model._loss = type(losses.get(options.pop("name")))(**options)
+    model._metrics = get_metrics(description["metrics"])

@@ -1,0 +1,166 @@
+"""Trainer: training step by step, in a loop of one's own."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from whet import _core, losses, optim
+from whet._arrays import Floats, read_only
+from whet.files import read_model, write_model
+from whet.losses import Loss
+from whet.optim import Optimizer
+from whet.training.fit import Rows
+from whet.training.model import Model, check_seed
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Takes one step at a time; keeps the optimizer's slots and counters.
+
+    Args:
+        model: The model to train; its parameters are drawn from `seed` if they have not been yet.
+        loss: What to make small: a string or an object of whet.losses.
+        optimizer: A string or an object of whet.optim.
+        seed: For parameters that are not drawn yet.
+
+    Raises:
+        TypeError: If an argument is of a wrong kind.
+        ValueError: If a name is unknown.
+    """
+
+    def __init__(self, model: Model, loss: str | Loss, optimizer: str | Optimizer = "adam", seed: int = 0) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(f"[Trainer] expected a model, got {type(model).__name__}")
+        check_seed(seed, "Trainer")
+        self.model = model
+        self.loss = losses.get(loss)
+        self.optimizer = optim.get(optimizer)
+        self._state = model._state(seed)
+        self._core: _core.Trainer | None = None
+        self._width: int | None = None
+        self._waiting: tuple[dict[str, Floats], int] | None = None  # slots and steps of a file, until the first step
+
+    @property
+    def steps(self) -> int:
+        """Steps taken so far."""
+        if self._core is not None:
+            return self._core.steps
+        return self._waiting[1] if self._waiting else 0
+
+    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """One step on a batch: forward, backward, update.
+
+        Args:
+            X: Features, shape (rows, features).
+            y: Targets as the loss takes them.
+            sample_weight: Weight of each row in the loss, shape (rows,).
+
+        Returns:
+            The batch's mean loss before the update.
+
+        Raises:
+            TypeError: If an array does not hold numbers of the right kind.
+            ValueError: If shapes do not fit, or a number is NaN, infinite or out of range.
+            NonFiniteError: If the loss is NaN or infinite; no update is made then.
+            RuntimeError: If another thread trains the model, or the model's parameters have moved (by ``to``, or into
+                another model) since this trainer was made.
+        """
+        rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
+        with self.model._exclusive("step"):
+            core = self._trainer(rows.features.shape[1])
+            loss: float = core.step(rows.features, rows.target, rows.weights)
+            return loss
+
+    def gradients(self) -> dict[str, Floats]:
+        """The gradient of the last step's loss for every parameter by name: read-only views, which follow the training.
+
+        Raises:
+            RuntimeError: Before the first step.
+        """
+        if self._core is None:
+            raise RuntimeError("[gradients] there is no step yet")
+        return {name: read_only(self._core.gradient(i)) for i, name in enumerate(self.model._parameter_names())}
+
+    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """{"loss": ...} of these rows with the present parameters. Takes and raises what `Model.evaluate` does."""
+        rows = Rows.of(self.model, self.loss, X, y, None, "evaluate")
+        return self.model._evaluate(rows.features, rows.target, self.loss, ())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes parameters, slots and counters to a file, all or nothing.
+
+        Raises:
+            OSError: If the file cannot be written; an earlier file of that name is then whole.
+        """
+        tensors = {
+            f"parameters.{name}": self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())
+        }
+        description = {"kind": "trainer", "steps": self.steps, "loss": self.loss.name, "optimizer": self.optimizer.name}
+        write_model(path, {**tensors, **self._slots()}, description)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Goes on from a file that `save` wrote, for a model and an optimizer of the same kind.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If it is damaged or of another model or optimizer; nothing has changed then.
+        """
+        tensors, description = read_model(path)
+        if description.get("kind") != "trainer" or description["optimizer"] != self.optimizer.name:
+            raise ValueError(
+                f"[load] expected a file of a Trainer with {self.optimizer.name}, got one of "
+                f"{description.get('kind')} {description.get('optimizer', '')}".rstrip()
+            )
+        names = self.model._parameter_names()
+        shapes = {name: self._state.parameter(i).shape for i, name in enumerate(names)}
+        steps = int(description["steps"])
+        slots = {key: value for key, value in tensors.items() if not key.startswith("parameters.")}
+        wanted = {f"{slot}.{name}" for slot in self._slot_names() for name in names} if steps else set()
+        if {key.removeprefix("parameters.") for key in tensors} - set(slots) != set(names) or set(slots) != wanted:
+            raise ValueError("[load] the file holds other parameters or slots than this trainer")
+        for key, value in tensors.items():
+            name = key.split(".", 1)[1]
+            if value.shape != shapes[name]:
+                raise ValueError(f"[load] expected {key} with shape {shapes[name]}, got {value.shape}")
+        for i, name in enumerate(names):
+            self._state.parameter(i)[...] = tensors[f"parameters.{name}"]
+        self._core, self._width = None, None
+        self._waiting = (slots, steps)
+
+    def _slot_names(self) -> list[str]:
+        (entry,) = (entry for entry in _core.optimizers() if entry["name"] == self.optimizer.kernel)
+        return list(entry["slots"])
+
+    def _slots(self) -> dict[str, Floats]:
+        if self._core is None:
+            return self._waiting[0] if self._waiting else {}
+        names = self.model._parameter_names()
+        slots = enumerate(self._slot_names())
+        return {f"{slot}.{name}": self._core.slot(s, i) for s, slot in slots for i, name in enumerate(names)}
+
+    def _trainer(self, width: int) -> _core.Trainer:
+        if self.model._state() is not self._state:
+            raise RuntimeError("[step] the model's parameters have moved since this Trainer was made: make another")
+        if self._core is not None and self._width == width:
+            return self._core
+        if self._core is not None:
+            self._waiting = ({key: np.array(value) for key, value in self._slots().items()}, self._core.steps)
+        graph = self.model._graph(width)
+        loss, options = list(self.loss.options().items()), list(self.optimizer.options().items())
+        core = _core.Trainer(graph, self._state, self.loss.name, loss, self.optimizer.kernel, options)
+        self._core, self._width = core, width
+        if self._waiting is not None:
+            slots, core.steps = self._waiting
+            self._waiting = None
+            for key, view in self._slots().items():
+                if key in slots:
+                    view[...] = slots[key]
+        return core
+
+    def __repr__(self) -> str:
+        model = type(self.model).__name__
+        return f"Trainer({model}, loss={self.loss!r}, optimizer={self.optimizer!r}, steps={self.steps})"
