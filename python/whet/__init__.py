@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from whet import _core, losses, metrics, nn, ops, optim
-from whet.errors import NonFiniteError, WhetWarning
-from whet.files import load
-from whet.training import Trainer
+from whet import _core
+from whet._core import NonFiniteError
 
 if TYPE_CHECKING:
-    from whet import data, export, sklearn
+    from whet import data, export, losses, metrics, nn, ops, optim, sklearn
+    from whet.errors import WhetWarning
+    from whet.files import load
     from whet.tabular import TabularModel
+    from whet.training import Trainer
 
 __version__ = _core.__version__
 
@@ -36,15 +37,17 @@ __all__ = [
     "sklearn",
 ]
 
-# Imported when first used, so that `import whet` stays fast.
-_LAZY = {"data": "whet.data", "export": "whet.export", "sklearn": "whet.sklearn", "TabularModel": "whet.tabular"}
+# Imported when first used, so that `import whet` costs next to nothing.
+_MODULES = ("data", "export", "losses", "metrics", "nn", "ops", "optim", "sklearn")
+_NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "files"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'whet' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name])
-    return getattr(module, name) if name[0].isupper() else module
+    if name in _MODULES:
+        return importlib.import_module(f"whet.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"whet.{_NAMES[name]}"), name)
+    raise AttributeError(f"module 'whet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
@@ -69,7 +72,7 @@ def get_num_threads() -> int:
 
 
 def build_info() -> dict[str, Any]:
-    """What this build is and what it found: version, compiler, instruction sets, threads, and the lists of functions."""
+    """What this build is and found here: version, compiler, instruction sets, threads, and the functions it knows."""
     return {
         "version": __version__,
         "compiler": _core.compiler,
