@@ -1,4 +1,4 @@
-"""Model files: a safetensors file with the parameters as in ``state_dict`` and one JSON string for the rest. Never pickle."""
+"""Model files: safetensors, with the parameters as in ``state_dict`` and one JSON string for the rest. Never pickle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> None:
-    """Writes a model file: to a temporary file beside it, synced, then renamed, so that a crash leaves the old file or the new.
+    """Writes a model file: to a temporary file beside it, synced, then renamed; a crash leaves the old file or the new.
 
     Raises:
         OSError: If the file cannot be written.

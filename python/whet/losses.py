@@ -1,7 +1,7 @@
 """Losses: immutable descriptions with PyTorch's names, defaults and mean reduction.
 
-A loss is given as a string (``"mse"``) or as an object (``losses.MSELoss()``). To add an elementwise one, write its functor
-in cpp/math/losses.h, a class here, and its formula in tests/reference.py.
+A loss is given as a string (``"mse"``) or as an object (``losses.MSELoss()``). To add an elementwise one, write its
+functor in cpp/math/losses.h, a class here, and its formula in tests/reference.py.
 """
 
 from __future__ import annotations

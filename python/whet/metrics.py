@@ -92,7 +92,10 @@ def rmse(truth: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def r2(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """1 - residual / total sum of squares, the mean over outputs. An output that is constant scores 1 if met exactly, else 0."""
+    """1 - residual / total sum of squares, the mean over outputs.
+
+    A truth that is constant scores 1 if it is met exactly, else 0.
+    """
     a, b = _pair(truth, prediction)
     a, b = a.reshape(len(a), -1).astype(np.float64), b.reshape(len(b), -1)
     residual = np.square(a - b).sum(axis=0)

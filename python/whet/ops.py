@@ -1,7 +1,7 @@
 """The kernels on NumPy arrays: products, activations, losses and optimizer updates.
 
-All take float32 or float64 and return the same; other real dtypes are promoted as NumPy does, to float32 at least. An ``out``
-array is written in place and returned.
+All take float32 or float64 and return the same; other real dtypes are promoted as NumPy does, to float32 at least. An
+``out`` array is written in place and returned.
 """
 
 from __future__ import annotations
@@ -294,7 +294,8 @@ def update(
         options = {**options, "beta1": betas[0], "beta2": betas[1]}
     if not isinstance(parameter, np.ndarray) or parameter.dtype not in (np.float32, np.float64):
         raise TypeError(
-            f"[update] expected a float32 or float64 parameter, got {getattr(parameter, 'dtype', type(parameter).__name__)}"
+            "[update] expected a float32 or float64 parameter, "
+            f"got {getattr(parameter, 'dtype', type(parameter).__name__)}"
         )
     if not (
         parameter.flags.c_contiguous

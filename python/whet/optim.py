@@ -1,6 +1,7 @@
 """Optimizers: immutable descriptions with PyTorch's names, hyper-parameters and defaults.
 
-To add an elementwise one, write its functor in cpp/math/optimizers.h, a class here, and its formula in tests/reference.py.
+To add an elementwise one, write its functor in cpp/math/optimizers.h, a class here, and its formula in
+tests/reference.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Initialisers: immutable descriptions of how a parameter's first values are drawn.
 
-Formulas and defaults are those of the functions of the same names in torch.nn.init. Numbers come from (seed, index of the
-parameter in the model) alone, in double precision, and are rounded to the model's dtype.
+Formulas and defaults are those of the functions of the same names in torch.nn.init. Numbers come from the seed and the
+parameter's index in the model alone, in double precision, and are rounded to the model's dtype.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class _Kaiming(Initializer):
 
 @dataclass(frozen=True)
 class KaimingUniform(_Kaiming):
-    """Uniform with bound gain sqrt(3 / fan) (He et al., ICCV 2015); see torch.nn.init.kaiming_uniform_ for the arguments."""
+    """Uniform with bound gain sqrt(3 / fan) (He et al., ICCV 2015), as torch.nn.init.kaiming_uniform_."""
 
     name = "kaiming_uniform"
 
@@ -175,7 +175,7 @@ class KaimingUniform(_Kaiming):
 
 @dataclass(frozen=True)
 class KaimingNormal(_Kaiming):
-    """Normal with deviation gain / sqrt(fan) (He et al., ICCV 2015); see torch.nn.init.kaiming_normal_ for the arguments."""
+    """Normal with deviation gain / sqrt(fan) (He et al., ICCV 2015), as torch.nn.init.kaiming_normal_."""
 
     name = "kaiming_normal"
 

@@ -20,8 +20,8 @@ class Linear(Module):
         in_features: Width of the input.
         out_features: Width of the output.
         bias: Whether there is a b.
-        weight_init: How W, of shape (out_features, in_features), is drawn; uniform within 1 / sqrt(in_features) if None.
-        bias_init: How b, of shape (out_features,), is drawn; likewise.
+        weight_init: How W (out_features, in_features) is drawn; if None, uniform within 1 / sqrt(in_features).
+        bias_init: How b (out_features,) is drawn; likewise.
     """
 
     def __init__(

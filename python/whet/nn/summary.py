@@ -11,7 +11,7 @@ __all__ = ["summarize"]
 
 def summarize(graph: _core.Graph, dtype: str, name: str) -> str:
     """Operations in the order they run, with output shapes, parameters and fused activations."""
-    nodes = {node_output: node for node_output, node in enumerate(graph.nodes, start=1)}
+    nodes = dict(enumerate(graph.nodes, start=1))  # by the value that they make
     shapes = dict(enumerate(graph.parameter_shapes))
     rows = [("operation", "output", "parameters")]
     counted: set[int] = set()

@@ -64,7 +64,8 @@ class Trace:
         output = module(Value(self, 0))
         if not isinstance(output, Value):
             raise TypeError(
-                f"[forward] expected {type(module).__name__}.forward to return a traced value, got {type(output).__name__}"
+                f"[forward] expected {type(module).__name__}.forward to return a traced value, "
+                f"got {type(output).__name__}"
             )
         if output._index == 0:
             raise ValueError(f"[forward] {type(module).__name__} returns its input as it is: it has no layers")

@@ -57,7 +57,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, X: NDArray[Any], y: NDArray[Any], outputs: int, loss: str) -> None:
         activation = _ACTIVATIONS.get(self.activation, self.activation)
-        self.model_ = nn.MLP(X.shape[1], tuple(np.atleast_1d(self.hidden_layer_sizes)), outputs, activation).to(X.dtype.name)
+        hidden = tuple(np.atleast_1d(self.hidden_layer_sizes))
+        self.model_ = nn.MLP(X.shape[1], hidden, outputs, activation).to(X.dtype.name)
         history = self.model_.fit(
             X,
             y,
@@ -84,7 +85,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MLPClassifier:
-        """Trains on features of shape (rows, features) and labels of shape (rows,). Returns the estimator."""
+        """Trains on features (rows, features) and labels (rows,). Returns the estimator."""
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -109,7 +110,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     """A regressor trained with the squared error. Its parameters are those of `_MLP`."""
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
-        """Trains on features of shape (rows, features) and numbers of shape (rows,) or (rows, outputs). Returns the estimator."""
+        """Trains on features (rows, features) and numbers (rows,) or (rows, outputs). Returns the estimator."""
         X, y = validate_data(self, X, y, dtype=[np.float32, np.float64], multi_output=True, y_numeric=True)
         self._single = y.ndim == 1
         self._train(X, y, 1 if self._single else y.shape[1], "mse")

@@ -8,7 +8,7 @@ __all__ = ["History"]
 
 
 class History(Mapping[str, list[float]]):
-    """One number per epoch under each name: "loss", "lr", and as asked for "val_loss", "accuracy", "val_accuracy" and so on.
+    """One number per epoch under each name: "loss", "lr", and as asked for "val_loss", "accuracy", "val_accuracy".
 
     Attributes:
         seed: The seed of the fit.
@@ -31,7 +31,7 @@ class History(Mapping[str, list[float]]):
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch, from 0, with the smallest "val_loss", or "loss" if there is none; None before the first epoch ends."""
+        """The epoch, from 0, with the smallest "val_loss", or "loss" if there is none; None before the first."""
         losses = self._columns.get("val_loss") or self._columns.get("loss")
         return losses.index(min(losses)) if losses else None
 
