@@ -12,19 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from whet import metrics as _metrics
+from whet import optim
 from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler
+from whet.training.history import History
 
 if TYPE_CHECKING:
     from whet import nn
     from whet.losses import Loss
     from whet.metrics import Metric
     from whet.optim import Optimizer
-    from whet.training.history import History
 
 __all__ = ["TabularModel"]
 
@@ -36,8 +37,10 @@ _LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
 # With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
 _FEW = 10
-# Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3.
-_LEARNING_RATE = 3e-3
+# Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3 and 30 to 100 epochs. The drop at the end
+# makes the RMSE 2.5 % smaller there, as does a further 60 epochs without it.
+_LEARNING_RATES = (3e-3, 3e-4)
+_LAST = 5
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +92,7 @@ class TabularModel:
         *,
         loss: str | Loss | None = None,
         optimizer: str | Optimizer | None = None,
-        epochs: int = 30,
+        epochs: int = 40,
         batch_size: int | str = "auto",
         validation_data: Any = None,
         validation_fraction: float = 0.0,
@@ -104,7 +107,8 @@ class TabularModel:
         Args:
             data: a path, a Dataset, a pandas, Polars or PyArrow table or a mapping of columns, with the target.
             loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default.
-            optimizer: Adam with a learning rate of 0.003 by default; "adam" stands for PyTorch's defaults, 0.001.
+            optimizer: by default Adam with a learning rate of 0.003, and of 0.0003 for the last fifth of the epochs;
+                "adam" stands for PyTorch's default, 0.001.
             epochs: how often each row is seen.
             batch_size: see nn.Module.fit.
             validation_data: a table like data whose loss is computed after each epoch.
@@ -151,28 +155,29 @@ class TabularModel:
         network = self._make_network(X.shape[1], outputs)
         _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
 
-        earlier = network.history
+        arguments = {
+            "loss": _LOSSES[task] if loss is None else loss,
+            "batch_size": batch_size,
+            "validation_data": validation,
+            "metrics": scores,
+            "sample_weight": weight,
+            "seed": seed,
+            "progress": progress,
+            **options,
+        }
+        history = History(seed)
         try:
-            return network.fit(
-                X,
-                y,
-                loss=_LOSSES[task] if loss is None else loss,
-                optimizer=_adam() if optimizer is None else optimizer,
-                epochs=epochs,
-                batch_size=batch_size,
-                validation_data=validation,
-                metrics=scores,
-                sample_weight=weight,
-                seed=seed,
-                progress=progress,
-                **options,
-            )
+            for phase in _phases(optimizer, epochs):
+                _train(network, X, y, history, **phase, **arguments)
+                if history.stopped_by != "epochs":
+                    break
         finally:
             # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
-            if network.history is not earlier:
+            if history.steps or history.stopped_by:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or _metrics.get(_SCORES[task])
-                self.history = network.history
+                self.history = network.history = history
+        return history
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predict the target of each row.
@@ -403,7 +408,31 @@ def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArra
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
 
 
-def _adam() -> Optimizer:
-    from whet import optim
+def _phases(optimizer: str | Optimizer | None, epochs: int) -> list[dict[str, Any]]:
+    """Lay out the training: one phase with the optimizer given, else two with falling learning rates."""
+    if optimizer is not None:
+        return [{"optimizer": optimizer, "epochs": epochs}]
+    last = epochs // _LAST if isinstance(epochs, int) else 0  # what is no number of epochs is refused by the network
+    first, second = (optim.Adam(lr=rate) for rate in _LEARNING_RATES)
+    phases = [{"optimizer": first, "epochs": epochs - last}, {"optimizer": second, "epochs": last}]
+    return phases if last > 0 else phases[:1]
 
-    return optim.Adam(lr=_LEARNING_RATE)
+
+def _train(network: nn.Module, X: npt.NDArray[Any], y: npt.NDArray[Any], history: History, **arguments: Any) -> None:
+    """Fit, and add what the network records to the history, also where it is stopped."""
+    if arguments.get("max_steps") is not None:
+        arguments["max_steps"] -= history.steps
+    earlier = network.history
+    try:
+        network.fit(X, y, **arguments)
+    finally:
+        if network.history is not None and network.history is not earlier:
+            _extend(history, network.history)
+
+
+def _extend(history: History, more: History) -> None:
+    for numbers in zip(*more.values(), strict=True):
+        history.append(**dict(zip(more, numbers, strict=True)))
+    history.seconds += more.seconds
+    history.steps += more.steps
+    history.stopped_by = more.stopped_by

@@ -30,8 +30,8 @@ class Module(Model):
     """The base of layers and models.
 
     A subclass makes its layers in ``__init__`` (modules, lists of modules and parameters that are attributes are found
-    there) and says in ``forward(self, x)`` how they are joined. ``forward`` runs once, on symbolic values; layers, ``+``
-    and ``nn.concatenate`` act on them.
+    there) and says in ``forward(self, x)`` how they are joined. ``forward`` runs once, on symbolic values; layers,
+    ``+`` and ``nn.concatenate`` act on them.
 
     Parameters are drawn when first needed: by ``initialize(seed)``, by the first fit or Trainer (from its seed), or by
     whatever reads them first (seed 0). Their names, shapes and layouts are PyTorch's.

@@ -86,12 +86,12 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MLPClassifier:
         """Trains on features (rows, features) and labels (rows,). Returns the estimator."""
-        X, y = validate_data(self, X, y, dtype=[np.float32, np.float64])
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        features, target = validate_data(self, X, y, dtype=[np.float32, np.float64])
+        check_classification_targets(target)
+        self.classes_, labels = np.unique(target, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"[fit] expected labels of at least two classes, got {len(self.classes_)} class")
-        self._train(X, labels, len(self.classes_), "cross_entropy")
+        self._train(features, labels, len(self.classes_), "cross_entropy")
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
@@ -111,9 +111,11 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
         """Trains on features (rows, features) and numbers (rows,) or (rows, outputs). Returns the estimator."""
-        X, y = validate_data(self, X, y, dtype=[np.float32, np.float64], multi_output=True, y_numeric=True)
-        self._single = y.ndim == 1
-        self._train(X, y, 1 if self._single else y.shape[1], "mse")
+        features, target = validate_data(
+            self, X, y, dtype=[np.float32, np.float64], multi_output=True, y_numeric=True
+        )
+        self._single = target.ndim == 1
+        self._train(features, target, 1 if self._single else target.shape[1], "mse")
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -161,83 +161,132 @@ void multiply(const BlockProduct<T>& p) {
   }
 }
 
-/// Swaps element l + distance of register i with element l of register i + distance, wherever l has no bit `distance`.
-template <class T, int distance, int... lane>
-inline void exchange(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
-  constexpr int size = Vec<T>::size;
-  const auto low = a.r, high = b.r;
-  a.r = __builtin_shufflevector(low, high, (lane & distance ? size + lane - distance : lane)...);
-  b.r = __builtin_shufflevector(low, high, (lane & distance ? size + lane : lane + distance)...);
+// A square of as many registers as each has elements is transposed in steps of one instruction each: GCC 12 makes two or
+// three of a freely chosen permutation.
+
+/// a and b interleaved in units of `unit` elements, within blocks of 16 bytes: lower halves into a, upper halves into b.
+template <class T, int unit, int... lane>
+inline void interleave(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
+  constexpr int size = Vec<T>::size, block = 16 / static_cast<int>(sizeof(T));
+  const auto x = a.r, y = b.r;
+  a.r = __builtin_shufflevector(
+      x, y, (lane / unit % 2 * size + lane / block * block + lane % block / (2 * unit) * unit + lane % unit)...);
+  b.r = __builtin_shufflevector(
+      x, y,
+      (lane / unit % 2 * size + lane / block * block + block / 2 + lane % block / (2 * unit) * unit + lane % unit)...);
 }
 
-/// Transposes a square of as many registers as each has elements, in log2(size) rounds.
-template <class T, int distance = Vec<T>::size / 2>
+/// The blocks of 16 bytes of a and then b: those of even number into a, the others into b.
+template <class T, int... lane>
+inline void part_blocks(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
+  constexpr int block = 16 / static_cast<int>(sizeof(T));
+  const auto x = a.r, y = b.r;
+  a.r = __builtin_shufflevector(x, y, (lane / block * 2 * block + lane % block)...);
+  b.r = __builtin_shufflevector(x, y, (lane / block * 2 * block + block + lane % block)...);
+}
+
+template <class T>
 inline void transpose(Vec<T>* v) {
-  constexpr int size = Vec<T>::size;
-  for (int i = 0; i < size; ++i)
-    if (!(i & distance)) exchange<T, distance>(v[i], v[i + distance], std::make_integer_sequence<int, size>());
-  if constexpr (distance > 1) transpose<T, distance / 2>(v);
-}
-
-/// packed[p * width + i] = x[i * stride + p] for i < rows, and 0 up to a whole register; p in [0, k). rows <= size.
-template <class T>
-inline void pack_transposed(T* packed, int64_t width, const T* x, int64_t stride, int64_t rows, int64_t k) {
-  constexpr int size = Vec<T>::size;
-  int64_t p = 0;
-  Vec<T> v[size];
-  for (; p + size <= k; p += size) {
-    for (int i = 0; i < size; ++i) v[i] = i < rows ? Vec<T>::load(x + i * stride + p) : Vec<T>(T(0));
-    transpose<T>(v);
-    // In ascending order: where a register overlaps the next k, that one is written later.
-    for (int i = 0; i < size; ++i) v[i].store(packed + (p + i) * width);
+  constexpr int size = Vec<T>::size, block = 16 / static_cast<int>(sizeof(T)), blocks = size / block;
+  constexpr auto lanes = std::make_integer_sequence<int, size>();
+  for (int i = 0; i < size; i += block) {
+    interleave<T, 1>(v[i], v[i + 1], lanes);
+    if constexpr (block == 4) {
+      interleave<T, 1>(v[i + 2], v[i + 3], lanes);
+      interleave<T, 2>(v[i], v[i + 2], lanes);
+      interleave<T, 2>(v[i + 1], v[i + 3], lanes);
+      std::swap(v[i + 1], v[i + 2]);
+    }
   }
-  if (p == k) return;
-  for (int i = 0; i < size; ++i) v[i] = i < rows ? Vec<T>::load(x + i * stride + p, k - p) : Vec<T>(T(0));
-  transpose<T>(v);
-  for (int i = 0; i < size; ++i)
-    if (p + i < k) v[i].store(packed + (p + i) * width);
+  for (int i = 0; i < block; ++i)
+    for (int distance = 1; distance < blocks; distance *= 2)
+      for (int j = 0; j < blocks; ++j)
+        if (!(j & distance)) part_blocks(v[i + j * block], v[i + (j + distance) * block], lanes);
 }
 
-/// packed[p * width + i] = x[p * stride + i] for i < cols, and 0 up to a whole register; p in [0, k). cols <= size.
-template <class T>
-inline void pack_straight(T* packed, int64_t width, const T* x, int64_t stride, int64_t cols, int64_t k) {
-  if (cols == Vec<T>::size)
-    for (int64_t p = 0; p < k; ++p) Vec<T>::load(x + p * stride).store(packed + p * width);
-  else
-    for (int64_t p = 0; p < k; ++p) Vec<T>::load(x + p * stride, cols).store(packed + p * width);
+/// packed[p * width + i] = x[i * stride + p] for i < rows, and 0 up to a whole register; p in [0, k).
+template <class T, class Rows>
+inline void pack_transposed(T* packed, int64_t width, const T* x, int64_t stride, Rows rows, int64_t k) {
+  constexpr int size = Vec<T>::size;
+  Vec<T> v[size];
+  for (int64_t p = 0; p < k; p += size) {
+    const int64_t rest = k - p;
+    for (int i = 0; i < size; ++i)
+      if (i < rows) __builtin_prefetch(x + i * stride + p + 4 * size);
+    for (int i = 0; i < size; ++i)
+      v[i] = i >= rows ? Vec<T>(T(0)) : rest >= size ? Vec<T>::load(x + i * stride + p) : Vec<T>::load(x + i * stride + p, rest);
+    transpose(v);
+    // In ascending order: where a register overlaps the next k, that one is written later.
+    for (int i = 0; i < size; ++i)
+      if (i < rest) v[i].store(packed + (p + i) * width);
+  }
 }
 
+/// As above for a register or less of rows; a full register has a loop of its own.
 template <class T>
-inline void pack_register(T* packed, int64_t width, const T* x, int64_t stride, bool contiguous_k, int64_t count,
-                          int64_t k) {
-  if (contiguous_k)
-    pack_transposed(packed, width, x, stride, count, k);
-  else
-    pack_straight(packed, width, x, stride, count, k);
+inline void pack_rows(T* packed, int64_t width, const T* x, int64_t stride, int64_t rows, int64_t k) {
+  constexpr int size = Vec<T>::size;
+  if (rows < size) return pack_transposed(packed, width, x, stride, rows, k);
+  const int64_t whole = k / size * size;
+  pack_transposed(packed, width, x, stride, std::integral_constant<int, size>(), whole);
+  if (whole < k) pack_transposed(packed + whole * width, width, x + whole, stride, rows, k - whole);
 }
+
+constexpr int64_t kAhead = 8;
 
 template <class T>
 void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k) {
-  for_each_tile(m, [&](int64_t i, int64_t rows) {
-    // The last register of rows first: what it writes too much is the start of the next k, and that is written later.
-    for (int64_t part = (rows - 1) / Vec<T>::size * Vec<T>::size; part >= 0; part -= Vec<T>::size) {
-      const int64_t count = rows - part < Vec<T>::size ? rows - part : Vec<T>::size;
-      const T* const x = a + (i + part) * (contiguous_k ? stride : 1);
-      pack_register(packed + i * k + part, rows, x, stride, contiguous_k, count, k);
-    }
-  });
+  if (contiguous_k) {
+    for_each_tile(m, [&](int64_t i, int64_t rows) {
+      // The last register of rows first: what it writes too much is the start of the next k, and that is written later.
+      for (int64_t part = (rows - 1) / Vec<T>::size * Vec<T>::size; part >= 0; part -= Vec<T>::size) {
+        const int64_t count = rows - part < Vec<T>::size ? rows - part : Vec<T>::size;
+        pack_rows(packed + i * k + part, rows, a + (i + part) * stride, stride, count, k);
+      }
+    });
+    return;
+  }
+  // Along the rows of memory: tile after tile would touch a page for every k.
+  for (int64_t p = 0; p < k; ++p)
+    for_each_tile(m, [&](int64_t i, int64_t rows) {
+      __builtin_prefetch(a + (p + kAhead) * stride + i);
+      for_each_register<T>(rows, [&](int64_t part, auto lanes) {
+        lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
+      });
+    });
 }
 
 template <class T>
 void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel) {
-  for (int64_t j = 0; j < n; j += panel) {
-    const int64_t cols = n - j < panel ? n - j : panel, width = padded_panel<T>(cols);
-    for (int64_t part = 0; part < width; part += Vec<T>::size) {
-      const int64_t rest = cols - part, count = rest < 0 ? 0 : rest < Vec<T>::size ? rest : Vec<T>::size;
-      const T* const x = b + (count == 0 ? 0 : (j + part) * (contiguous_k ? stride : 1));
-      pack_register(packed + j * k + part, width, x, stride, contiguous_k, count, k);
-    }
+  constexpr int64_t size = Vec<T>::size;
+  // Calls body(first column, columns, panel's width), the width in whole registers.
+  const auto for_each_panel = [&](auto body) {
+    int64_t j = 0;
+    for (; j + panel <= n; j += panel) body(j, panel, panel);
+    if (j < n) body(j, n - j, padded_panel<T>(n - j));
+  };
+  if (contiguous_k) {
+    for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
+      for (int64_t part = 0; part < width; part += size) {
+        const int64_t rest = cols - part, count = rest < 0 ? 0 : rest < size ? rest : size;
+        pack_rows(packed + j * k + part, width, count == 0 ? b : b + (j + part) * stride, stride, count, k);
+      }
+    });
+    return;
   }
+  for (int64_t p = 0; p < k; ++p)
+    for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
+      const T* const from = b + p * stride + j;
+      T* const to = packed + j * k + p * width;
+      for (int64_t part = 0; part < width; part += size) {
+        __builtin_prefetch(from + kAhead * stride + part);
+        const int64_t rest = cols - part;
+        if (rest >= size)
+          Vec<T>::load(from + part).store(to + part);
+        else
+          (rest > 0 ? Vec<T>::load(from + part, rest) : Vec<T>(T(0))).store(to + part);
+      }
+    });
 }
 
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE
