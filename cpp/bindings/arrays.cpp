@@ -57,6 +57,7 @@ ConstMatrix matrix(const py::array& array, DType dtype, const char* where) {
   if (array.ndim() != 2) fail(where, "expected two dimensions, got a ", describe(array));
   const auto item = static_cast<int64_t>(size_of(dtype));
   const int64_t rows = array.shape(0), cols = array.shape(1);
+  if (array.size() == 0) return {array.data(), rows, cols, cols};  // its strides mean nothing
   const int64_t row_bytes = rows > 1 ? array.strides(0) : cols * item;
   if ((cols > 1 && array.strides(1) != item) || row_bytes % item != 0 || (rows > 1 && cols > 0 && row_bytes < cols * item))
     fail(where, "expected rows that are contiguous, got strides ", to_string({array.strides(0), array.strides(1)}));

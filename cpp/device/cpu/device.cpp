@@ -67,7 +67,8 @@ class CpuDevice final : public Device {
     }
     const int threads = threads_for(x.rows * x.cols, kGrainOfMoves);
     const int64_t across = x.cols >= 1024 * threads ? threads : 1;
-    sum_over_slabs(kernels_, out, x.cols, 1, x.cols, 1, across, divide_up(x.rows, kSlabRows), accumulate, threads, [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
+    const Blocks blocks{1, x.cols, 2 * kernels_.vector, 1, across};
+    sum_over_slabs(kernels_, out, x.cols, blocks, divide_up(x.rows, kSlabRows), accumulate, threads, [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
                      const int64_t first = s * kSlabRows;
                      kernels_.column_sums(sums, data(x) + first * x.stride + block.col, x.stride,
                                           std::min(kSlabRows, x.rows - first), block.cols, mode);

@@ -13,10 +13,11 @@ namespace {
 
 // Block sizes. None of them changes a bit of a result: where k is cut, the chains go on from c.
 constexpr int64_t kDepth = 384;                      // k of a block
-constexpr int64_t kBlockTiles = 12;                  // rows of a block, in tiles: packed a of 12 * 14 * 384 floats is 258 KB of L2
+constexpr int64_t kBlockTiles = 20;                  // rows of a block, in tiles: packed a of 20 * 14 * 384 floats is 430 KB of L2
+constexpr int64_t kUnpackedPanels = 4;               // so few panels of b do not repay packing a
 constexpr int64_t kBlockPanels = 8;                  // columns of a block that is summed over slabs, in panels
 constexpr int64_t kMaxDepth = 8192;                  // k that is packed at once
-constexpr int64_t kPackedBytes = int64_t{8} << 20;   // of b that are packed at once, for L3
+constexpr int64_t kPackedBytes = int64_t{16} << 20;   // of b that are packed at once, for L3
 constexpr int64_t kUnpackedBytes = int64_t{256} << 10;  // a b so small is read where it stands
 constexpr double kMinProducts = 1 << 18;             // multiply-adds that are worth another thread
 
@@ -31,7 +32,7 @@ T* reserve(Arena& arena, int64_t elements) {
   return reinterpret_cast<T*>(arena.data());
 }
 
-/// Packed a of this thread's current block.
+/// Packed a of this thread's current block, or of all blocks of a sum over rows.
 thread_local Arena a_memory;
 /// Packed b, shared by the threads of one product; owned by the thread that asked for it.
 thread_local Arena b_memory;
@@ -137,7 +138,7 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
           product.b_stride = b.row;
           product.b_edge = pack_all_b || width == 0 ? nullptr : packed_b + p * width;
           product.mode = accumulate || k0 + p > 0 ? TileMode::chain : TileMode::store;
-          if (product.n > 4 * panel) pack_a(kernels, product, a_here);
+          if (product.n > kUnpackedPanels * panel) pack_a(kernels, product, a_here);
           if (last && s + 1 == cuts && finish.function) {
             product.finish = finish;
             if (finish.bias) product.finish.bias += j0 + from;
@@ -150,51 +151,83 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
   }
 }
 
+namespace {
+
+/// One product over at most so many slabs that a and b, packed, stay in L3.
+template <class T>
+void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows, const T* a,
+                    int64_t a_stride, const T* b, int64_t b_stride, bool accumulate, int threads) {
+  const int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  const int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
+  Blocks blocks{m, n, panel, divide_up(m, kBlockTiles * kernels.tile_rows), 1};
+  // As many blocks as give every thread the same share.
+  const int64_t wanted = divide_up(divide_up(panels, kBlockPanels) * blocks.down, threads) * threads;
+  blocks.across = std::clamp(wanted / blocks.down, int64_t{1}, panels);
+
+  const bool pack_a = panels > kUnpackedPanels, pack_all_b = m > 2 * kernels.tile_rows;
+  const int64_t first_packed = pack_all_b ? 0 : n / panel * panel, width = panels * panel - first_packed;
+  const auto length = [&](int64_t s) { return std::min(kSlabRows, rows - s * kSlabRows); };
+  T* const packed_a = pack_a ? reserve<T>(a_memory, rows * m + kernels.vector) : nullptr;
+  T* const packed_b = width > 0 ? reserve<T>(b_memory, rows * width) : nullptr;
+  if (pack_a || width > 0)
+    run_tasks(threads, slabs * (blocks.down + 1), [&](int64_t task) {
+      const int64_t s = task / (blocks.down + 1), part = task % (blocks.down + 1), first = s * kSlabRows;
+      if (part == blocks.down) {
+        if (width > 0)
+          kernels.pack_b(packed_b + first * width, b + first * b_stride + first_packed, b_stride, false, length(s),
+                         n - first_packed, panel);
+      } else if (pack_a) {
+        const Block block = blocks[part * blocks.across];
+        kernels.pack_a(packed_a + first * m + block.row * length(s), a + first * a_stride + block.row, a_stride, false,
+                       block.rows, length(s));
+      }
+    });
+
+  sum_over_slabs(kernels, c, c_stride, blocks, slabs, accumulate, threads,
+                 [&](int64_t s, const Block& block, T* out, int64_t out_stride, TileMode mode) {
+                   const int64_t first = s * kSlabRows;
+                   BlockProduct<T> product{};
+                   product.c = out;
+                   product.c_stride = out_stride;
+                   product.m = block.rows;
+                   product.n = block.cols;
+                   product.k = length(s);
+                   product.panel = panel;
+                   product.mode = mode;
+                   product.a = pack_a ? packed_a + first * m + block.row * length(s) : a + first * a_stride + block.row;
+                   product.a_packed = pack_a;
+                   product.a_row = 1;
+                   product.a_k = a_stride;
+                   product.b = pack_all_b ? packed_b + first * width + block.col * length(s)
+                                          : b + first * b_stride + block.col;
+                   product.b_packed = pack_all_b;
+                   product.b_stride = b_stride;
+                   product.b_edge = width > 0 ? packed_b + first * width : nullptr;
+                   kernels.multiply(product);
+                 });
+}
+
+}  // namespace
+
 template <class T>
 void multiply_over_rows(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows,
                         const T* a, int64_t a_stride, const T* b, int64_t b_stride, bool accumulate) {
+  static thread_local Arena chunk_memory;
   if (m == 0 || n == 0) return;
   if (rows == 0) {
     if (!accumulate)
       for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
     return;
   }
-  const int threads = threads_for(m, n, rows);
-  const int64_t panels = divide_up(n, 2 * kernels.vector);
-  const int64_t down = divide_up(m, kBlockTiles * kernels.tile_rows);
-  // As many blocks as give every thread the same share.
-  const int64_t across = std::min(divide_up(divide_up(panels, kBlockPanels) * down, threads) * threads / down, panels);
-  const auto slab = [&](int64_t s, const Block& block, T* out, int64_t out_stride, TileMode mode) {
-    const int64_t first = s * kSlabRows;
-    BlockProduct<T> product{};
-    product.c = out;
-    product.c_stride = out_stride;
-    product.m = block.rows;
-    product.n = block.cols;
-    product.k = std::min(kSlabRows, rows - first);
-    product.panel = (block.rows <= kernels.wide_rows ? 4 : 2) * kernels.vector;
-    product.mode = mode;
-    const Operand<T> a_here{a + first * a_stride + block.row, 1, a_stride};
-    const Operand<T> b_here{b + first * b_stride + block.col, b_stride, 1};
-    product.a = a_here.data;
-    product.a_row = 1;
-    product.a_k = a_stride;
-    if (block.cols > 2 * product.panel) pack_a(kernels, product, a_here);
-    product.b = b_here.data;
-    product.b_stride = b_stride;
-    const int64_t full = block.cols / product.panel * product.panel;
-    const bool pack_all_b = block.rows > 2 * kernels.tile_rows;
-    if (pack_all_b || full < block.cols) {
-      const int64_t from = pack_all_b ? 0 : full;
-      T* const packed = reserve<T>(b_memory, product.k * round_up(block.cols - from, product.panel));
-      pack_b(kernels, packed, {b_here.data + from, b_stride, 1}, product.k, block.cols - from, product.panel);
-      product.b_packed = pack_all_b;
-      (pack_all_b ? product.b : product.b_edge) = packed;
-    }
-    kernels.multiply(product);
-  };
-  sum_over_slabs(kernels, c, c_stride, m, n, down, std::max(across, int64_t{1}), divide_up(rows, kSlabRows), accumulate,
-                 threads, slab);
+  // Chunks of slabs are aligned subtrees, so cutting the rows into them changes no bit.
+  const int64_t fitting = kPackedBytes / (kSlabRows * (m + n) * static_cast<int64_t>(sizeof(T)));
+  const int64_t chunk = power_of_two_above(std::max(fitting, int64_t{1})) * kSlabRows;
+  sum_into(kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
+           [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
+             const int64_t first = i * chunk, count = std::min(chunk, rows - first);
+             multiply_slabs(kernels, out, out_stride, m, n, count, a + first * a_stride, a_stride, b + first * b_stride,
+                            b_stride, mode == TileMode::add, threads_for(m, n, count));
+           });
 }
 
 template void multiply_matrices(const KernelTable<float>&, float*, int64_t, int64_t, int64_t, int64_t, Operand<float>,

@@ -212,8 +212,6 @@ inline void pack_transposed(T* packed, int64_t width, const T* x, int64_t stride
   for (int64_t p = 0; p < k; p += size) {
     const int64_t rest = k - p;
     for (int i = 0; i < size; ++i)
-      if (i < rows) __builtin_prefetch(x + i * stride + p + 4 * size);
-    for (int i = 0; i < size; ++i)
       v[i] = i >= rows ? Vec<T>(T(0)) : rest >= size ? Vec<T>::load(x + i * stride + p) : Vec<T>::load(x + i * stride + p, rest);
     transpose(v);
     // In ascending order: where a register overlaps the next k, that one is written later.
@@ -232,8 +230,6 @@ inline void pack_rows(T* packed, int64_t width, const T* x, int64_t stride, int6
   if (whole < k) pack_transposed(packed + whole * width, width, x + whole, stride, rows, k - whole);
 }
 
-constexpr int64_t kAhead = 8;
-
 template <class T>
 void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k) {
   if (contiguous_k) {
@@ -249,7 +245,6 @@ void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m,
   // Along the rows of memory: tile after tile would touch a page for every k.
   for (int64_t p = 0; p < k; ++p)
     for_each_tile(m, [&](int64_t i, int64_t rows) {
-      __builtin_prefetch(a + (p + kAhead) * stride + i);
       for_each_register<T>(rows, [&](int64_t part, auto lanes) {
         lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
       });
@@ -279,7 +274,6 @@ void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k,
       const T* const from = b + p * stride + j;
       T* const to = packed + j * k + p * width;
       for (int64_t part = 0; part < width; part += size) {
-        __builtin_prefetch(from + kAhead * stride + part);
         const int64_t rest = cols - part;
         if (rest >= size)
           Vec<T>::load(from + part).store(to + part);
