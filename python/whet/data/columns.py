@@ -1,0 +1,151 @@
+"""One column of a table: numbers in a NumPy array of a real dtype, or categories in an array of objects.
+
+A missing number is NaN. A category is a str, a bool or a number, and None where it is missing.
+"""
+
+from __future__ import annotations
+
+import decimal
+import fractions
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Column", "Kind", "as_column", "convert", "infer", "is_missing", "kind_of", "label", "text"]
+
+Column: TypeAlias = npt.NDArray[Any]
+Kind: TypeAlias = Literal["number", "category"]
+
+KINDS: tuple[Kind, ...] = ("number", "category")
+
+_NUMBERS = (int, float, np.integer, np.floating, decimal.Decimal, fractions.Fraction)
+_BOOLEANS = (bool, np.bool_)
+_PLAIN = (str, *_BOOLEANS, *_NUMBERS)
+# pandas' own missing values, known by name: pandas need not be installed, and comparing its NA raises.
+_MISSING_TYPES = ("NAType", "NaTType")
+
+
+def kind_of(column: Column) -> Kind:
+    """Tell what a column holds: "category" for objects, "number" for everything else."""
+    return "category" if column.dtype == object else "number"
+
+
+def text(cell: object) -> str:
+    """Write a category as text, so that 3, 3.0 and "3" are one category whatever they were read from."""
+    return str(_whole(cell))
+
+
+def as_column(values: npt.ArrayLike, name: str) -> Column:
+    """Make a column of an array, a series or a list of (rows,) cells; an array of numbers is borrowed, not copied.
+
+    Raises:
+        TypeError: cells that are neither numbers, text nor booleans.
+        ValueError: values that are not one-dimensional.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        cells = np.array(values.data, object)
+        cells[np.ma.getmaskarray(values)] = None
+        values = cells
+    # A list goes through objects: NumPy would turn ["a", None, 1.5] or ["a", nan] into text.
+    array = np.asarray(values) if hasattr(values, "__array__") else _objects(values, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ValueError(f"[data] column {name!r}: expected one dimension, (rows,), got shape {array.shape}")
+    if array.dtype.kind in "iuf":
+        return array.astype(np.float64) if array.dtype == np.longdouble and array.itemsize > 8 else array
+    if array.dtype.kind == "S":
+        array = np.char.decode(array.astype(np.bytes_), "utf-8")
+    if array.dtype.kind in "bUO":
+        return infer(array.tolist(), name)
+    raise TypeError(f"[data] column {name!r}: expected numbers, text or booleans, got dtype {array.dtype}")
+
+
+def infer(cells: Iterable[Any], name: str) -> Column:
+    """Make a column of Python objects: numbers if all that are present are numbers, else categories.
+
+    Raises:
+        TypeError: a cell that is neither a number, text nor a boolean, named by its type and row.
+    """
+    present = [None if _cell_is_missing(cell) else cell for cell in cells]
+    types = {type(cell) for cell in present} - {type(None)}
+    if all(issubclass(t, _BOOLEANS) for t in types) and types:
+        return _category(None if cell is None else bool(cell) for cell in present)
+    if all(issubclass(t, _NUMBERS) and not issubclass(t, _BOOLEANS) for t in types):
+        return _numbers(present, name, whole=all(issubclass(t, (int, np.integer)) for t in types))
+    for row, cell in enumerate(present):
+        if not isinstance(cell, (*_PLAIN, type(None))):
+            kind = type(cell).__name__
+            raise TypeError(f"[data] column {name!r}: expected numbers, text or booleans, got {kind} in row {row}")
+    return _category(None if cell is None else text(cell) for cell in present)
+
+
+def convert(column: Column, kind: Kind, name: str) -> Column:
+    """Turn a column into the asked kind.
+
+    Raises:
+        ValueError: text where numbers are asked for, named by its first row.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"[data] column {name!r}: expected kind {' or '.join(map(repr, KINDS))}, got {kind!r}")
+    if kind == kind_of(column):
+        return column
+    if kind == "category":
+        numbers, index = np.unique(column, return_inverse=True)
+        return _category(None if number != number else _whole(number) for number in numbers.tolist())[index]
+    numbers = np.full(len(column), np.nan)
+    for row, cell in enumerate(column):
+        if isinstance(cell, str):
+            raise ValueError(f"[data] column {name!r}: expected numbers, got text in row {row}")
+        if cell is not None:
+            numbers[row] = cell
+    return numbers
+
+
+def is_missing(column: Column) -> npt.NDArray[np.bool_]:
+    """Mark the missing cells of a column: shape (rows,)."""
+    if column.dtype == object:
+        return np.fromiter((cell is None for cell in column), np.bool_, len(column))
+    return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), np.bool_)
+
+
+def label(name: object) -> str:
+    """Check the name of a column.
+
+    Raises:
+        TypeError: a name that is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"[data] expected the name of a column as text, got {type(name).__name__}")
+    return name
+
+
+def _cell_is_missing(cell: object) -> bool:
+    if cell is None or type(cell).__name__ in _MISSING_TYPES:
+        return True
+    return isinstance(cell, (float, np.floating, decimal.Decimal)) and cell != cell
+
+
+def _objects(values: Any, name: str) -> npt.NDArray[np.object_]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"[data] column {name!r}: expected a sequence of cells, got {type(values).__name__}")
+    return np.fromiter(values, object)
+
+
+def _category(cells: Iterable[Any]) -> npt.NDArray[np.object_]:
+    return np.fromiter(cells, object)
+
+
+def _numbers(cells: list[Any], name: str, *, whole: bool) -> Column:
+    if whole and cells and None not in cells and all(-(2**63) <= cell < 2**63 for cell in cells):
+        return np.array(cells, np.int64)
+    try:
+        return np.array([np.nan if cell is None else float(cell) for cell in cells], np.float64)
+    except OverflowError:
+        raise ValueError(f"[data] column {name!r}: expected numbers that fit in float64, got a larger one") from None
+
+
+def _whole(cell: object) -> object:
+    return int(cell) if isinstance(cell, (float, np.floating)) and float(cell).is_integer() else cell

@@ -1,0 +1,199 @@
+"""Reading tables: CSV text, plain or gzipped, and NumPy's npz."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+
+from whet.data.columns import Column, Kind
+from whet.data.dataset import Dataset
+
+__all__ = ["MISSING", "Source", "read_csv", "read_npz"]
+
+Source: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
+
+# How tables write "not known".
+MISSING = frozenset({"", "NA", "N/A", "nan", "NaN", "null", "None", "?"})
+
+_GZIP = b"\x1f\x8b"
+# np.load looks for these arrays when it is not told which are the features and the labels.
+_FEATURES, _LABELS = "X", "y"
+
+
+def read_csv(
+    source: Source,
+    *,
+    target: str | None = None,
+    names: Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+) -> Dataset:
+    """Read a table of comma-separated values, gzipped or not.
+
+    A column is numbers if every cell that is not missing is a number, and categories otherwise; blanks around cells are
+    dropped and empty lines skipped. The cells in whet.data.MISSING are missing.
+
+    Args:
+        source: a path, "-" for standard input, or an open file.
+        target: the column that holds the labels.
+        names: the names of the columns of a file without a header.
+        kinds: "number" or "category" for columns whose kind should not follow from their cells.
+        delimiter: what separates cells.
+        encoding: of the text; a byte order mark is skipped.
+
+    Raises:
+        OSError: a file that is not there or cannot be read.
+        ValueError: an empty file, a row with too few or too many cells, a name that appears twice, another encoding,
+            text in a column asked to be numbers, a target that is not there.
+    """
+    where = _name(source)
+    with _explained(where, encoding), _text(source, encoding) as lines:
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        try:
+            header = _header(rows, where) if names is None else [str(name) for name in names]
+            cells = _cells(rows, header, where)
+        except csv.Error as error:
+            raise ValueError(f"[data] {where}, line {rows.line_num}: {error}") from None
+    chosen = dict(kinds or {})
+    columns = {name: _column(column, chosen.get(name), name, where) for name, column in zip(header, cells, strict=True)}
+    table = Dataset(columns)
+    return table if target is None else table.with_target(target)
+
+
+def read_npz(source: Source, *, features: str | None = None, labels: str | None = None) -> Dataset:
+    """Read arrays saved by numpy.savez.
+
+    Args:
+        source: a path or an open file.
+        features: the array of shape (rows, ...), flattened to (rows, columns); "X" if there is one, and otherwise
+            every array of shape (rows,) is a column.
+        labels: the array of shape (rows,) that holds the labels; "y" by default, where there is one.
+
+    Raises:
+        OSError: a file that is not there or cannot be read.
+        ValueError: a file that is no npz, holds objects, or lacks the named arrays.
+    """
+    where = _name(source)
+    try:
+        with contextlib.ExitStack() as stack:
+            file: Any = source
+            if isinstance(source, (str, os.PathLike)):
+                file = stack.enter_context(open(source, "rb"))
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("a single array")
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"[data] {where}: expected an npz file of numbers and text ({error})") from None
+    for name in (features, labels):
+        if name is not None and name not in arrays:
+            raise ValueError(f"[data] {where}: expected an array {name!r}, got {list(arrays)}")
+    target = labels if labels is not None else _LABELS if _LABELS in arrays else None
+    truth = None if target is None else arrays.pop(target)
+    source_of_features = features if features is not None else _FEATURES if _FEATURES in arrays else None
+    if source_of_features is None:
+        return Dataset(arrays, truth, target=target)
+    matrix = arrays[source_of_features]
+    if matrix.ndim == 0:
+        raise ValueError(f"[data] {where}: expected {source_of_features!r} of shape (rows, ...), got a single number")
+    return Dataset(matrix.reshape(len(matrix), -1), truth, target=target)
+
+
+def _name(source: object) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return "standard input" if source == "-" else os.fspath(source)
+    return str(getattr(source, "name", type(source).__name__))
+
+
+def _text(source: Source, encoding: str) -> IO[str]:
+    """Give the lines of a source with their line ends as they are."""
+    if isinstance(source, (str, os.PathLike)):
+        if source == "-":
+            return _decoded(sys.stdin.buffer.read(), encoding)
+        with open(source, "rb") as file:
+            return _decoded(file.read(), encoding)
+    if not hasattr(source, "read"):
+        raise TypeError(f"[data] expected a path or an open file, got {type(source).__name__}")
+    content = source.read()
+    return io.StringIO(content, newline="") if isinstance(content, str) else _decoded(content, encoding)
+
+
+def _decoded(content: bytes, encoding: str) -> IO[str]:
+    raw = io.BytesIO(content)
+    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if content.startswith(_GZIP) else raw, encoding, newline="")
+
+
+@contextlib.contextmanager
+def _explained(where: str, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise ValueError(f"[data] {where}: expected text in {encoding}, got other bytes; pass its encoding") from None
+    except LookupError:
+        raise ValueError(f"[data] expected the name of an encoding, such as utf-8, got {encoding!r}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(f"[data] {where}: the gzip file is damaged ({error})") from None
+
+
+def _header(rows: Iterator[list[str]], where: str) -> list[str]:
+    row = next((row for row in rows if row), None)
+    if row is None:
+        raise ValueError(f"[data] {where}: expected a table with a header, got an empty file")
+    row[0] = row[0].removeprefix("\ufeff")
+    return [name.strip() or f"column {position}" for position, name in enumerate(row, 1)]
+
+
+def _cells(rows: Any, header: list[str], where: str) -> list[tuple[str, ...]]:
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise ValueError(f"[data] {where}: column names appear more than once: {repeated}")
+    columns: list[list[str]] = [[] for _ in header]
+    while block := list(islice(_checked(rows, len(header), where), 4096)):
+        for column, cells in zip(columns, zip(*block, strict=True), strict=True):
+            column.extend(map(str.strip, cells))
+    return [tuple(column) for column in columns]
+
+
+def _checked(rows: Any, width: int, where: str) -> Iterator[list[str]]:
+    for row in rows:
+        if len(row) == width:
+            yield row
+        elif row:
+            raise ValueError(f"[data] {where}, line {rows.line_num}: expected {width} cells, got {len(row)}")
+
+
+def _column(cells: Sequence[str], kind: Kind | None, name: str, where: str) -> Column:
+    if kind != "category":
+        try:
+            return np.array([np.nan if cell in MISSING else _number(cell) for cell in cells], np.float64)
+        except ValueError:
+            if kind == "number":
+                row = next(row for row, cell in enumerate(cells) if cell not in MISSING and not _is_number(cell))
+                raise ValueError(f"[data] {where}, column {name!r}: expected numbers, got text in row {row}") from None
+    return np.fromiter((None if cell in MISSING else cell for cell in cells), object, len(cells))
+
+
+def _number(cell: str) -> float:
+    if "_" in cell:  # Python reads 1_000 as a number; tables do not mean that
+        raise ValueError
+    return float(cell)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _number(cell)
+    except ValueError:
+        return False
+    return True

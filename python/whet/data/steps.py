@@ -1,0 +1,327 @@
+"""The steps of preprocessing: what each learns from the training rows, and what it then does to any rows.
+
+A step holds options, given when it is made, and state, whose names end in "_", learned by fit. Both are plain
+numbers, text and tuples, so a step is stored as JSON. To add a step: a dataclass here, one word in __all__.
+Numbers stand in matrices of shape (rows, columns), float64; categories in arrays of objects of that shape, None where
+missing. transform gives a new array and never changes the one it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from whet.data.columns import text
+
+__all__ = [
+    "CategoryImputer",
+    "Imputer",
+    "MinMaxScaler",
+    "OneHotEncoder",
+    "RobustScaler",
+    "StandardScaler",
+]
+
+Matrix = npt.NDArray[np.float64]
+Cells = npt.NDArray[np.object_]
+S = TypeVar("S", bound="Step")
+
+
+class Step:
+    """What all steps share: the check that they were fitted, and the way to JSON and back."""
+
+    STATE: ClassVar[str]  # the part of the state whose absence tells that fit was not called
+
+    def describe(self) -> dict[str, Any]:
+        """Give the options and the state as numbers, text, tuples and None, under their names."""
+        return {"step": type(self).__name__} | {
+            item.name: getattr(self, item.name)
+            for item in fields(self)  # type: ignore[arg-type]
+        }
+
+    @classmethod
+    def from_description(cls: type[S], description: Mapping[str, Any]) -> S:
+        """Make the step that describe told of.
+
+        Raises:
+            ValueError: the description of something else.
+        """
+        names = {item.name: item.init for item in fields(cls)}  # type: ignore[arg-type]
+        if description.get("step") != cls.__name__ or set(description) != {"step", *names}:
+            raise ValueError(f"[data] expected the description of a {cls.__name__}, got {sorted(description)}")
+        step = cls(**{name: _frozen(description[name]) for name, option in names.items() if option})
+        for name, option in names.items():
+            if not option:
+                setattr(step, name, _frozen(description[name]))
+        return step
+
+    def _fitted(self) -> Any:
+        state = getattr(self, self.STATE)
+        if state is None:
+            raise RuntimeError(f"[data] {type(self).__name__} is not fitted: call fit first")
+        return state
+
+
+@dataclass
+class Imputer(Step):
+    """Fills in missing numbers, by default with a column of 0 and 1 for each column that had some, telling where.
+
+    Args:
+        strategy: "median" or "mean" of the column's training rows; 0 where all of them are missing.
+        indicator: whether to append those columns.
+    """
+
+    STATE = "fill_"
+
+    strategy: Literal["median", "mean"] = "median"
+    indicator: bool = True
+    fill_: tuple[float, ...] | None = field(default=None, init=False)
+    indicated_: tuple[int, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        _one_of("strategy", self.strategy, ("median", "mean"))
+
+    def fit(self, numbers: npt.ArrayLike) -> Imputer:
+        """Learn the fillings, and which columns have missing numbers (beside others: only then is it a signal)."""
+        matrix = _matrix(numbers, fitting=True)
+        middle = np.median if self.strategy == "median" else np.mean
+        missing = np.isnan(matrix)
+        fill = [
+            0.0 if gaps.all() else float(middle(column[~gaps]))
+            for column, gaps in zip(matrix.T, missing.T, strict=True)
+        ]
+        some = missing.any(axis=0) & ~missing.all(axis=0)
+        self.fill_, self.indicated_ = tuple(fill), tuple(np.flatnonzero(some).tolist()) if self.indicator else ()
+        return self
+
+    def transform(self, numbers: npt.ArrayLike) -> Matrix:
+        """Fill in, and append the indicators: shape (rows, columns + indicators)."""
+        fill = np.array(self._fitted())
+        matrix = _matrix(numbers, columns=len(fill))
+        missing = np.isnan(matrix)
+        return np.concatenate([np.where(missing, fill, matrix), missing[:, list(self.indicated_)]], axis=1)
+
+
+@dataclass
+class Scaler(Step):
+    """Subtracts a centre from each column and divides by a scale; a scale of 0 (a constant column) counts as 1."""
+
+    STATE = "center_"
+
+    center_: tuple[float, ...] | None = field(default=None, init=False)
+    scale_: tuple[float, ...] | None = field(default=None, init=False)
+
+    def fit(self: S, numbers: npt.ArrayLike) -> S:
+        """Learn centre and scale of each column.
+
+        Raises:
+            ValueError: missing or infinite numbers, or such large ones that the scale is infinite; no rows.
+        """
+        matrix = _matrix(numbers, fitting=True, finite=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            center, scale = self._learn(matrix)  # type: ignore[attr-defined]
+        broken = ~(np.isfinite(center) & np.isfinite(scale))
+        if broken.any():
+            raise ValueError(f"[data] column {int(broken.argmax())}: expected numbers whose spread fits in float64")
+        # A spread that is nothing but rounding would blow up noise, and a subnormal one would overflow.
+        constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(center), np.finfo(np.float64).tiny)
+        self.center_ = tuple(center.tolist())  # type: ignore[attr-defined]
+        self.scale_ = tuple(np.where(constant, 1.0, scale).tolist())  # type: ignore[attr-defined]
+        return self
+
+    def transform(self, numbers: npt.ArrayLike) -> Matrix:
+        """Scale: shape (rows, columns)."""
+        center = np.array(self._fitted())
+        with np.errstate(over="ignore"):
+            scaled: Matrix = (_matrix(numbers, columns=len(center), finite=True) - center) / np.array(self.scale_)
+        return scaled
+
+    def inverse(self, scaled: npt.ArrayLike) -> Matrix:
+        """Go back from scaled numbers to the original ones: shape (rows, columns)."""
+        center = np.array(self._fitted())
+        matrix: Matrix = _matrix(scaled, columns=len(center)) * np.array(self.scale_) + center
+        return matrix
+
+    def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
+        raise TypeError("[data] Scaler is a base class: use StandardScaler, MinMaxScaler or RobustScaler")
+
+
+@dataclass
+class StandardScaler(Scaler):
+    """Scales to mean 0 and standard deviation 1 (that of the population, as in scikit-learn)."""
+
+    def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
+        return matrix.mean(axis=0), matrix.std(axis=0)
+
+
+@dataclass
+class MinMaxScaler(Scaler):
+    """Scales the training rows to [0, 1]; other rows may fall outside."""
+
+    def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
+        low = matrix.min(axis=0)
+        return low, matrix.max(axis=0) - low
+
+
+@dataclass
+class RobustScaler(Scaler):
+    """Scales to median 0 and interquartile range 1, then bends z to z / sqrt(1 + (z / clip)^2), within (-clip, clip).
+
+    Columns whose quartiles are equal are scaled by half their range. This is the preprocessing of RealMLP,
+    arXiv 2407.04491.
+
+    Args:
+        clip: the limit, or None for no bending.
+    """
+
+    clip: float | None = 3.0
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and not 0 < self.clip < np.inf:
+            raise ValueError(f"[data] expected a positive clip or None, got {self.clip}")
+
+    def transform(self, numbers: npt.ArrayLike) -> Matrix:
+        """Scale and bend: shape (rows, columns)."""
+        scaled = super().transform(numbers)
+        # hypot, as the square of a far outlier would overflow
+        return scaled if self.clip is None else scaled / np.hypot(1, scaled / self.clip)
+
+    def inverse(self, scaled: npt.ArrayLike) -> Matrix:
+        """Go back from scaled numbers, which must lie within the clip, to the original ones: shape (rows, columns)."""
+        matrix = np.asarray(scaled, np.float64)
+        if self.clip is None:
+            return super().inverse(matrix)
+        share = matrix / self.clip
+        if not (np.abs(share) < 1).all():
+            raise ValueError(f"[data] expected scaled numbers within (-{self.clip}, {self.clip})")
+        return super().inverse(matrix / np.sqrt(1 - share**2))
+
+    def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
+        first, median, third = np.quantile(matrix, (0.25, 0.5, 0.75), axis=0)
+        return median, np.where(third > first, third - first, (matrix.max(axis=0) - matrix.min(axis=0)) / 2)
+
+
+@dataclass
+class CategoryImputer(Step):
+    """Fills in missing categories.
+
+    Args:
+        strategy: "own" makes missing a category of its own, "(missing)"; "most_frequent" takes the column's most
+            frequent one (the first in sorted order of several).
+    """
+
+    STATE = "fill_"
+    OWN: ClassVar[str] = "(missing)"
+
+    strategy: Literal["own", "most_frequent"] = "own"
+    fill_: tuple[str, ...] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        _one_of("strategy", self.strategy, ("own", "most_frequent"))
+
+    def fit(self, categories: npt.ArrayLike) -> CategoryImputer:
+        """Learn what to fill in."""
+        fill = []
+        for column in _cells(categories, fitting=True).T:
+            ranked = _ranked(column) if self.strategy == "most_frequent" else []
+            fill.append(ranked[0] if ranked else self.OWN)
+        self.fill_ = tuple(fill)
+        return self
+
+    def transform(self, categories: npt.ArrayLike) -> Cells:
+        """Fill in: text, shape (rows, columns)."""
+        fill = self._fitted()
+        filled: Cells = _cells(categories, columns=len(fill)).copy()
+        for position, column in enumerate(filled.T):
+            column[:] = [fill[position] if cell is None else text(cell) for cell in column]
+        return filled
+
+
+@dataclass
+class OneHotEncoder(Step):
+    """Turns each category into a column of 0 and 1.
+
+    A category that was not among the training rows, or too rare there, is all zeros.
+
+    Args:
+        max_categories: how many categories of a column are kept, the most frequent ones; None for all.
+    """
+
+    STATE = "levels_"
+
+    max_categories: int | None = 64
+    levels_: tuple[tuple[str, ...], ...] | None = field(default=None, init=False)
+    dropped_: tuple[int, ...] = field(default=(), init=False)  # how many categories of each column were not kept
+
+    def __post_init__(self) -> None:
+        if self.max_categories is not None and self.max_categories < 1:
+            raise ValueError(f"[data] expected max_categories of at least 1 or None, got {self.max_categories}")
+
+    def fit(self, categories: npt.ArrayLike) -> OneHotEncoder:
+        """Learn the categories of each column."""
+        ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
+        self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
+        self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
+        return self
+
+    def transform(self, categories: npt.ArrayLike) -> Matrix:
+        """Encode: shape (rows, categories of all columns)."""
+        levels = self._fitted()
+        cells = _cells(categories, columns=len(levels))
+        encoded = np.zeros((len(cells), sum(map(len, levels))))
+        start = 0
+        for column, kept in zip(cells.T, levels, strict=True):
+            place = {level: start + position for position, level in enumerate(kept)}
+            found = np.array([-1 if cell is None else place.get(text(cell), -1) for cell in column], np.int64)
+            rows = np.flatnonzero(found >= 0)
+            encoded[rows, found[rows]] = 1.0
+            start += len(kept)
+        return encoded
+
+
+def _one_of(what: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"[data] expected {what} {' or '.join(map(repr, choices))}, got {value!r}")
+
+
+def _frozen(value: Any) -> Any:
+    """Turn JSON's lists back into tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _ranked(column: Cells) -> list[str]:
+    """Give the categories of a column, the most frequent first, equally frequent ones in sorted order."""
+    counts = Counter(text(cell) for cell in column if cell is not None)
+    return sorted(counts, key=lambda level: (-counts[level], level))
+
+
+def _matrix(
+    numbers: npt.ArrayLike, *, columns: int | None = None, fitting: bool = False, finite: bool = False
+) -> Matrix:
+    matrix = np.asarray(numbers, np.float64)
+    _check_shape(matrix.shape, columns, fitting)
+    bad = ~np.isfinite(matrix) if finite else np.isinf(matrix)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        what = "finite numbers" if finite else "finite or missing numbers"
+        raise ValueError(f"[data] expected {what}, got another in row {row}, column {column}")
+    return matrix
+
+
+def _cells(categories: npt.ArrayLike, *, columns: int | None = None, fitting: bool = False) -> Cells:
+    cells = np.asarray(categories, object)
+    _check_shape(cells.shape, columns, fitting)
+    return cells
+
+
+def _check_shape(shape: tuple[int, ...], columns: int | None, fitting: bool) -> None:
+    wanted = "columns" if columns is None else columns
+    if len(shape) != 2 or (columns is not None and shape[1] != columns):
+        raise ValueError(f"[data] expected shape (rows, {wanted}), got {shape}")
+    if fitting and not shape[0]:
+        raise ValueError("[data] expected at least one row to fit, got none")

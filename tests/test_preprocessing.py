@@ -1,0 +1,228 @@
+"""From tables to matrices, against scikit-learn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import sklearn.impute
+import sklearn.preprocessing
+from hypothesis import given
+from hypothesis import strategies as st
+
+import whet
+from tests.helpers import same_bits
+from whet import data
+
+MATRIX = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).lognormal(sigma=3, size=(20, 3)))
+
+
+@given(MATRIX)
+def test_scalers_as_in_scikit_learn(X):
+    train, other = X[:12], X[12:]
+    for ours, theirs in [
+        (data.StandardScaler(), sklearn.preprocessing.StandardScaler()),
+        (data.MinMaxScaler(), sklearn.preprocessing.MinMaxScaler()),
+        (data.RobustScaler(clip=None), sklearn.preprocessing.RobustScaler()),
+    ]:
+        np.testing.assert_allclose(
+            ours.fit(train).transform(other), theirs.fit(train).transform(other), rtol=1e-9, atol=1e-12
+        )
+        np.testing.assert_allclose(ours.inverse(ours.transform(other)), other, rtol=1e-9)
+
+
+def test_the_smooth_clip():
+    X = np.array([[0.0], [1], [2], [3], [4], [1e200], [-1e300]])
+    scaler = data.RobustScaler().fit(X[:5])
+    z = (X[:5] - 2) / 2
+    np.testing.assert_allclose(scaler.transform(X)[:5], z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-15)
+    np.testing.assert_allclose(scaler.transform(X)[5:], [[3], [-3]])
+    np.testing.assert_allclose(scaler.inverse(scaler.transform(X[:5])), X[:5], atol=1e-14)
+    rare = np.array([[0.0]] * 9 + [[4.0]])
+    np.testing.assert_allclose(data.RobustScaler(clip=None).fit(rare).transform(rare)[-1], 2, err_msg="half the range")
+    with pytest.raises(ValueError, match="within"):
+        scaler.inverse([[3.5]])
+
+
+@pytest.mark.parametrize("scaler", [data.StandardScaler, data.MinMaxScaler, data.RobustScaler])
+def test_constant_and_huge_columns(scaler):
+    np.testing.assert_allclose(scaler().fit([[0.1]] * 7).transform([[0.1]]), [[0]], atol=1e-15)
+    with pytest.raises(ValueError, match=r"column 1.*float64"):
+        scaler().fit([[0, -1e308], [1, 1e308], [2, 1e308], [3, -1e308]])
+    with pytest.raises(RuntimeError, match="fit first"):
+        scaler().transform([[1.0]])
+    with pytest.raises(ValueError, match=r"row 1, column 0"):
+        scaler().fit([[1.0], [np.nan]])
+    with pytest.raises(ValueError, match=r"\(rows, 2\), got \(1, 3\)"):
+        scaler().fit(np.eye(2)).transform([[1, 2, 3]])
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median"])
+def test_filling_gaps_as_in_scikit_learn(rng, strategy):
+    X = np.where(rng.random((40, 4)) < [0.3, 0.0, 0.2, 0.0], np.nan, rng.normal(size=(40, 4)))
+    train, other = X[:25], X[25:]
+    theirs = sklearn.impute.SimpleImputer(strategy=strategy, add_indicator=True).fit(train)
+    ours = data.Imputer(strategy).fit(train)
+    np.testing.assert_allclose(ours.transform(other), theirs.transform(other), rtol=1e-15)
+    assert data.Imputer(indicator=False).fit(train).transform(other).shape == (15, 4)
+    empty = data.Imputer().fit([[np.nan, 1.0], [np.nan, 2.0]])
+    np.testing.assert_array_equal(empty.transform([[np.nan, np.nan]]), [[0, 1.5]])
+
+
+def test_categories_as_in_scikit_learn(rng):
+    cells = rng.choice(np.array(["a", "b", "c", "d"], object), (50, 2))
+    train, other = cells[:30], np.concatenate([cells[30:], [["e", "a"]]])
+    theirs = sklearn.preprocessing.OneHotEncoder(sparse_output=False, handle_unknown="ignore").fit(train)
+    np.testing.assert_array_equal(data.OneHotEncoder().fit(train).transform(other), theirs.transform(other))
+    gaps = train.copy()
+    gaps[:5, 0] = None
+    frequent = data.CategoryImputer("most_frequent").fit(gaps).transform(gaps)
+    want = sklearn.impute.SimpleImputer(strategy="most_frequent", missing_values=None).fit_transform(gaps)
+    np.testing.assert_array_equal(frequent, want)
+    assert gaps[0, 0] is None
+    assert set(data.CategoryImputer().fit(gaps).transform(gaps)[:5, 0]) == {"(missing)"}
+
+
+def test_rare_categories():
+    cells = np.array([["a"]] * 5 + [["b"]] * 3 + [["c"]] * 3 + [["d"]], object)
+    encoder = data.OneHotEncoder(max_categories=2).fit(cells)
+    assert encoder.levels_ == (("a", "b"),)
+    np.testing.assert_array_equal(encoder.transform([["b"], ["d"], [None]]), [[0, 1], [0, 0], [0, 0]])
+    with pytest.warns(whet.WhetWarning, match=r"'id' has 100 categories.*64"):
+        data.Preprocessor().fit(data.Dataset({"id": [f"n{number}" for number in range(100)]}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["b", "a", "b"], ["a", "b"]),
+        ([True, False, True], [False, True]),
+        ([3, 1, 3], [1, 3]),
+        ([3.0, 1.0, 3.0], [1, 3]),
+        ([1.5, 0.5, 1.5], [0.5, 1.5]),
+        (np.array([3, 1, 3], np.uint8), [1, 3]),
+    ],
+)
+def test_labels_come_back_as_they_were(labels, classes):
+    encoder = data.LabelEncoder().fit(labels)
+    assert encoder.classes.tolist() == classes
+    assert encoder.transform(labels).tolist() == [1, 0, 1]
+    assert encoder.inverse([1, 0, 1]).tolist() == list(labels)
+    again = data.LabelEncoder.from_description(json.loads(json.dumps(encoder.describe())))
+    assert again == encoder
+    assert again.classes.dtype == encoder.classes.dtype
+
+
+def test_labels_that_are_refused():
+    encoder = data.LabelEncoder().fit(["a", "b"])
+    with pytest.raises(ValueError, match="2 known classes, got 2 others, first in row 1") as raised:
+        encoder.transform(["a", "secret", "secret"])
+    assert "secret" not in str(raised.value)
+    with pytest.raises(ValueError, match="1 missing, first in row 1"):
+        encoder.transform(["a", None])
+    with pytest.raises(ValueError, match="two classes"):
+        data.LabelEncoder().fit(["a", "a"])
+    with pytest.raises(RuntimeError, match="fit first"):
+        data.LabelEncoder().transform(["a"])
+
+
+def test_the_target_is_standardised(rng):
+    y = rng.lognormal(size=50)
+    scaler = data.TargetScaler().fit(y)
+    np.testing.assert_allclose(scaler.transform(y), (y - y.mean()) / y.std(), rtol=1e-12)
+    np.testing.assert_allclose(scaler.inverse(scaler.transform(y)), y, rtol=1e-12)
+    np.testing.assert_array_equal(data.TargetScaler().fit([7.0, 7.0]).transform([7.0, 8.0]), [0, 1])
+    for bad, words in [([1, np.inf], "infinite, first in row 1"), (["a", "b"], "numbers"), ([1, None], "missing")]:
+        with pytest.raises(ValueError, match=words):
+            data.TargetScaler().fit(bad)
+    with pytest.raises(ValueError, match="float64"):
+        data.TargetScaler().fit([1e200, -1e200])
+
+
+def mixed(rng, rows):
+    return data.Dataset(
+        {
+            "a": np.where(rng.random(rows) < 0.2, np.nan, rng.normal(5, 3, rows)),
+            "b": rng.choice(np.array(["x", "y", None]), rows),
+            "c": rng.integers(0, 9, rows),
+            "d": rng.choice([True, False], rows),
+        }
+    )
+
+
+def test_from_a_table_to_a_matrix(rng):
+    train, other = mixed(rng, 50), mixed(rng, 20)
+    fitted = data.Preprocessor(scaler="StandardScaler").fit(train)
+    X = fitted.transform(other)
+    assert fitted.feature_names == ("a", "c", "a is missing", "b=(missing)", "b=x", "b=y", "d=False", "d=True")
+    assert (X.dtype, X.shape, X.flags.c_contiguous) == (np.float32, (20, 8), True)
+    filled = np.where(np.isnan(train["a"]), np.nanmedian(train["a"]), train["a"])
+    want = (np.where(np.isnan(other["a"]), np.nanmedian(train["a"]), other["a"]) - filled.mean()) / filled.std()
+    np.testing.assert_allclose(X[:, 0], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(X[:, 2], np.isnan(other["a"]))
+    np.testing.assert_array_equal(X[:, 4], other["b"] == "x")
+    np.testing.assert_array_equal(X[:, 7], other["d"] == True)  # noqa: E712
+    assert repr(fitted) == "Preprocessor(4 columns to 8 features)"
+
+
+def test_nothing_leaks_from_other_rows(rng):
+    """Rows that fit does not see change nothing in how a row is transformed."""
+    train, other = mixed(rng, 50), mixed(rng, 20)
+    fitted = data.Preprocessor().fit(train)
+    before, alone = json.dumps(fitted.describe()), fitted.transform(other.take([3]))
+    assert same_bits(fitted.transform(other)[3:4], alone)
+    assert json.dumps(fitted.describe()) == before
+
+
+def test_order_and_form_of_the_columns_do_not_matter(rng):
+    train = mixed(rng, 50)
+    fitted = data.Preprocessor().fit(train)
+    want = fitted.transform(train)
+    assert same_bits(fitted.transform(train.select(train.names[::-1])), want)
+    as_text = {**train.features, "d": [str(cell) for cell in train["d"]], "c": [float(cell) for cell in train["c"]]}
+    assert same_bits(fitted.transform(data.Dataset(as_text)), want)
+    with pytest.warns(whet.WhetWarning, match=r"\['more'\].*ignored"):
+        assert same_bits(fitted.transform(train.with_columns({"more": np.arange(50)})), want)
+    with pytest.raises(ValueError, match=r"\['a', 'd'\].*missing"):
+        fitted.transform(train.drop(["a", "d"]))
+
+
+def test_unknown_categories_and_new_gaps(rng):
+    fitted = data.Preprocessor().fit(data.Dataset({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "y"]}))
+    X = fitted.transform(data.Dataset({"a": [None, 2.0], "b": ["z", None]}))
+    np.testing.assert_array_equal(X, np.zeros((2, 3)), "a gap is the median, which scales to 0; unknown is all zeros")
+    assert fitted.transform(data.Dataset({"a": [], "b": []})).shape == (0, 3)
+
+
+@pytest.mark.parametrize("scaler", ["RobustScaler", "StandardScaler", "MinMaxScaler", None])
+def test_a_preprocessor_survives_json(rng, scaler):
+    train, other = mixed(rng, 50), mixed(rng, 20)
+    fitted = data.Preprocessor(scaler=scaler, category_imputer=data.CategoryImputer("most_frequent")).fit(train)
+    again = data.Preprocessor.from_description(json.loads(json.dumps(fitted.describe(), allow_nan=False)))
+    assert same_bits(again.transform(other), fitted.transform(other))
+    assert again.feature_names == fitted.feature_names
+    assert again.describe() == json.loads(json.dumps(again.describe())) | again.describe()
+
+
+def test_tables_a_preprocessor_refuses():
+    train = data.Dataset({"a": [1.0, 2.0, 4.0], "b": ["x", "y", "z"]})
+    fitted = data.Preprocessor(scaler="StandardScaler").fit(train)
+    before = json.dumps(fitted.describe())
+    for bad, words in [
+        ({"a": [1.0, np.inf], "b": ["x", "y"]}, r"'a'.*finite.*row 1"),
+        ({"a": [1.0, "secret"], "b": ["x", "y"]}, r"'a'.*numbers.*text in row 0"),
+        ({"a": [1.0, 1e300], "b": ["x", "y"]}, r"'a'.*float32.*row 1"),
+    ]:
+        with pytest.raises(ValueError, match=words) as raised:
+            fitted.transform(data.Dataset(bad))
+        assert "secret" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"'a'.*row 2"):
+        fitted.fit(data.Dataset({"a": [1, 2, np.inf]}))
+    assert json.dumps(fitted.describe()) == before, "a fit that fails changes nothing"
+    with pytest.raises(ValueError, match="got 0 and 2"):
+        fitted.fit(train.take([]))
+    with pytest.raises(RuntimeError, match="fit first"):
+        data.Preprocessor().transform(train)
+    with pytest.raises(ValueError, match=r"StandardScaler.*'Scaler'"):
+        data.Preprocessor(scaler="Scaler")
