@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, where it is installed."""
+    module = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'whet[peers]'")
+    module.set_num_threads(1)
+    return module
+
+
+@pytest.fixture(scope="session")
+def outside_data():
+    """The folder of data sets that may not be shipped."""
+    folder = os.environ.get("WHET_DATA")
+    if not folder:
+        pytest.skip("WHET_DATA does not name a folder of data sets")
+    return Path(folder)

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/random.h"
+#include "device/cpu/cpu.h"
+#include "device/cpu/select.h"
+#include "device/device.h"
+
+/// What the tests of the device share: matrices with gaps between their rows, and every device there is.
+namespace whet {
+
+template <class T>
+constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
+
+/// A matrix of random numbers; `gap` elements stand between its rows, and must stay as they are.
+template <class T>
+struct Sheet {
+  int64_t rows, cols, stride;
+  std::vector<T> values;
+
+  Sheet(int64_t rows_, int64_t cols_, int64_t gap, uint64_t seed, double low = -1, double high = 1)
+      : rows(rows_), cols(cols_), stride(cols_ + gap), values(static_cast<size_t>(rows_ * (cols_ + gap))) {
+    std::vector<double> drawn(values.size());
+    random_uniform({.seed = seed}, low, high, drawn.data(), static_cast<int64_t>(drawn.size()));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(drawn[i]);
+  }
+
+  T& operator()(int64_t i, int64_t j) { return values[static_cast<size_t>(i * stride + j)]; }
+  T operator()(int64_t i, int64_t j) const { return values[static_cast<size_t>(i * stride + j)]; }
+  Matrix matrix() { return {values.data(), rows, cols, stride}; }
+  ConstMatrix matrix() const { return {values.data(), rows, cols, stride}; }
+
+  /// The elements without the gaps.
+  std::vector<T> elements() const {
+    std::vector<T> all;
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < cols; ++j) all.push_back((*this)(i, j));
+    return all;
+  }
+};
+
+/// The sets that this processor runs; the ones after the first have FMA and give equal bits.
+inline std::vector<std::string> sets() { return cpu::available_instruction_sets(); }
+
+inline Device& device(const std::string& set, DType dtype) {
+  return cpu::cpu_device(dtype, cpu::find_instruction_set(set));
+}
+
+}  // namespace whet

@@ -1,0 +1,159 @@
+"""The same bits for every number of threads, on AVX2 and on AVX-512, in every layout, whatever the other rows are."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import whet
+from tests.helpers import layouts, run_python, same_bits
+from whet import nn, optim
+
+# Shapes that are no multiple of anything; rows that make one slab of 256 or several, the last one short.
+TASKS = {
+    "mse-small": dict(rows=61, features=7, hidden=(13,), outputs=3, batch_size=17, loss="mse"),
+    "mse-slabs": dict(rows=1531, features=37, hidden=(29, 19), outputs=2, batch_size=701, loss="mse"),
+    "cross_entropy-small": dict(rows=83, features=11, hidden=(9,), outputs=5, batch_size=31, loss="cross_entropy"),
+    "cross_entropy-slabs": dict(
+        rows=1301, features=101, hidden=(67,), outputs=11, batch_size=523, loss="cross_entropy"
+    ),
+}
+
+
+def data(rows, features, outputs, loss, **_):
+    """Multiples of a fixed number modulo 2^32: the same values wherever this runs."""
+    values = np.arange(rows * features, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(2**32)
+    x = (values.reshape(rows, features) / 2**31 - 1).astype(np.float32)
+    if loss == "cross_entropy":
+        return x, np.arange(rows) * 7 % outputs
+    return x, x[:, :outputs] * x[:, -outputs:]
+
+
+def train(task, dtype="float32", optimizer=None):
+    settings = TASKS[task]
+    x, y = data(**settings)
+    model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"], activation="gelu").to(dtype)
+    batch_size = "auto" if isinstance(optimizer, optim.GD) else settings["batch_size"]
+    optimizer = optimizer or optim.Adam(lr=0.01)
+    model.fit(x, y, loss=settings["loss"], optimizer=optimizer, epochs=3, batch_size=batch_size, seed=7)
+    return model
+
+
+@pytest.fixture
+def threads():
+    before = whet.get_num_threads()
+    yield whet.set_num_threads
+    whet.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_number_of_threads_does_not_change_the_model(threads, task, dtype):
+    prints = set()
+    for number in (1, 2, 3, 4):
+        threads(number)
+        prints.add(train(task, dtype).fingerprint())
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_avx2_and_avx512_give_the_same_model(task):
+    missing = {"avx2", "avx512"} - set(whet.build_info()["available_isas"])
+    if missing:
+        pytest.skip(f"this processor cannot run {' and '.join(sorted(missing))}")
+    program = f"from tests.test_reproducibility import train; print(train({task!r}).fingerprint())"
+    prints = {isa: run_python("-c", program, WHET_ISA=isa).strip() for isa in ("avx2", "avx512")}
+    assert prints["avx2"] == prints["avx512"] == train(task).fingerprint()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_second_run_gives_the_same_model_and_another_seed_another(task):
+    assert train(task).fingerprint() == train(task).fingerprint()
+    settings = TASKS[task]
+    model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"])
+    assert model.initialize(1).fingerprint() != model.initialize(2).fingerprint()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_layout_of_the_data_does_not_change_the_model(task):
+    settings = TASKS[task]
+    x, y = data(**settings)
+    prints = set()
+    for form in layouts(x).values():
+        model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"])
+        model.fit(form, y, loss=settings["loss"], epochs=1, batch_size=settings["batch_size"], seed=1)
+        prints.add(model.fingerprint())
+    for form in layouts(y).values():
+        model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"])
+        model.fit(x, form, loss=settings["loss"], epochs=1, batch_size=settings["batch_size"], seed=1)
+        prints.add(model.fingerprint())
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_prediction_of_a_row_does_not_depend_on_the_others(threads, task, dtype):
+    model = train(task, dtype)
+    x, _ = data(**TASKS[task])
+    together = model.predict(x)
+    for number in (1, 2):
+        threads(number)
+        for rows in (slice(0, 1), slice(5, 8), slice(1, 40), slice(3, len(x)), slice(len(x) - 1, len(x))):
+            assert same_bits(model.predict(x[rows]), np.ascontiguousarray(together[rows]))
+        order = np.random.default_rng(0).permutation(len(x))
+        assert same_bits(model.predict(x[order]), together[order])
+
+
+def test_the_trainer_and_fit_take_the_same_steps():
+    """One batch of all rows in their order: an epoch of fit is a step of Trainer."""
+    x, y = data(**TASKS["mse-slabs"])
+    fitted, stepped = (nn.MLP(37, (5,), 2).initialize(3) for _ in range(2))
+    fitted.fit(x, y, loss="mse", optimizer=optim.SGD(lr=0.1), epochs=4, batch_size=len(x), shuffle=False)
+    trainer = whet.Trainer(stepped, loss="mse", optimizer=optim.SGD(lr=0.1), seed=0)
+    for _ in range(4):
+        trainer.step(x, y)
+    assert fitted.fingerprint() == stepped.fingerprint()
+
+
+def test_the_fingerprint_follows_every_bit_of_the_state():
+    model = nn.MLP(3, (4,), 2).initialize(0)
+    first, state = model.fingerprint(), {name: value.copy() for name, value in model.state_dict().items()}
+    assert len(bytes.fromhex(first)) == 32
+    model.load_state_dict(state)
+    assert model.fingerprint() == first
+    for name, value in state.items():
+        changed = value.copy()
+        changed.flat[-1] = np.nextafter(changed.flat[-1], np.float32(9))
+        model.load_state_dict({**state, name: changed})
+        assert model.fingerprint() != first
+    model.load_state_dict(state)
+    assert model.to("float64").fingerprint() != first
+
+
+# The training signature: what this fixed run gives, on any processor with FMA. It changes when the arithmetic of a
+# kernel, the random numbers, the order of a sum or an initialiser changes, and only then. Such a commit puts the new
+# hash here, and its message and the changelog say what changed and why; any other commit that changes it has a defect.
+SIGNATURE = "42de9b373dca523185c13e364340f6d2577ab3ef452eba315f1988beb50aa078"
+
+
+def signature():
+    digest = hashlib.sha256()
+    for task in TASKS:
+        for optimizer in (optim.GD(lr=0.1), optim.SGD(lr=0.05, momentum=0.9, nesterov=True), optim.Adam(lr=0.01)):
+            for dtype in ("float32", "float64"):
+                digest.update(train(task, dtype, optimizer).fingerprint().encode())
+    return digest.hexdigest()
+
+
+def test_the_training_signature():
+    if whet.build_info()["isa"] == "baseline":
+        pytest.skip("processors without FMA are outside the promise of equal bits")
+    assert signature() == SIGNATURE, (
+        "python -m tests.test_reproducibility prints the new one; see the comment above SIGNATURE"
+    )
+
+
+if __name__ == "__main__":
+    print(signature())
