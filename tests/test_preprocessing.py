@@ -107,6 +107,7 @@ def test_rare_categories():
 def test_labels_come_back_as_they_were(labels, classes):
     encoder = data.LabelEncoder().fit(labels)
     assert encoder.classes.tolist() == classes
+    assert encoder.classes.dtype == np.array(classes).dtype
     assert encoder.transform(labels).tolist() == [1, 0, 1]
     assert encoder.inverse([1, 0, 1]).tolist() == list(labels)
     again = data.LabelEncoder.from_description(json.loads(json.dumps(encoder.describe())))

@@ -82,6 +82,12 @@ def test_groups_stay_together(groups, seed):
     assert sum(map(len, held)) == len(set(groups))
 
 
+def test_no_part_is_empty_where_groups_are_large():
+    for seed in range(10):
+        parts = data.split_indices(20, (16, 4), groups=np.arange(20) // 10, seed=seed)
+        assert [len(part) for part in parts] == [10, 10]
+
+
 def test_equal_groups_meet_the_sizes():
     parts = data.split_indices(100, (0.6, 0.2, 0.2), groups=np.arange(100) // 5, seed=1)
     assert [len(part) for part in parts] == [60, 20, 20]

@@ -244,6 +244,13 @@ def test_labels_survive_a_file(labels, tmp_path):
     assert again.evaluate(tmp_path / "t.csv") == model.evaluate(columns)
 
 
+def test_text_that_looks_like_numbers_stays_text(tmp_path):
+    model = fitted({"zip": ["01", "10", "x", "y"] * 5, "y": ["007", "x"] * 10}, "y")
+    (tmp_path / "t.csv").write_text("zip,y\n01,007\n10,007\n")
+    want = model.evaluate({"zip": ["01", "10"], "y": ["007", "007"]})
+    assert model.evaluate(tmp_path / "t.csv") == want
+
+
 def test_a_given_network_is_trained_further_after_loading(rng, tmp_path):
     columns = numbers(rng)
     model = TabularModel("price", network=nn.MLP(5, (4,), 1, activation="tanh"))

@@ -14,7 +14,8 @@ std::string describe(const py::array& array) {
 void check(const py::array& array, DType dtype, const char* where) {
   if (!array.dtype().is(numpy_dtype(dtype)) && !array.dtype().equal(numpy_dtype(dtype)))
     throw py::type_error("[" + std::string(where) + "] expected a " + name_of(dtype) + " array, got a " + describe(array));
-  if (reinterpret_cast<uintptr_t>(array.data()) % size_of(dtype) != 0) fail(where, "expected an aligned array");
+  if (array.size() > 0 && reinterpret_cast<uintptr_t>(array.data()) % size_of(dtype) != 0)
+    fail(where, "expected an aligned array");
 }
 
 void check_writeable(const py::array& array, const char* where) {

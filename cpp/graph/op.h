@@ -6,11 +6,18 @@
 #include <vector>
 
 #include "core/shape.h"
+#include "device/device.h"
 #include "math/registry.h"
 
 namespace whet {
 
 class Frame;
+
+/// An activation with what its derivative reads.
+struct ActivationCall {
+  Activation activation;
+  math::Saved saved;
+};
 
 /// One kind of operation with its options. Immutable; knows nothing of its place in a graph.
 /// To add one: a file in graph/ops, a line in graph/ops/registry.cpp, a layer or function in python/whet/nn, and a reference.
@@ -29,7 +36,7 @@ class Op {
   virtual bool fuses_activation() const { return false; }
 
   /// The activation that this operation is, if it is nothing else, so that another one can fuse it.
-  virtual const struct ActivationCall* as_activation() const { return nullptr; }
+  virtual const ActivationCall* as_activation() const { return nullptr; }
 
   virtual void forward(const Frame& frame) const = 0;
 

@@ -5,7 +5,6 @@
 #include "core/error.h"
 #include "graph/frame.h"
 #include "graph/memory_plan.h"
-#include "graph/ops/ops.h"
 #include "graph/watch.h"
 
 namespace whet {

@@ -11,7 +11,7 @@ from whet._core import NonFiniteError
 if TYPE_CHECKING:
     from whet import data, export, losses, metrics, nn, ops, optim, sklearn
     from whet.errors import WhetWarning
-    from whet.files import load
+    from whet.models import load
     from whet.tabular import TabularModel
     from whet.training import Trainer
 
@@ -39,7 +39,7 @@ __all__ = [
 
 # Imported when first used, so that `import whet` costs next to nothing.
 _MODULES = ("data", "export", "losses", "metrics", "nn", "ops", "optim", "sklearn")
-_NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "files"}
+_NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "models"}
 
 
 def __getattr__(name: str) -> Any:

@@ -327,7 +327,7 @@ def _load(path: str) -> TabularModel:
 
 
 def _open_model(path: str) -> Any:
-    from whet.files import load
+    from whet.models import load
 
     if path != _STREAM:
         return load(path)

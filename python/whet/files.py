@@ -15,7 +15,7 @@ import numpy as np
 from whet import _core
 from whet._arrays import Floats
 
-__all__ = ["load", "read_model", "write_model"]
+__all__ = ["read_model", "write_model"]
 
 #: Rises when an older whet could not read what this one writes.
 FORMAT = 1
@@ -31,7 +31,13 @@ def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], des
 
     text = json.dumps({"format": FORMAT, "whet": _core.__version__, **description}, allow_nan=False)
     data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"whet": text})
-    target = Path(path)
+    try:
+        _write(Path(path), data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _write(target: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -80,26 +86,3 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[st
             f"{os.fspath(path)!r} was written by whet {writer}, this is {_core.__version__}"
         )
     return tensors, description
-
-
-def load(path: str | os.PathLike[str]) -> Any:
-    """The model in a file: an `nn.Module`, or a `TabularModel`.
-
-    Raises:
-        OSError: If the file cannot be read.
-        ValueError: If it is damaged, no model file, or one of a newer whet.
-    """
-    tensors, description = read_model(path)
-    kind = description.get("kind")
-    try:
-        if kind == "module":
-            from whet.nn import Module
-
-            return Module._from_description(tensors, description)
-        if kind == "table":
-            from whet.tabular import TabularModel
-
-            return TabularModel._from_description(tensors, description)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"[load] expected a whole whet model file, got {os.fspath(path)!r}: {error}") from None
-    raise ValueError(f"[load] expected a file of a module or a table model, got {kind!r} in {os.fspath(path)!r}")

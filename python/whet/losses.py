@@ -146,7 +146,7 @@ class CrossEntropyLoss(Loss):
                 f"[{where}] expected class indices in y from 0 to {outputs - 1}, "
                 f"got another first in row {int(wrong.argmax())}"
             )
-        return np.ascontiguousarray(array, dtype=np.int32)
+        return np.require(array, np.int32, ["C", "A"])
 
 
 _CLASSES: dict[str, type[Loss]] = {cls.name: cls for cls in (MSELoss, L1Loss, BCEWithLogitsLoss, CrossEntropyLoss)}

@@ -6,6 +6,7 @@ All take float32 or float64 and return the same; other real dtypes are promoted 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -317,10 +318,14 @@ def update(
                 f"[update] expected state of shape {parameter.shape} and dtype {parameter.dtype}, as the parameter"
             )
     step = int(state.get("step", 0)) + 1
-    flat = np.ascontiguousarray(slope, dtype=parameter.dtype).reshape(-1)
+    flat = np.require(slope, parameter.dtype, ["C", "A"]).reshape(-1)
     _core.update(parameter.reshape(-1), flat, [slot.reshape(-1) for slot in fresh], step, name, _options(options))
     state.update(zip(known[name]["slots"], fresh, strict=True), step=step)
 
 
 def _options(options: dict[str, float]) -> list[tuple[str, float]]:
-    return [(name, float(value)) for name, value in options.items()]
+    numbers = [(name, float(value)) for name, value in options.items()]
+    for name, number in numbers:
+        if not math.isfinite(number):
+            raise ValueError(f"[ops] expected {name} to be a finite number, got {number}")
+    return numbers

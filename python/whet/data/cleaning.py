@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import Column, is_missing
+from whet.data.columns import Column
 from whet.data.dataset import Dataset
 
 __all__ = ["CleaningReport", "clip_outliers", "drop_constant", "drop_duplicates"]
@@ -97,10 +97,8 @@ def clip_outliers(
 
 
 def _codes(column: Column) -> npt.NDArray[np.int64]:
-    """Give equal cells equal codes, and missing ones -1: shape (rows,)."""
+    """Give equal cells equal codes, missing ones included: shape (rows,)."""
     if column.dtype == object:
         seen: dict[object, int] = {None: -1}
         return np.array([seen.setdefault(cell, len(seen)) for cell in column], np.int64)
-    codes = np.unique(column, return_inverse=True)[1].astype(np.int64)
-    codes[is_missing(column)] = -1
-    return codes
+    return np.unique(column, return_inverse=True)[1].astype(np.int64)

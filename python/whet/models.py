@@ -1,0 +1,33 @@
+"""Opening a model file as what is in it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from whet.files import read_model
+
+__all__ = ["load"]
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The model in a file: an `nn.Module`, or a `TabularModel`.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged, no model file, or one of a newer whet.
+    """
+    tensors, description = read_model(path)
+    kind = description.get("kind")
+    try:
+        if kind == "module":
+            from whet.nn import Module
+
+            return Module._from_description(tensors, description)
+        if kind == "table":
+            from whet.tabular import TabularModel
+
+            return TabularModel._from_description(tensors, description)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"[load] expected a whole whet model file, got {os.fspath(path)!r}: {error}") from None
+    raise ValueError(f"[load] expected a file of a module or a table model, got {kind!r} in {os.fspath(path)!r}")
