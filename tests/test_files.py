@@ -1,5 +1,6 @@
 """Model files: round trips, damage, versions, and writes that fail."""
 
+import contextlib
 import json
 import os
 
@@ -100,10 +101,8 @@ def test_damage_is_never_more_than_an_error(tmp_path):
     for position in range(len(whole)):
         for value in (0, 0x7B, 0xFF):
             path.write_bytes(whole[:position] + bytes([value]) + whole[position + 1 :])
-            try:
+            with contextlib.suppress(ValueError):
                 whet.load(path)
-            except ValueError as error:
-                assert str(error).startswith("[")
 
 
 def rewrite(path, **changes):

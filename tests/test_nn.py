@@ -28,7 +28,8 @@ class Residual(nn.Module):
 
 
 def test_names_shapes_and_order_are_pytorchs(torch):
-    ours = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Sequential(nn.Linear(4, 5, bias=False), nn.GELU()), nn.Linear(5, 2))
+    inner = nn.Sequential(nn.Linear(4, 5, bias=False), nn.GELU())
+    ours = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), inner, nn.Linear(5, 2))
     inner = torch.nn.Sequential(torch.nn.Linear(4, 5, bias=False), torch.nn.GELU())
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), inner, torch.nn.Linear(5, 2))
     expected = {name: tuple(value.shape) for name, value in theirs.state_dict().items()}
@@ -155,7 +156,7 @@ def test_errors_of_tracing_name_the_layer_and_both_shapes():
         (lambda self, x: x, ValueError, "has no layers"),
         (lambda self, x: None, TypeError, "to return a traced value, got NoneType"),
         (lambda self, x: np.exp(x), TypeError, "is no array"),
-        (lambda self, x: x if x else x, TypeError, "has no truth"),
+        (lambda self, x: x if x else self, TypeError, "has no truth"),
         (lambda self, x: x + 1, TypeError, "expected values of this forward pass, got int"),
         (lambda self, x: nn.Linear(3, 2)(x), ValueError, "a parameter that is no attribute of the model"),
     ],

@@ -5,13 +5,13 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: its checks cannot run")
 
-from sklearn.datasets import load_diabetes, load_iris  # noqa: E402
-from sklearn.model_selection import cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
-from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from whet.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from whet.sklearn import MLPClassifier, MLPRegressor
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # some checks fit without convergence on purpose

@@ -94,7 +94,8 @@ def test_sample_weight_travels_with_its_row(data):
     weights = (np.arange(len(X)) % 3 > 0).astype(float)
     spoiled = np.where(weights > 0, y, 1e6)
     fits = [
-        nn.Linear(6, 1).fit(X, target, loss="mse", epochs=3, batch_size=30, sample_weight=weights) for target in (y, spoiled)
+        nn.Linear(6, 1).fit(X, target, loss="mse", epochs=3, batch_size=30, sample_weight=weights)
+        for target in (y, spoiled)
     ]
     assert fits[0]["loss"] == fits[1]["loss"]
 
@@ -259,7 +260,8 @@ def test_interrupt_leaves_a_whole_step():
         history = model.history
         other = nn.MLP(64, (64,), 1).initialize(1)
         other.fit(X, y, loss="mse", epochs=10_000, batch_size=64, shuffle=False, max_steps=history.steps)
-        print(repr(caught), history.stopped_by, history.steps > 0, other.fingerprint() == model.fingerprint(), flush=True)
+        same = other.fingerprint() == model.fingerprint()
+        print(repr(caught), history.stopped_by, history.steps > 0, same, flush=True)
         """
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

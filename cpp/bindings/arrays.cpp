@@ -13,7 +13,8 @@ std::string describe(const py::array& array) {
 
 void check(const py::array& array, DType dtype, const char* where) {
   if (!array.dtype().is(numpy_dtype(dtype)) && !array.dtype().equal(numpy_dtype(dtype)))
-    throw py::type_error("[" + std::string(where) + "] expected a " + name_of(dtype) + " array, got a " + describe(array));
+    throw py::type_error("[" + std::string(where) + "] expected a " + name_of(dtype) + " array, got a " +
+                         describe(array));
   if (array.size() > 0 && reinterpret_cast<uintptr_t>(array.data()) % size_of(dtype) != 0)
     fail(where, "expected an aligned array");
 }
@@ -60,7 +61,8 @@ ConstMatrix matrix(const py::array& array, DType dtype, const char* where) {
   const int64_t rows = array.shape(0), cols = array.shape(1);
   if (array.size() == 0) return {array.data(), rows, cols, cols};  // its strides mean nothing
   const int64_t row_bytes = rows > 1 ? array.strides(0) : cols * item;
-  if ((cols > 1 && array.strides(1) != item) || row_bytes % item != 0 || (rows > 1 && cols > 0 && row_bytes < cols * item))
+  if ((cols > 1 && array.strides(1) != item) || row_bytes % item != 0 ||
+      (rows > 1 && cols > 0 && row_bytes < cols * item))
     fail(where, "expected rows that are contiguous, got strides ", to_string({array.strides(0), array.strides(1)}));
   return {array.data(), rows, cols, rows > 1 ? row_bytes / item : cols};
 }
@@ -97,7 +99,8 @@ Target target(const py::array& array, DType dtype, int64_t rows, int64_t cols, c
   }
   result.values = matrix(array, dtype, "loss");
   if (result.values.rows != rows || result.values.cols != cols)
-    fail("loss", "expected a target of shape ", to_string({rows, cols}), ", got ", to_string({result.values.rows, result.values.cols}));
+    fail("loss", "expected a target of shape ", to_string({rows, cols}), ", got ",
+         to_string({result.values.rows, result.values.cols}));
   return result;
 }
 

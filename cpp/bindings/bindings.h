@@ -19,8 +19,8 @@ namespace whet::bindings {
 
 namespace py = pybind11;
 
-/// Lets other Python threads run while it lives. Unlike pybind11's, it may be unwound: at interpreter exit CPython ends a
-/// daemon thread inside PyEval_RestoreThread by an exception, and a noexcept destructor would abort the process.
+/// Lets other Python threads run while it lives. Unlike pybind11's, it may be unwound: at interpreter exit CPython ends
+/// a daemon thread inside PyEval_RestoreThread by an exception, and a noexcept destructor would abort the process.
 class ReleaseGil {
  public:
   ReleaseGil() : thread_(PyEval_SaveThread()) {}

@@ -63,7 +63,8 @@ void predict(Predictor& self, const Graph& graph, const State& state, const py::
   const ConstMatrix input = matrix(x, state.dtype(), "predict");
   const Matrix output = mutable_matrix(out, state.dtype(), "predict");
   if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
-  if (output.rows != input.rows || output.cols != graph.width(graph.output())) fail("predict", "expected room for every output");
+  if (output.rows != input.rows || output.cols != graph.width(graph.output()))
+    fail("predict", "expected room for every output");
   Watch watch = interruptible();
   const Work work;
   self.predict(state, input, output, watch);
@@ -101,17 +102,18 @@ void bind_engine(py::module_& module) {
       });
 
   py::class_<BoundTrainer>(module, "Trainer")
-      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss, const Options& loss_options,
-                       const std::string& optimizer, const Options& optimizer_options) {
+      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
+                       const Options& loss_options, const std::string& optimizer, const Options& optimizer_options) {
              const Loss parsed = parse_loss(loss, loss_options);
              const math::OptimizerInfo& info = math::find_optimizer(optimizer);
              const math::OptionValues values = math::option_values(optimizer, info.options, optimizer_options);
              return new BoundTrainer{graph, parsed, {graph, std::move(state), parsed, info, values}};
            }),
-           py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"), py::arg("optimizer_options"))
+           py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
+           py::arg("optimizer_options"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
-      .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"), py::arg("seed"),
-           py::arg("number"), py::arg("max_steps"), py::arg("predictions"))
+      .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
+           py::arg("seed"), py::arg("number"), py::arg("max_steps"), py::arg("predictions"))
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

@@ -1,6 +1,7 @@
+#include "graph/graph.h"
+
 #include "bindings/bindings.h"
 #include "core/error.h"
-#include "graph/graph.h"
 #include "graph/program.h"
 
 namespace whet::bindings {
@@ -46,9 +47,9 @@ void bind_graph(py::module_& module) {
              py::list steps;
              for (const Instruction& instruction : program.instructions()) {
                const bool fused = instruction.activation.has_value();
-               steps.append(py::make_tuple(instruction.node->name,
-                                           fused ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "",
-                                           instruction.output));
+               steps.append(py::make_tuple(
+                   instruction.node->name,
+                   fused ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "", instruction.output));
              }
              return steps;
            });

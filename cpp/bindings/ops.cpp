@@ -22,7 +22,8 @@ void matmul(py::array out, const py::array& a, bool transpose_a, const py::array
   const Matrix y = mutable_matrix(out, dtype, "matmul");
   const int64_t m = transpose_a ? ma.cols : ma.rows, k = transpose_a ? ma.rows : ma.cols;
   const int64_t kb = transpose_b ? mb.cols : mb.rows, n = transpose_b ? mb.rows : mb.cols;
-  if (k != kb) fail("matmul", "expected b with ", k, transpose_b ? " columns" : " rows", ", got ", to_string({mb.rows, mb.cols}));
+  if (k != kb)
+    fail("matmul", "expected b with ", k, transpose_b ? " columns" : " rows", ", got ", to_string({mb.rows, mb.cols}));
   check_shape(y, m, n, "matmul", "out");
   Epilogue epilogue;
   epilogue.bias = bias ? vector(*bias, dtype, n, "matmul bias") : nullptr;
@@ -41,7 +42,8 @@ void activate(py::array out, const py::array& x, const std::string& name, const 
   cpu_device(dtype).activate(y, mx, activation);
 }
 
-void activation_gradient(py::array dx, const py::array& dy, const py::array& x, const std::string& name, const Options& options) {
+void activation_gradient(py::array dx, const py::array& dy, const py::array& x, const std::string& name,
+                         const Options& options) {
   const DType dtype = dtype_of(x, "activation");
   const ConstMatrix mx = matrix(x, dtype, "activation"), mdy = matrix(dy, dtype, "activation");
   const Matrix mdx = mutable_matrix(dx, dtype, "activation");
@@ -74,7 +76,8 @@ double loss_value(std::optional<py::array> gradient, const py::array& prediction
     check_shape(dp, p.rows, p.cols, "loss", "gradient");
     if (w) fail("loss", "has no gradient with sample weights");
   }
-  if (p.rows == 0 || p.cols == 0) fail("loss", "expected at least one row and one column, got shape ", to_string({p.rows, p.cols}));
+  if (p.rows == 0 || p.cols == 0)
+    fail("loss", "expected at least one row and one column, got shape ", to_string({p.rows, p.cols}));
   const Work work;
   Device& device = cpu_device(dtype);
   const Arena losses(static_cast<size_t>(p.rows) * size_of(dtype));
@@ -92,8 +95,8 @@ void softmax(py::array out, const py::array& x) {
   cpu_device(dtype).softmax(y, mx);
 }
 
-void update(py::array parameter, const py::array& gradient, std::vector<py::array> slots, int64_t step, const std::string& name,
-            const Options& options) {
+void update(py::array parameter, const py::array& gradient, std::vector<py::array> slots, int64_t step,
+            const std::string& name, const Options& options) {
   const DType dtype = dtype_of(parameter, "update");
   const math::OptimizerInfo& info = math::find_optimizer(name);
   const math::OptionValues values = math::option_values(name, info.options, options);

@@ -12,7 +12,8 @@ void random_permutation(const RandomKey& key, int64_t* order, int64_t n) {
   for (int64_t i = n - 1; i > 0; --i) {
     // Multiply and shift: biased by less than (i + 1) / 2^64.
     __extension__ using Wide = unsigned __int128;
-    const auto j = static_cast<int64_t>(Wide{random_uint64(key, static_cast<uint64_t>(i))} * static_cast<uint64_t>(i + 1) >> 64);
+    const auto j =
+        static_cast<int64_t>(Wide{random_uint64(key, static_cast<uint64_t>(i))} * static_cast<uint64_t>(i + 1) >> 64);
     std::swap(order[i], order[j]);
   }
 }

@@ -54,10 +54,10 @@ struct Optimizer {
   math::Coefficients coefficients{};
 };
 
-/// The whole-tensor kernels that every device offers, in one dtype. Outputs come first. Matrices may have any stride of at
-/// least `cols` and no alignment beyond their element's; outputs do not overlap inputs unless a kernel says so.
-/// Every kernel gives the same bits for any number of threads, any instruction set with FMA, any stride and alignment, and
-/// gives a row of its result the same bits whatever the other rows are. May be called from several threads at once.
+/// The whole-tensor kernels that every device offers, in one dtype. Outputs come first. Matrices may have any stride of
+/// at least `cols` and no alignment beyond their element's; outputs do not overlap inputs unless a kernel says so.
+/// Every kernel gives the same bits for any number of threads, any instruction set with FMA, any stride and alignment,
+/// and gives a row of its result the same bits whatever the other rows are. May be called from several threads at once.
 class Device {
  public:
   virtual ~Device() = default;
@@ -79,7 +79,8 @@ class Device {
 
   /// dx = dy f'(saved), where `saved` is f's output or input, as f declares. dx may be dy.
   /// With `accumulate`, added to dx.
-  virtual void activate_backward(Matrix dx, ConstMatrix dy, ConstMatrix saved, const Activation& f, bool accumulate) = 0;
+  virtual void activate_backward(Matrix dx, ConstMatrix dy, ConstMatrix saved, const Activation& f,
+                                 bool accumulate) = 0;
 
   /// y = x, or y += x.
   virtual void copy(Matrix y, ConstMatrix x, bool accumulate) = 0;
@@ -99,8 +100,8 @@ class Device {
   /// row_losses[i] = the loss of row i: for elementwise losses the mean over its columns; for cross-entropy
   /// H(target, softmax(prediction)). If dprediction is given, its row i = scales[i] * (the gradient of row_losses[i]);
   /// `scales` holds one element per row, or, if null, `scale` counts for all. dprediction may be the prediction.
-  virtual void loss(void* row_losses, Matrix dprediction, ConstMatrix prediction, const Target& target, const void* scales,
-                    double scale, const Loss& loss) = 0;
+  virtual void loss(void* row_losses, Matrix dprediction, ConstMatrix prediction, const Target& target,
+                    const void* scales, double scale, const Loss& loss) = 0;
 
   /// The sum of x[i] * weights[i] (weights may be null) over n elements, in double, in slabs.
   virtual double weighted_sum(const void* x, const void* weights, int64_t n) = 0;
@@ -109,7 +110,8 @@ class Device {
   virtual int64_t find_nonfinite(ConstMatrix x) = 0;
 
   /// One sweep of the optimizer over n elements: parameter and slots change in place.
-  virtual void update(void* parameter, const void* gradient, void* const* slots, int64_t n, const Optimizer& optimizer) = 0;
+  virtual void update(void* parameter, const void* gradient, void* const* slots, int64_t n,
+                      const Optimizer& optimizer) = 0;
 };
 
 /// The processor, computing in `dtype`. Lives as long as the process.

@@ -22,7 +22,9 @@ const void* advance(const void* data, int64_t elements, DType dtype) {
 
 /// Rows first to first + rows - 1 of `data`.
 Data slice(const Data& data, int64_t first, int64_t rows, DType dtype) {
-  const auto cut = [&](ConstMatrix x) { return ConstMatrix{advance(x.data, first * x.stride, dtype), rows, x.cols, x.stride}; };
+  const auto cut = [&](ConstMatrix x) {
+    return ConstMatrix{advance(x.data, first * x.stride, dtype), rows, x.cols, x.stride};
+  };
   return {cut(data.x),
           {cut(data.target.values), data.target.classes ? data.target.classes + first : nullptr},
           advance(data.weights, first, dtype)};
@@ -112,8 +114,10 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
     const int64_t block_rows = std::min(kBlockRows, rows - first);
     const Data block = order ? gather(data, order + first, block_rows) : slice(data, first, block_rows, dtype);
     if (block.weights) {
-      if (dtype == DType::float32) scale_weights<float>(scales_.data(), block.weights, block_rows, sums.weight);
-      else scale_weights<double>(scales_.data(), block.weights, block_rows, sums.weight);
+      if (dtype == DType::float32)
+        scale_weights<float>(scales_.data(), block.weights, block_rows, sums.weight);
+      else
+        scale_weights<double>(scales_.data(), block.weights, block_rows, sums.weight);
     }
     Pass pass;
     pass.arena = arena_.data();

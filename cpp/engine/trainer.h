@@ -33,15 +33,15 @@ struct EpochResult {
   int64_t steps = 0;
 };
 
-/// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on from
-/// call to call. Not to be used by two threads at once.
+/// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on
+/// from call to call. Not to be used by two threads at once.
 ///
-/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss that is not
-/// finite, or a watch) leaves parameters, slots and counters as the last whole step left them.
+/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss that is
+/// not finite, or a watch) leaves parameters, slots and counters as the last whole step left them.
 class Trainer {
  public:
-  Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss, const math::OptimizerInfo& optimizer,
-          const math::OptionValues& options);
+  Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss,
+          const math::OptimizerInfo& optimizer, const math::OptionValues& options);
 
   /// One step on all rows of `batch`. Returns its loss before the update.
   double step(const Data& batch, Watch& watch);

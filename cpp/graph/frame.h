@@ -28,7 +28,8 @@ class Frame {
   ConstMatrix output_gradient() const { return program_.gradient(pass_, instruction_.output); }
   /// Null data where nobody needs it.
   Matrix input_gradient(int i) const {
-    return instruction_.needs_input_gradient[index(i)] ? program_.gradient(pass_, instruction_.node->inputs[index(i)]) : Matrix{};
+    return instruction_.needs_input_gradient[index(i)] ? program_.gradient(pass_, instruction_.node->inputs[index(i)])
+                                                       : Matrix{};
   }
   bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
   void* parameter_gradient(int i) const { return const_cast<void*>(at(pass_.gradients, i)); }

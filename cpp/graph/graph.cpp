@@ -4,12 +4,14 @@
 
 namespace whet {
 
-Graph::Graph(Shape input, std::vector<ParameterSpec> parameters) : shapes_{std::move(input)}, parameters_(std::move(parameters)) {
+Graph::Graph(Shape input, std::vector<ParameterSpec> parameters)
+    : shapes_{std::move(input)}, parameters_(std::move(parameters)) {
   for (int64_t n : shapes_[0])
     if (n < 1) fail("graph", "expected an input with at least one feature, got shape ", to_string(shapes_[0]));
 }
 
-int Graph::add(const std::string& name, const NamedOptions& options, std::vector<int> inputs, std::vector<int> parameters) {
+int Graph::add(const std::string& name, const NamedOptions& options, std::vector<int> inputs,
+               std::vector<int> parameters) {
   auto op = make_op(name, options);
   std::vector<Shape> input_shapes, parameter_shapes;
   for (int value : inputs) input_shapes.push_back(shape(value));

@@ -29,7 +29,8 @@ class Graph {
  public:
   Graph(Shape input, std::vector<ParameterSpec> parameters);
 
-  /// Appends a node and returns its value. Throws std::invalid_argument if the shapes do not fit; the graph is then unchanged.
+  /// Appends a node and returns its value. Throws std::invalid_argument if the shapes do not fit; the graph is then
+  /// unchanged.
   int add(const std::string& op, const NamedOptions& options, std::vector<int> inputs, std::vector<int> parameters);
 
   /// Names the value that the model returns; the last one added if never called.

@@ -16,7 +16,8 @@ struct MemoryPlan {
   int64_t bytes = 0;
 };
 
-/// Places buffers so that two that live at the same time never overlap: largest first, each at the lowest offset that fits.
+/// Places buffers so that two that live at the same time never overlap: largest first, each at the lowest offset that
+/// fits.
 MemoryPlan plan_memory(const std::vector<Lifetime>& buffers);
 
 }  // namespace whet

@@ -33,8 +33,8 @@ Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max
   place(purpose);
 }
 
-/// One instruction per node that the output depends on, except that an activation joins the operation before it where that
-/// operation can apply it and nobody else reads what lies between.
+/// One instruction per node that the output depends on, except that an activation joins the operation before it where
+/// that operation can apply it and nobody else reads what lies between.
 void Program::fuse() {
   const auto& nodes = graph_->nodes();
   std::vector<int> readers(graph_->values(), 0);
@@ -102,8 +102,8 @@ void Program::place(Purpose purpose) {
   const int n = static_cast<int>(instructions_.size());
   const int end = train ? 2 * n + 1 : n;
   constexpr int kNever = -1;
-  std::vector<int> first(graph_->values(), kNever), last(graph_->values(), kNever), gradient_first(graph_->values(), kNever),
-      gradient_last(graph_->values(), kNever);
+  std::vector<int> first(graph_->values(), kNever), last(graph_->values(), kNever),
+      gradient_first(graph_->values(), kNever), gradient_last(graph_->values(), kNever);
   const auto make = [&](int value, int time) { first[at(value)] = last[at(value)] = time; };
   const auto read = [&](int value, int time) { last[at(value)] = std::max(last[at(value)], time); };
 
@@ -116,10 +116,13 @@ void Program::place(Purpose purpose) {
     if (instruction.activation_input >= 0 && reverses) make(instruction.activation_input, i);
     for (int value : instruction.node->inputs) read(value, reverses && op.backward_reads_inputs() ? backward : i);
     if (!reverses) continue;
-    if (instruction.activation_input >= 0) read(instruction.activation_input, backward);
-    else if (instruction.activation || op.backward_reads_output()) read(instruction.output, backward);
+    if (instruction.activation_input >= 0)
+      read(instruction.activation_input, backward);
+    else if (instruction.activation || op.backward_reads_output())
+      read(instruction.output, backward);
     gradient_last[at(instruction.output)] = backward;
-    for (int value : instruction.node->inputs)  // later instructions run backward earlier, so the last one seen is first
+    for (int value :
+         instruction.node->inputs)  // later instructions run backward earlier, so the last one seen is first
       if (needs_gradient_[at(value)]) gradient_first[at(value)] = backward;
   }
   const int output = graph_->output();
@@ -130,7 +133,8 @@ void Program::place(Purpose purpose) {
   std::vector<int64_t*> places;
   const auto request = [&](int value, int from, int to, int64_t& place) {
     if (from == kNever) return;
-    const int64_t row_bytes = padded_columns(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
+    const int64_t row_bytes =
+        padded_columns(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
     int64_t bytes;
     if (__builtin_mul_overflow(row_bytes, max_rows_, &bytes)) throw std::bad_alloc();
     buffers.push_back({bytes, from, std::min(to, end)});
@@ -158,7 +162,9 @@ Matrix Program::value(const Pass& pass, int value) const {
   return matrix(pass, value_offsets_[at(value)], value);
 }
 
-Matrix Program::gradient(const Pass& pass, int value) const { return matrix(pass, gradient_offsets_[at(value)], value); }
+Matrix Program::gradient(const Pass& pass, int value) const {
+  return matrix(pass, gradient_offsets_[at(value)], value);
+}
 
 void Program::forward(const Pass& pass, Watch& watch) const {
   for (const Instruction& instruction : instructions_) {

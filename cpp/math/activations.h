@@ -1,7 +1,8 @@
 #pragma once
 
-// To add an activation: write its functor here and its word in WHET_ACTIVATIONS, a line in python/whet/nn/activations.py,
-// and its float64 formula in tests/reference.py. Loops, threads, instruction sets, bindings and tests follow from the list.
+// To add an activation: write its functor here and its word in WHET_ACTIVATIONS, a line in
+// python/whet/nn/activations.py, and its float64 formula in tests/reference.py. Loops, threads, instruction sets,
+// bindings and tests follow from the list.
 
 #include "math/options.h"
 
@@ -19,18 +20,22 @@ enum class ActivationId : int {
 /// What the derivative reads, and so what the forward pass keeps: the activation's output or its input.
 enum class Saved { output, input };
 
-// `V` is a vector of one instruction set (or a scalar) with arithmetic, comparisons and, found by argument-dependent lookup,
-// select, abs, max, fma, exp, expm1, log1p, tanh, erf. `o` holds the options as vectors.
-// Comparisons are written so that NaN comes out as NaN.
+// `V` is a vector of one instruction set (or a scalar) with arithmetic, comparisons and, found by argument-dependent
+// lookup, select, abs, max, fma, exp, expm1, log1p, tanh, erf. `o` holds the options as vectors. Comparisons are
+// written so that NaN comes out as NaN.
 
 struct Identity {
   static constexpr const char* name = "identity";
   static constexpr std::array<Option, 0> options{};
   static constexpr Saved saved = Saved::output;
   template <class V>
-  static V value(V x, const V*) { return x; }
+  static V value(V x, const V*) {
+    return x;
+  }
   template <class V>
-  static V derivative(V, const V*) { return V(1); }
+  static V derivative(V, const V*) {
+    return V(1);
+  }
 };
 
 struct Relu {
@@ -38,9 +43,13 @@ struct Relu {
   static constexpr std::array<Option, 0> options{};
   static constexpr Saved saved = Saved::output;
   template <class V>
-  static V value(V x, const V*) { return select(x <= V(0), V(0), x); }
+  static V value(V x, const V*) {
+    return select(x <= V(0), V(0), x);
+  }
   template <class V>
-  static V derivative(V y, const V*) { return select(y > V(0), V(1), V(0)); }
+  static V derivative(V y, const V*) {
+    return select(y > V(0), V(1), V(0));
+  }
 };
 
 struct LeakyRelu {
@@ -48,9 +57,13 @@ struct LeakyRelu {
   static constexpr std::array<Option, 1> options{{{"negative_slope", 0.01}}};
   static constexpr Saved saved = Saved::input;
   template <class V>
-  static V value(V x, const V* o) { return select(x > V(0), x, x * o[0]); }
+  static V value(V x, const V* o) {
+    return select(x > V(0), x, x * o[0]);
+  }
   template <class V>
-  static V derivative(V x, const V* o) { return select(x > V(0), V(1), o[0]); }
+  static V derivative(V x, const V* o) {
+    return select(x > V(0), V(1), o[0]);
+  }
 };
 
 /// Clevert et al., "Fast and accurate deep network learning by exponential linear units", ICLR 2016.
@@ -59,9 +72,13 @@ struct Elu {
   static constexpr std::array<Option, 1> options{{{"alpha", 1.0}}};
   static constexpr Saved saved = Saved::input;
   template <class V>
-  static V value(V x, const V* o) { return select(x > V(0), x, o[0] * expm1(x)); }
+  static V value(V x, const V* o) {
+    return select(x > V(0), x, o[0] * expm1(x));
+  }
   template <class V>
-  static V derivative(V x, const V* o) { return select(x > V(0), V(1), o[0] * exp(x)); }
+  static V derivative(V x, const V* o) {
+    return select(x > V(0), V(1), o[0] * exp(x));
+  }
 };
 
 /// x * Phi(x), Hendrycks and Gimpel, "Gaussian error linear units", 2016.
@@ -87,7 +104,9 @@ struct GeluTanh {
   static constexpr std::array<Option, 0> options{};
   static constexpr Saved saved = Saved::input;
   template <class V>
-  static V inner(V x) { return V(0.79788456080286535588) * fma(V(0.044715) * x * x, x, x); }
+  static V inner(V x) {
+    return V(0.79788456080286535588) * fma(V(0.044715) * x * x, x, x);
+  }
   template <class V>
   static V value(V x, const V*) {
     const V half = V(0.5) * x;
@@ -112,7 +131,9 @@ struct Sigmoid {
     return select(x < V(0), e, V(1)) / (V(1) + e);
   }
   template <class V>
-  static V derivative(V y, const V*) { return y * (V(1) - y); }
+  static V derivative(V y, const V*) {
+    return y * (V(1) - y);
+  }
 };
 
 struct Silu {
@@ -120,7 +141,9 @@ struct Silu {
   static constexpr std::array<Option, 0> options{};
   static constexpr Saved saved = Saved::input;
   template <class V>
-  static V value(V x, const V* o) { return x * Sigmoid::value(x, o); }
+  static V value(V x, const V* o) {
+    return x * Sigmoid::value(x, o);
+  }
   template <class V>
   static V derivative(V x, const V* o) {
     const V s = Sigmoid::value(x, o);
@@ -133,9 +156,13 @@ struct Tanh {
   static constexpr std::array<Option, 0> options{};
   static constexpr Saved saved = Saved::output;
   template <class V>
-  static V value(V x, const V*) { return tanh(x); }
+  static V value(V x, const V*) {
+    return tanh(x);
+  }
   template <class V>
-  static V derivative(V y, const V*) { return V(1) - y * y; }
+  static V derivative(V y, const V*) {
+    return V(1) - y * y;
+  }
 };
 
 /// log(1 + exp(beta x)) / beta, and x itself where beta x is above the threshold.

@@ -24,16 +24,22 @@ struct Mse {
   static constexpr const char* name = "mse";
   static constexpr std::array<Option, 0> options{};
   template <class V>
-  static V value(V p, V t, const V*) { return (p - t) * (p - t); }
+  static V value(V p, V t, const V*) {
+    return (p - t) * (p - t);
+  }
   template <class V>
-  static V derivative(V p, V t, const V*) { return V(2) * (p - t); }
+  static V derivative(V p, V t, const V*) {
+    return V(2) * (p - t);
+  }
 };
 
 struct L1 {
   static constexpr const char* name = "l1";
   static constexpr std::array<Option, 0> options{};
   template <class V>
-  static V value(V p, V t, const V*) { return abs(p - t); }
+  static V value(V p, V t, const V*) {
+    return abs(p - t);
+  }
   template <class V>
   static V derivative(V p, V t, const V*) {
     const V d = p - t;  // NaN falls through both selects
@@ -46,9 +52,13 @@ struct BceWithLogits {
   static constexpr const char* name = "bce_with_logits";
   static constexpr std::array<Option, 0> options{};
   template <class V>
-  static V value(V p, V t, const V*) { return max(p, V(0)) - p * t + log1p(exp(V(0) - abs(p))); }
+  static V value(V p, V t, const V*) {
+    return max(p, V(0)) - p * t + log1p(exp(V(0) - abs(p)));
+  }
   template <class V>
-  static V derivative(V p, V t, const V* o) { return Sigmoid::value(p, o) - t; }
+  static V derivative(V p, V t, const V* o) {
+    return Sigmoid::value(p, o) - t;
+  }
 };
 
 }  // namespace whet::math

@@ -1,7 +1,7 @@
 #pragma once
 
-// To add an elementwise optimizer: write its functor here and its word in WHET_OPTIMIZERS, a class in python/whet/optim.py,
-// and its float64 formula in tests/reference.py.
+// To add an elementwise optimizer: write its functor here and its word in WHET_OPTIMIZERS, a class in
+// python/whet/optim.py, and its float64 formula in tests/reference.py.
 
 #include <cstdint>
 
@@ -40,7 +40,9 @@ struct Gd {
   static constexpr std::array<const char*, 0> slots{};
   static Coefficients prepare(const OptionValues& o, int64_t) { return {-o[0], o[1]}; }
   template <class V>
-  static V update(V p, V g, V*, const V* c) { return fma(c[0], fma(c[1], p, g), p); }
+  static V update(V p, V g, V*, const V* c) {
+    return fma(c[0], fma(c[1], p, g), p);
+  }
 };
 
 /// Momentum as in torch.optim.SGD: the buffer starts as the first gradient.

@@ -37,8 +37,8 @@ _LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
 # With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
 _FEW = 10
-# Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE there
-# 2.4 % smaller; twice as many epochs without it, 1 %.
+# Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE
+# there 2.4 % smaller; twice as many epochs without it, 1 %.
 _LEARNING_RATES = (3e-3, 3e-4)
 _LAST = 5
 

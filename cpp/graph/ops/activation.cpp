@@ -19,7 +19,9 @@ class ActivationOp final : public Op {
   bool backward_reads_output() const override { return call_.saved == math::Saved::output; }
   const ActivationCall* as_activation() const override { return &call_; }
 
-  void forward(const Frame& frame) const override { frame.device().activate(frame.output(), frame.input(0), call_.activation); }
+  void forward(const Frame& frame) const override {
+    frame.device().activate(frame.output(), frame.input(0), call_.activation);
+  }
 
   void backward(const Frame& frame) const override {
     const ConstMatrix saved = call_.saved == math::Saved::input ? frame.input(0) : frame.output();

@@ -18,7 +18,9 @@ class Add final : public Op {
   bool backward_reads_inputs() const override { return false; }
   bool backward_reads_output() const override { return false; }
 
-  void forward(const Frame& frame) const override { frame.device().add(frame.output(), frame.input(0), frame.input(1)); }
+  void forward(const Frame& frame) const override {
+    frame.device().add(frame.output(), frame.input(0), frame.input(1));
+  }
 
   void backward(const Frame& frame) const override {
     for (int i = 0; i < 2; ++i)

@@ -111,9 +111,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> MLPRegressor:
         """Trains on features (rows, features) and numbers (rows,) or (rows, outputs). Returns the estimator."""
-        features, target = validate_data(
-            self, X, y, dtype=[np.float32, np.float64], multi_output=True, y_numeric=True
-        )
+        features, target = validate_data(self, X, y, dtype=[np.float32, np.float64], multi_output=True, y_numeric=True)
         self._single = target.ndim == 1
         self._train(features, target, 1 if self._single else target.shape[1], "mse")
         return self
