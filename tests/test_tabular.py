@@ -181,7 +181,7 @@ def test_sample_weights_follow_their_rows(rng):
 def test_the_learning_rate_falls_by_default(rng):
     columns = numbers(rng)
     default = fitted(columns, "price", epochs=10).history
-    assert default["lr"] == [3e-3] * 8 + [3e-4] * 2
+    assert default["lr"] == pytest.approx([3e-3] * 8 + [3e-4] * 2, rel=1e-12)
     assert (default.seed, default.stopped_by, default.steps) == (1, "epochs", 10 * 3)
     assert fitted(columns, "price", epochs=10, optimizer=optim.Adam(lr=0.1)).history["lr"] == [0.1] * 10
     assert fitted(columns, "price", epochs=1).history["lr"] == [3e-3]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import whet
-from whet import losses, nn, optim
+from whet import losses, nn, optim, schedules
 
 
 @pytest.fixture
@@ -203,16 +203,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(data):
 def test_a_second_fit_at_the_same_time_is_refused(rng):
     X, y = rng.normal(size=(20_000, 50)).astype(np.float32), rng.normal(size=20_000)
     model = nn.MLP(50, (64,), 1)
-    started = threading.Event()
     refused = []
 
     def train():
-        started.set()
         model.fit(X, y, loss="mse", epochs=20, batch_size=32)
 
     thread = threading.Thread(target=train)
     thread.start()
-    started.wait()
+    while model._training is None or not model._training.locked():
+        time.sleep(0.001)
     while thread.is_alive() and not refused:
         try:
             model.fit(X[:32], y[:32], loss="mse", epochs=1)
@@ -334,3 +333,40 @@ def test_progress_shows_on_standard_error(data, capsys):
     assert out == ""
     assert "3/3" in err
     assert "loss=" in err
+
+
+def test_a_schedule_sets_the_rate_of_every_step(data):
+    """Ten steps under a schedule are ten fits of one step each, without slots, at the rates of the formula."""
+    X, y = data
+    model, by_hand = (nn.Linear(6, 1).initialize(0) for _ in range(2))
+    rate = schedules.Linear(0.1, end=0.02)
+    history = model.fit(X, y, loss="mse", optimizer=optim.GD(lr=rate), epochs=10)
+    for step in range(10):
+        by_hand.fit(X, y, loss="mse", optimizer=optim.GD(lr=0.1 + (0.02 - 0.1) * (step / 10)), epochs=1)
+    assert model.fingerprint() == by_hand.fingerprint()
+    np.testing.assert_allclose(history["lr"], 0.1 - 0.008 * np.arange(10))
+
+
+def test_multi_step_is_pytorchs(torch):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    peer = torch.optim.SGD([parameter], lr=0.5)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(peer, milestones=[40, 80], gamma=0.1)
+    expected = []
+    for _ in range(100):
+        expected.append(peer.param_groups[0]["lr"])
+        peer.step()
+        scheduler.step()
+    found = schedules.MultiStep(0.5, milestones=(0.4, 0.8)).at(np.arange(100) / 100)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_schedules_check_their_numbers(data):
+    for wrong in (lambda: schedules.Linear(-1), lambda: schedules.Linear(1, end=np.inf)):
+        with pytest.raises(ValueError, match="at least 0 and finite"):
+            wrong()
+    with pytest.raises(ValueError, match="milestones"):
+        schedules.MultiStep(1.0, milestones=(2.0,))
+    with pytest.raises(TypeError, match="number"):
+        schedules.MultiStep("fast")
+    with pytest.raises(ValueError, match="a schedule needs a length"):
+        whet.Trainer(nn.Linear(6, 1), "mse", optim.SGD(lr=schedules.Linear(0.1)))

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bindings/bindings.h"
 #include "core/error.h"
 #include "core/shape.h"
@@ -41,10 +43,13 @@ double step(BoundTrainer& self, const py::array& x, const py::array& y, const st
 
 py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
                 int64_t batch_rows, bool shuffle, uint64_t seed, uint32_t number, int64_t max_steps,
-                std::optional<py::array> predictions) {
+                const std::vector<double>& learning_rates, std::optional<py::array> predictions) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
-  EpochPlan plan{batch_rows, shuffle, seed, number, max_steps, {}};
+  const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1, max_steps);
+  if (!learning_rates.empty() && static_cast<int64_t>(learning_rates.size()) < steps)
+    fail("fit", "expected ", steps, " learning rates, got ", learning_rates.size());
+  EpochPlan plan{batch_rows, shuffle, seed, number, max_steps, learning_rates, {}};
   if (predictions) {
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
     if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
@@ -113,7 +118,7 @@ void bind_engine(py::module_& module) {
            py::arg("optimizer_options"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("seed"), py::arg("number"), py::arg("max_steps"), py::arg("predictions"))
+           py::arg("seed"), py::arg("number"), py::arg("max_steps"), py::arg("learning_rates"), py::arg("predictions"))
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

@@ -174,6 +174,7 @@ EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watc
   EpochResult result;
   for (int64_t first = 0; first < n && result.steps < epoch.max_steps; first += batch_rows) {
     const int64_t rows = std::min(batch_rows, n - first);
+    if (!epoch.learning_rates.empty()) options_[0] = epoch.learning_rates[static_cast<size_t>(result.steps)];
     const Sums sums = shuffle ? descend(data, order_.data() + first, rows, epoch.predictions, watch)
                               : descend(slice(data, first, rows, dtype), nullptr, rows,
                                         at_row(epoch.predictions, first, rows, dtype), watch);

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from whet import _core
 from whet._core import NonFiniteError
+from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import data, export, losses, metrics, nn, ops, optim, sklearn
+    from whet import data, export, losses, metrics, nn, ops, optim, schedules, sklearn
     from whet.errors import WhetWarning
     from whet.models import load
     from whet.tabular import TabularModel
@@ -33,12 +34,13 @@ __all__ = [
     "nn",
     "ops",
     "optim",
+    "schedules",
     "set_num_threads",
     "sklearn",
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
-_MODULES = ("data", "export", "losses", "metrics", "nn", "ops", "optim", "sklearn")
+_MODULES = ("data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
 _NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "models"}
 
 
@@ -52,34 +54,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def set_num_threads(n: int) -> None:
-    """Sets how many threads the kernels may use, at most; results do not depend on it.
-
-    Raises:
-        TypeError: If `n` is no integer.
-        ValueError: If it is less than one.
-    """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"[set_num_threads] expected an integer, got {type(n).__name__}")
-    _core.set_num_threads(n.__index__())
-
-
-def get_num_threads() -> int:
-    """How many threads the kernels may use: as set, else WHET_NUM_THREADS, else the processors this process may use."""
-    return _core.num_threads()
-
-
-def build_info() -> dict[str, Any]:
-    """What this build is and found here: version, compiler, instruction sets, threads, and the functions it knows."""
-    return {
-        "version": __version__,
-        "compiler": _core.compiler,
-        "isa": _core.instruction_set(),
-        "available_isas": _core.available_instruction_sets(),
-        "num_threads": _core.num_threads(),
-        "activations": [entry["name"] for entry in _core.activations()],
-        "losses": [entry["name"] for entry in _core.losses()],
-        "optimizers": [entry["name"] for entry in _core.optimizers()],
-    }

@@ -95,6 +95,7 @@ class Trainer:
         seed: int,
         number: int,
         max_steps: int,
+        learning_rates: list[float],
         predictions: _Array | None,
     ) -> tuple[float, float, int]: ...
     def gradient(self, i: int) -> _Array: ...

@@ -248,12 +248,11 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    import importlib
-
+    from whet.runtime import build_info
     from whet.tabular import TabularModel
 
     if arguments.model is None:
-        for name, value in importlib.import_module("whet").build_info().items():
+        for name, value in build_info().items():
             _line(name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
         return
     model = _open_model(arguments.model)

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from whet.schedules import Schedule
+
 __all__ = ["GD", "SGD", "Adam", "Optimizer", "get"]
 
 
@@ -27,12 +29,19 @@ class Optimizer:
         return self.name
 
     def options(self) -> dict[str, float]:
-        """The numbers that the sweep takes."""
+        """The numbers that the sweep takes at the first step."""
         raise TypeError(f"[optim] {type(self).__name__} describes no optimizer")
+
+    def learning_rate(self) -> float | Schedule:
+        """The learning rate as given."""
+        rate: float | Schedule = vars(self)["lr"]
+        return rate
 
 
 def _check(owner: Optimizer, name: str, low: float, high: float = math.inf) -> None:
     value = getattr(owner, name)
+    if isinstance(value, Schedule):
+        return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"[{type(owner).__name__}] expected {name} to be a number, got {type(value).__name__}")
     if not (low <= value < high):
@@ -40,18 +49,22 @@ def _check(owner: Optimizer, name: str, low: float, high: float = math.inf) -> N
         raise ValueError(f"[{type(owner).__name__}] expected {name} {bound}, got {value}")
 
 
+def _first(rate: float | Schedule) -> float:
+    return rate.start if isinstance(rate, Schedule) else rate
+
+
 @dataclass(frozen=True)
 class GD(Optimizer):
     """Gradient descent on all rows at once: p <- p - lr (gradient + weight_decay p).
 
     Args:
-        lr: Learning rate.
+        lr: Learning rate, a number or an object of whet.schedules.
         weight_decay: Strength of the L2 penalty, weight_decay / 2 * |p|^2.
     """
 
     name = "gd"
     full_batch = True
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -60,7 +73,7 @@ class GD(Optimizer):
 
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
-        return {"lr": self.lr, "weight_decay": self.weight_decay}
+        return {"lr": _first(self.lr), "weight_decay": self.weight_decay}
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as torch.optim.SGD.
 
     Args:
-        lr: Learning rate.
+        lr: Learning rate, a number or an object of whet.schedules.
         momentum: Factor by which earlier gradients count on.
         dampening: Share of the new gradient that is left out of the momentum.
         weight_decay: Strength of the L2 penalty, weight_decay / 2 * |p|^2.
@@ -76,7 +89,7 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
     momentum: float = 0.0
     dampening: float = 0.0
     weight_decay: float = 0.0
@@ -96,7 +109,7 @@ class SGD(Optimizer):
 
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
-        plain = {"lr": self.lr, "weight_decay": self.weight_decay}
+        plain = {"lr": _first(self.lr), "weight_decay": self.weight_decay}
         if not self.momentum:
             return plain
         return {**plain, "momentum": self.momentum, "dampening": self.dampening, "nesterov": float(self.nesterov)}
@@ -107,14 +120,14 @@ class Adam(Optimizer):
     """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam.
 
     Args:
-        lr: Learning rate.
+        lr: Learning rate, a number or an object of whet.schedules.
         betas: Decay of the running means of the gradient and of its square.
         eps: Added to the denominator.
         weight_decay: Strength of the L2 penalty, weight_decay / 2 * |p|^2.
     """
 
     name = "adam"
-    lr: float = 1e-3
+    lr: float | Schedule = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -128,7 +141,13 @@ class Adam(Optimizer):
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
         beta1, beta2 = self.betas
-        return {"lr": self.lr, "beta1": beta1, "beta2": beta2, "eps": self.eps, "weight_decay": self.weight_decay}
+        return {
+            "lr": _first(self.lr),
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }
 
 
 _CLASSES: dict[str, type[Optimizer]] = {cls.name: cls for cls in (GD, SGD, Adam)}

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whet import metrics as _metrics
-from whet import optim
+from whet import optim, schedules
 from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
@@ -39,8 +39,7 @@ _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "m
 _FEW = 10
 # Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE
 # there 2.4 % smaller; twice as many epochs without it, 1 %.
-_LEARNING_RATES = (3e-3, 3e-4)
-_LAST = 5
+_OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
 
 _log = logging.getLogger(__name__)
 
@@ -157,6 +156,8 @@ class TabularModel:
 
         arguments = {
             "loss": _LOSSES[task] if loss is None else loss,
+            "optimizer": _OPTIMIZER if optimizer is None else optimizer,
+            "epochs": epochs,
             "batch_size": batch_size,
             "validation_data": validation,
             "metrics": scores,
@@ -165,19 +166,15 @@ class TabularModel:
             "progress": progress,
             **options,
         }
-        history = History(seed)
+        earlier = network.history
         try:
-            for phase in _phases(optimizer, epochs):
-                _train(network, X, y, history, **phase, **arguments)
-                if history.stopped_by != "epochs":
-                    break
+            return network.fit(X, y, **arguments)
         finally:
             # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
-            if history.steps or history.stopped_by:
+            if network.history is not earlier:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or _metrics.get(_SCORES[task])
-                self.history = network.history = history
-        return history
+                self.history = network.history
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predict the target of each row.
@@ -406,33 +403,3 @@ def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArra
     """Give the target as the network takes it: codes, or float32; shape (rows,)."""
     y = encoder.transform(_labels(table))
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
-
-
-def _phases(optimizer: str | Optimizer | None, epochs: int) -> list[dict[str, Any]]:
-    """Lay out the training: one phase with the optimizer given, else two with falling learning rates."""
-    if optimizer is not None:
-        return [{"optimizer": optimizer, "epochs": epochs}]
-    last = epochs // _LAST if isinstance(epochs, int) else 0  # what is no number of epochs is refused by the network
-    first, second = (optim.Adam(lr=rate) for rate in _LEARNING_RATES)
-    phases = [{"optimizer": first, "epochs": epochs - last}, {"optimizer": second, "epochs": last}]
-    return phases if last > 0 else phases[:1]
-
-
-def _train(network: nn.Module, X: npt.NDArray[Any], y: npt.NDArray[Any], history: History, **arguments: Any) -> None:
-    """Fit, and add what the network records to the history, also where it is stopped."""
-    if arguments.get("max_steps") is not None:
-        arguments["max_steps"] -= history.steps
-    earlier = network.history
-    try:
-        network.fit(X, y, **arguments)
-    finally:
-        if network.history is not None and network.history is not earlier:
-            _extend(history, network.history)
-
-
-def _extend(history: History, more: History) -> None:
-    for numbers in zip(*more.values(), strict=True):
-        history.append(**dict(zip(more, numbers, strict=True)))
-    history.seconds += more.seconds
-    history.steps += more.steps
-    history.stopped_by = more.stopped_by

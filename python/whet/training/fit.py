@@ -18,6 +18,7 @@ from whet.losses import Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
+from whet.schedules import Schedule
 from whet.training.history import History
 from whet.training.model import check_seed
 from whet.training.progress import Progress
@@ -91,6 +92,15 @@ class Plan:
         if isinstance(self.batch_size, str):
             return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256)
         return self.batch_size
+
+    def learning_rates(self, first: int, count: int, epoch_steps: int) -> list[float]:
+        """Those of steps `first` to `first + count - 1` if a schedule says so, else none."""
+        rate = self.optimizer.learning_rate()
+        if not isinstance(rate, Schedule):
+            return []
+        total = min(self.max_steps, self.epochs * epoch_steps)
+        values: list[float] = rate.at(np.arange(first, first + count) / total).tolist()
+        return values
 
     def met(self, history: History) -> bool:
         """Whether the last epoch meets every target of `stop_at`."""
@@ -189,6 +199,7 @@ def _train(model: Model, plan: Plan, rows: Rows, validation: Rows | None, batch_
         graph, model._state(plan.seed), plan.loss.name, loss_options, plan.optimizer.kernel, options
     )
     outputs = graph.shape(graph.output)[0]
+    steps = -(-len(rows) // batch_rows)
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
 
     model._loss, model._metrics = plan.loss, plan.metrics
@@ -198,7 +209,8 @@ def _train(model: Model, plan: Plan, rows: Rows, validation: Rows | None, batch_
     try:
         with bar as shown:
             for epoch in range(plan.epochs):
-                left = min(plan.max_steps - trainer.steps, 2**62)
+                left = int(min(plan.max_steps - trainer.steps, steps))
+                rates = plan.learning_rates(trainer.steps, left, steps)
                 loss_sum, weight_sum, _ = trainer.epoch(
                     rows.features,
                     rows.target,
@@ -207,11 +219,12 @@ def _train(model: Model, plan: Plan, rows: Rows, validation: Rows | None, batch_
                     plan.shuffle,
                     plan.seed,
                     epoch,
-                    int(left),
+                    left,
+                    rates,
                     predictions,
                 )
-                seen = len(rows) <= batch_rows * left  # max_steps can end the last epoch early
-                numbers = {"loss": loss_sum / weight_sum, "lr": plan.optimizer.options()["lr"]}
+                seen = left == steps  # max_steps can end the last epoch early
+                numbers = {"loss": loss_sum / weight_sum, "lr": rates[0] if rates else plan.optimizer.options()["lr"]}
                 if predictions is not None:
                     for metric in plan.metrics:
                         numbers[metric.name] = metric(rows.target, predictions, plan.loss) if seen else math.nan

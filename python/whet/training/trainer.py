@@ -12,6 +12,7 @@ from whet._arrays import Floats, read_only
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
+from whet.schedules import Schedule
 from whet.training.fit import Rows
 from whet.training.model import Model, check_seed
 
@@ -39,6 +40,8 @@ class Trainer:
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optim.get(optimizer)
+        if isinstance(self.optimizer.learning_rate(), Schedule):
+            raise ValueError("[Trainer] expected a number as learning rate: a schedule needs a length")
         self._state = model._state(seed)
         self._core: _core.Trainer | None = None
         self._width: int | None = None
