@@ -370,3 +370,13 @@ def test_schedules_check_their_numbers(data):
         schedules.MultiStep("fast")
     with pytest.raises(ValueError, match="a schedule needs a length"):
         whet.Trainer(nn.Linear(6, 1), "mse", optim.SGD(lr=schedules.Linear(0.1)))
+
+
+def test_a_link_that_would_be_applied_twice_is_warned_of(data):
+    X, y = data
+    twice = nn.Sequential(nn.Linear(6, 1), nn.Sigmoid())
+    with pytest.warns(whet.WhetWarning, match="bce_with_logits applies sigmoid itself"):
+        twice.fit(X, y > 0, loss="bce_with_logits", epochs=1)
+    with pytest.warns(whet.WhetWarning, match="expects raw outputs"):
+        whet.Trainer(twice, "bce_with_logits").step(X, y > 0)
+    twice.fit(X, y, loss="mse", epochs=1)

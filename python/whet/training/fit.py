@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
 from whet._arrays import Floats, as_features, as_weights
+from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
@@ -161,6 +163,15 @@ def _set_apart(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows | Non
     return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
 
 
+def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
+    """Warns where the model ends in what the loss does itself."""
+    nodes = graph.nodes
+    last = nodes[graph.output - 1]["op"] if nodes else ""
+    if loss.link is not None and last == loss.link:
+        message = f"{loss.name} applies {loss.link} itself and expects raw outputs, but the model ends in {last}"
+        warnings.warn(message, WhetWarning, stacklevel=4)
+
+
 def run(
     model: Model,
     plan: Plan,
@@ -186,6 +197,7 @@ def run(
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
     plan.check_goals(validation is not None)
+    warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
     batch_rows = plan.batch_rows(len(rows))
     with model._exclusive("fit"):
         return _train(model, plan, rows, validation, batch_rows)

@@ -13,7 +13,7 @@ from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.schedules import Schedule
-from whet.training.fit import Rows
+from whet.training.fit import Rows, warn_of_links
 from whet.training.model import Model, check_seed
 
 __all__ = ["Trainer"]
@@ -154,6 +154,7 @@ class Trainer:
             self._waiting = ({key: np.array(value) for key, value in self._slots().items()}, self._core.steps)
         graph = self.model._graph(width)
         loss, options = list(self.loss.options().items()), list(self.optimizer.options().items())
+        warn_of_links(graph, self.loss)
         core = _core.Trainer(graph, self._state, self.loss.name, loss, self.optimizer.kernel, options)
         self._core, self._width = core, width
         if self._waiting is not None:

@@ -1,0 +1,116 @@
+#include <memory>
+
+#include "check.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "engine/predictor.h"
+#include "engine/trainer.h"
+#include "graph/memory_plan.h"
+
+namespace {
+
+using namespace whet;
+
+TEST(buffers_that_live_together_do_not_overlap) {
+  for (uint64_t round = 0; round < 200; ++round) {
+    const RandomKey key{.seed = round};
+    std::vector<Lifetime> buffers;
+    int64_t together = 0;
+    for (uint64_t i = 0; i < 30; ++i) {
+      const auto number = [&](uint64_t j, double below) {
+        return static_cast<int>(random_unit(key, 3 * i + j) * below);
+      };
+      const int first = number(0, 20);
+      buffers.push_back({1 + number(1, 500), first, first + number(2, 10)});
+      together += round_up(buffers.back().bytes, kAlignment);
+    }
+    const MemoryPlan plan = plan_memory(buffers);
+    CHECK(plan.bytes < together, "nothing is shared");
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      CHECK(plan.offsets[i] % static_cast<int64_t>(kAlignment) == 0);
+      CHECK(plan.offsets[i] + buffers[i].bytes <= plan.bytes);
+      for (size_t j = 0; j < i; ++j) {
+        const bool alive = buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
+        const bool overlap = plan.offsets[i] < plan.offsets[j] + buffers[j].bytes &&
+                             plan.offsets[j] < plan.offsets[i] + buffers[i].bytes;
+        CHECK(!(alive && overlap), round, " ", i, " ", j);
+      }
+    }
+  }
+}
+
+/// y = 2 x0 - 3 x1 + 1, without noise.
+struct Line {
+  static constexpr int64_t rows = 1000;
+  std::vector<float> x = std::vector<float>(2 * rows), y = std::vector<float>(rows);
+  std::shared_ptr<Graph> graph;
+  std::shared_ptr<State> state;
+
+  Line() {
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(random_unit({.seed = 1}, i));
+    for (size_t i = 0; i < y.size(); ++i) y[i] = 2 * x[2 * i] - 3 * x[2 * i + 1] + 1;
+    const std::vector<ParameterSpec> parameters{{"weight", {1, 2}}, {"bias", {1}}};
+    graph = std::make_shared<Graph>(Shape{2}, parameters);
+    graph->add("linear", {}, {0}, {0, 1});
+    state = std::make_shared<State>(parameters, DType::float32);
+  }
+  Data data() const { return {{x.data(), rows, 2, 2}, {{y.data(), rows, 1, 1}}}; }
+  Trainer trainer() const {
+    const auto& adam = math::find_optimizer("adam");
+    return {graph, state, Loss{}, adam,
+            math::option_values("adam", adam.options, std::vector<std::pair<std::string, double>>{{"lr", 0.05}})};
+  }
+  const float* parameter(size_t i) const { return static_cast<const float*>(state->parameter(i)); }
+};
+
+TEST(a_trainer_finds_the_line) {
+  const Line line;
+  Trainer trainer = line.trainer();
+  Watch watch;
+  EpochResult result;
+  for (uint32_t epoch = 0; epoch < 30; ++epoch)
+    result = trainer.epoch(line.data(), {.batch_rows = 64, .epoch = epoch}, watch);
+  CHECK(result.steps == 16 && trainer.steps() == 480);
+  CHECK(result.loss_sum / result.weight_sum < 1e-4, result.loss_sum);
+  CHECK(std::abs(line.parameter(0)[0] - 2) < 0.05f && std::abs(line.parameter(0)[1] + 3) < 0.05f);
+  CHECK(std::abs(line.parameter(1)[0] - 1) < 0.05f);
+
+  Predictor predictor(line.graph, DType::float32);
+  std::vector<float> prediction(Line::rows);
+  predictor.predict(*line.state, line.data().x, {prediction.data(), Line::rows, 1, 1}, watch);
+  for (size_t i = 0; i < prediction.size(); ++i) CHECK(std::abs(prediction[i] - line.y[i]) < 0.1f, i);
+}
+
+TEST(what_throws_leaves_a_whole_step) {
+  const Line line;
+  Trainer trainer = line.trainer();
+  int polls = 0;
+  Watch stop([&] {
+    if (++polls == 2) throw std::runtime_error("stop");
+  });
+  try {
+    for (uint32_t epoch = 0;; ++epoch) trainer.epoch(line.data(), {.batch_rows = 8, .epoch = epoch}, stop);
+  } catch (const std::runtime_error&) {
+  }
+  const int64_t steps = trainer.steps();
+  const std::vector<float> stopped(line.parameter(0), line.parameter(0) + 2);
+
+  const Line again;
+  Trainer straight = again.trainer();
+  Watch watch;
+  for (uint32_t epoch = 0; straight.steps() < steps; ++epoch)
+    straight.epoch(again.data(), {.batch_rows = 8, .epoch = epoch, .max_steps = steps - straight.steps()}, watch);
+  CHECK(same_bits(stopped, std::vector<float>(again.parameter(0), again.parameter(0) + 2)), steps);
+}
+
+TEST(shapes_that_do_not_fit_are_refused_and_change_nothing) {
+  Graph graph({3}, {{"weight", {4, 2}}});
+  CHECK_THROWS(std::invalid_argument, graph.add("linear", {}, {0}, {0}));
+  CHECK_THROWS(std::invalid_argument, graph.add("no such operation", {}, {0}, {}));
+  CHECK_THROWS(std::invalid_argument, graph.add("relu", {}, {7}, {}));
+  CHECK(graph.nodes().empty() && graph.values() == 1 && graph.output() == 0);
+}
+
+}  // namespace
+
+int main() { return whet::run_tests(); }
