@@ -9,15 +9,19 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from whet.sklearn import MLPClassifier, MLPRegressor
 
+CHECKS = [
+    pair
+    for estimator in (MLPClassifier, MLPRegressor)
+    for pair in estimator_checks_generator(estimator(max_iter=30, learning_rate_init=0.01))
+]
+
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # some checks fit without convergence on purpose
-@parametrize_with_checks(
-    [MLPClassifier(max_iter=30, learning_rate_init=0.01), MLPRegressor(max_iter=30, learning_rate_init=0.01)]
-)
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
 def test_estimator_checks(estimator, check):
     check(estimator)
 
