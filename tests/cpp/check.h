@@ -53,14 +53,14 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 
 }  // namespace whet
 
-#define TEST(name)                                                \
-  static void name();                                             \
+#define TEST(name)                                                  \
+  static void name();                                               \
   static const whet::Registration registration_##name(#name, name); \
   static void name()
 
 // CHECK(condition, "what was tried ", x): the parts after the condition are printed if it fails.
-#define CHECK(condition, ...)                                                                \
-  do {                                                                                       \
+#define CHECK(condition, ...)                                                                        \
+  do {                                                                                               \
     if (!(condition)) whet::report(__FILE__, __LINE__, #condition __VA_OPT__(, "; ", ) __VA_ARGS__); \
   } while (false)
 

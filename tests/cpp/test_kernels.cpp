@@ -24,7 +24,8 @@ double value_of(std::string_view name, double x, const math::OptionValues& o) {
   if (name == "silu") return x * sigmoid(x);
   if (name == "tanh") return std::tanh(x);
   if (name == "sigmoid") return sigmoid(x);
-  if (name == "softplus") return o[0] * x > o[1] ? x : (std::max(o[0] * x, 0.0) + std::log1p(std::exp(-std::abs(o[0] * x)))) / o[0];
+  if (name == "softplus")
+    return o[0] * x > o[1] ? x : (std::max(o[0] * x, 0.0) + std::log1p(std::exp(-std::abs(o[0] * x)))) / o[0];
   report(__FILE__, __LINE__, "no formula for ", name);
   return kNaN;
 }
@@ -55,7 +56,8 @@ void activations_are_right() {
               ": ", y[i], " expected ", expected);
         if (std::abs(at) < 1e-4) continue;  // kinks
         const double h = 1e-5;
-        const double slope = (value_of(info.name, at + h, f.options) - value_of(info.name, at - h, f.options)) / (2 * h);
+        const double slope =
+            (value_of(info.name, at + h, f.options) - value_of(info.name, at - h, f.options)) / (2 * h);
         CHECK(std::abs(dx[i] - (1 + 2 * slope)) <= 2e-6, set, ' ', info.name, "' at ", at, ": ", (dx[i] - 1) / 2,
               " expected ", slope);
       }
@@ -100,17 +102,20 @@ void elementwise_losses_are_right() {
         std::vector<T> losses(static_cast<size_t>(rows));
         for (const bool scaled : {false, true}) {
           device(set, dtype_of<T>)
-              .loss(losses.data(), d.matrix(), p.matrix(), {.values = t.matrix()}, scaled ? scales.values.data() : nullptr,
-                    0.25, {info.id, math::option_values(info.name, info.options, {})});
+              .loss(losses.data(), d.matrix(), p.matrix(), {.values = t.matrix()},
+                    scaled ? scales.values.data() : nullptr, 0.25,
+                    {info.id, math::option_values(info.name, info.options, {})});
           for (int64_t i = 0; i < rows; ++i) {
             double sum = 0;
             for (int64_t j = 0; j < cols; ++j) {
               sum += loss_of(info.name, p(i, j), t(i, j));
               const double h = 1e-6, scale = scaled ? double{scales(0, i)} : 0.25;
-              const double slope = (loss_of(info.name, p(i, j) + h, t(i, j)) - loss_of(info.name, p(i, j) - h, t(i, j))) / (2 * h);
+              const double slope =
+                  (loss_of(info.name, p(i, j) + h, t(i, j)) - loss_of(info.name, p(i, j) - h, t(i, j))) / (2 * h);
               CHECK(std::abs(d(i, j) - scale * slope / static_cast<double>(cols)) < 1e-6, set, ' ', info.name);
             }
-            CHECK(std::abs(losses[static_cast<size_t>(i)] - sum / static_cast<double>(cols)) < 20 * eps, set, ' ', info.name, ' ', cols);
+            CHECK(std::abs(losses[static_cast<size_t>(i)] - sum / static_cast<double>(cols)) < 20 * eps, set, ' ',
+                  info.name, ' ', cols);
           }
         }
       }
@@ -148,9 +153,11 @@ void cross_entropy_is_right() {
               total += weight(j);
               loss -= weight(j) * (p(i, j) - largest - std::log(sum));
             }
-            CHECK(std::abs(losses[static_cast<size_t>(i)] - loss) <= 16 * eps * std::max(1.0, loss), set, ' ', cols, ' ', loss);
+            CHECK(std::abs(losses[static_cast<size_t>(i)] - loss) <= 16 * eps * std::max(1.0, loss), set, ' ', cols,
+                  ' ', loss);
             for (int64_t j = 0; j < cols; ++j)
-              CHECK(std::abs(d(i, j) - 0.5 * (std::exp(p(i, j) - largest) / sum * total - weight(j))) <= 16 * eps * std::max(1.0, total),
+              CHECK(std::abs(d(i, j) - 0.5 * (std::exp(p(i, j) - largest) / sum * total - weight(j))) <=
+                        16 * eps * std::max(1.0, total),
                     set, ' ', cols);
           }
           Sheet<T> soft(rows, cols, 4, 0);
@@ -176,7 +183,8 @@ TEST(cross_entropy_keeps_nan) {
         const int32_t classes[] = {0, 0};
         float losses[2];
         device(set, DType::float32)
-            .loss(losses, d.matrix(), p.matrix(), {.values = {}, .classes = classes}, nullptr, 1, {math::LossId::CrossEntropy, {}});
+            .loss(losses, d.matrix(), p.matrix(), {.values = {}, .classes = classes}, nullptr, 1,
+                  {math::LossId::CrossEntropy, {}});
         CHECK(!std::isnan(losses[0]) && std::isnan(losses[1]), set, ' ', cols);
         for (int64_t j = 0; j < cols; ++j) CHECK(!std::isnan(d(0, j)) && std::isnan(d(1, j)), set, ' ', cols);
       }
@@ -224,11 +232,14 @@ void reductions_are_right() {
             for (int64_t j = 0; j < cols; ++j) {
               double reference = 3;
               for (int64_t i = 0; i < rows; ++i) reference += x(i, j);
-              CHECK(std::abs(y[static_cast<size_t>(j)] - reference) < std::numeric_limits<T>::epsilon() * static_cast<double>(rows + 8), set);
+              CHECK(std::abs(y[static_cast<size_t>(j)] - reference) <
+                        std::numeric_limits<T>::epsilon() * static_cast<double>(rows + 8),
+                    set);
             }
             double reference = 0;
             for (size_t i = 0; i < x.values.size(); ++i) reference += double{x.values[i]} * double{w.values[i]};
-            CHECK(std::abs(sum - reference) < 1e-12 * static_cast<double>(rows * cols + 1), set, ' ', sum, ' ', reference);
+            CHECK(std::abs(sum - reference) < 1e-12 * static_cast<double>(rows * cols + 1), set, ' ', sum, ' ',
+                  reference);
             expected = y;
           }
           if (set == "avx2" && threads == 1) expected_sum = sum;
@@ -314,7 +325,8 @@ void bits_are_equal() {
         cpu.softmax(y.matrix(), x.matrix());
         results.push_back(y.elements());
         if (expected.empty()) expected = results;
-        for (size_t i = 0; i < results.size(); ++i) CHECK(same_bits(results[i], expected[i]), set, ' ', threads, ' ', gap, ' ', i);
+        for (size_t i = 0; i < results.size(); ++i)
+          CHECK(same_bits(results[i], expected[i]), set, ' ', threads, ' ', gap, ' ', i);
       }
   }
   cpu::set_num_threads(2);

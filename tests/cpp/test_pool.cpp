@@ -82,13 +82,16 @@ TEST(denormals_are_flushed_inside_only) {
   {
     const cpu::FlushDenormals flush;
     CHECK(smallest / 2 == 0);
-    { const cpu::FlushDenormals again; }
+    {
+      const cpu::FlushDenormals again;
+    }
     CHECK(smallest / 2 == 0);
   }
   CHECK(smallest / 2 > 0);
 }
 
-// A child of fork has none of the threads; it makes its own. Thread sanitizer does not follow threads made after a fork.
+// A child of fork has none of the threads; it makes its own. Thread sanitizer does not follow threads made after a
+// fork.
 #if !defined(__SANITIZE_THREAD__)
 TEST(children_of_fork_compute_too) {
   for (int round = 0; round < 50; ++round) {
@@ -96,7 +99,8 @@ TEST(children_of_fork_compute_too) {
     const pid_t child = fork();
     if (child == 0) {
       alarm(20);  // a deadlock ends as a signal
-      const bool right = counts_of_run(4, 20) == std::vector<int>(20, 1) && counts_of_run(2, 9) == std::vector<int>(9, 1);
+      const bool right =
+          counts_of_run(4, 20) == std::vector<int>(20, 1) && counts_of_run(2, 9) == std::vector<int>(9, 1);
       _exit(right ? 0 : 1);
     }
     int status = -1;

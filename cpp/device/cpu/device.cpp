@@ -43,12 +43,13 @@ class CpuDevice final : public Device {
     const Operand<T> left{data(a), transpose_a ? 1 : a.stride, transpose_a ? a.stride : 1};
     const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
     Finish<T> finish{};
-    const bool nothing = !epilogue.bias && !epilogue.input.data && epilogue.activation.id == math::ActivationId::Identity;
+    const bool nothing =
+        !epilogue.bias && !epilogue.input.data && epilogue.activation.id == math::ActivationId::Identity;
     if (!accumulate && !nothing)
       finish = {kernels_.finish[static_cast<int>(epilogue.activation.id)], static_cast<const T*>(epilogue.bias),
                 data(epilogue.input), epilogue.input.stride, epilogue.activation.options.data()};
-    multiply_matrices(kernels_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left, right, accumulate,
-                      finish);
+    multiply_matrices(kernels_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left, right,
+                      accumulate, finish);
   }
 
   void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) override {
@@ -68,7 +69,8 @@ class CpuDevice final : public Device {
     const int threads = threads_for(x.rows * x.cols, kGrainOfMoves);
     const int64_t across = x.cols >= 1024 * threads ? threads : 1;
     const Blocks blocks{1, x.cols, 2 * kernels_.vector, 1, across};
-    sum_over_slabs(kernels_, out, x.cols, blocks, divide_up(x.rows, kSlabRows), accumulate, threads, [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
+    sum_over_slabs(kernels_, out, x.cols, blocks, divide_up(x.rows, kSlabRows), accumulate, threads,
+                   [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
                      const int64_t first = s * kSlabRows;
                      kernels_.column_sums(sums, data(x) + first * x.stride + block.col, x.stride,
                                           std::min(kSlabRows, x.rows - first), block.cols, mode);
@@ -156,9 +158,8 @@ class CpuDevice final : public Device {
     const int64_t slabs = divide_up(n, kSlabRows);
     const int64_t chunk = power_of_two_above(divide_up(slabs, kMaxChunks)), chunks = divide_up(slabs, chunk);
     double partials[kMaxChunks];
-    run_tasks(threads_for(n, kGrainOfMoves), chunks, [&](int64_t c) {
-      partials[c] = tree_sum(c * chunk, std::min(slabs, (c + 1) * chunk), slab);
-    });
+    run_tasks(threads_for(n, kGrainOfMoves), chunks,
+              [&](int64_t c) { partials[c] = tree_sum(c * chunk, std::min(slabs, (c + 1) * chunk), slab); });
     return tree_sum(0, chunks, [&](int64_t c) { return partials[c]; });
   }
 
@@ -179,7 +180,8 @@ class CpuDevice final : public Device {
     return first < x.rows * x.cols ? first.load() : -1;
   }
 
-  void update(void* parameter, const void* gradient, void* const* slots, int64_t n, const Optimizer& optimizer) override {
+  void update(void* parameter, const void* gradient, void* const* slots, int64_t n,
+              const Optimizer& optimizer) override {
     const auto function = kernels_.update[static_cast<int>(optimizer.id)];
     const Matrix p{parameter, 1, n, n};
     for_blocks(kGrainOfUpdates, p, {}, [&](const Block& b) {
@@ -220,8 +222,8 @@ class CpuDevice final : public Device {
               [&](int64_t i) { body(rows * i / threads, rows * (i + 1) / threads); });
   }
 
-  /// Calls body(block) on the blocks of y, in parallel where there are elements enough. Without gaps between the rows of y
-  /// and of the others, all of it is one row, which may be cut anywhere.
+  /// Calls body(block) on the blocks of y, in parallel where there are elements enough. Without gaps between the rows
+  /// of y and of the others, all of it is one row, which may be cut anywhere.
   template <class Body>
   static void for_blocks(int64_t grain, ConstMatrix y, std::initializer_list<ConstMatrix> others, const Body& body) {
     bool dense = y.stride == y.cols;

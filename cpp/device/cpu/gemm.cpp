@@ -12,19 +12,28 @@ namespace whet::cpu {
 namespace {
 
 // Block sizes. None of them changes a bit of a result: where k is cut, the chains go on from c.
-constexpr int64_t kDepth = 384;                      // k of a block
-constexpr int64_t kBlockTiles = 20;                  // rows of a block, in tiles: packed a of 20 * 14 * 384 floats is 430 KB of L2
-constexpr int64_t kUnpackedPanels = 4;               // so few panels of b do not repay packing a
-constexpr int64_t kBlockPanels = 8;                  // columns of a block that is summed over slabs, in panels
-constexpr int64_t kMaxDepth = 8192;                  // k that is packed at once
-constexpr int64_t kPackedBytes = int64_t{16} << 20;   // of b that are packed at once, for L3
-constexpr int64_t kUnpackedBytes = int64_t{256} << 10;  // a b so small is read where it stands
-constexpr double kMinProducts = 1 << 18;             // multiply-adds that are worth another thread
+constexpr int64_t kDepth =
+    512;  // k of a block; 256 to 384 cost up to 10 % at 512 x 512 x 512, for c passes by more often
+constexpr int64_t kBlockTiles =
+    20;  // rows of a block, in tiles: 20 * 14 * 512 packed floats of a are 573 KB of 1 MB of L2
+constexpr int64_t kGroupPanels = 4;  // panels of b packed at a time by one thread: 512 * 4 * 32 floats are 262 KB
+constexpr int64_t kSlabTiles = 12;   // likewise for sums over slabs, where two blocks of c are in L2 as well:
+constexpr int64_t kSlabPanels = 8;   //   168 x 256 floats are 172 KB each, beside 172 KB of a and 262 KB of b
+constexpr int64_t kPackedBytes = int64_t{16} << 20;     // of b that are packed at once for all threads, for L3
+constexpr int64_t kUnpackedBytes = int64_t{512} << 10;  // a b so small is read where it stands
+constexpr int64_t kUnpackedPanels =
+    8;  // so few panels of b do not repay packing a: 130 -> 139 GFLOP/s at 256 x 256 x 256
+constexpr int64_t kAliasBytes = 4096;     // rows so far apart share their lines of L1
+constexpr double kMinProducts = 1 << 18;  // multiply-adds that are worth another thread
 
 int threads_for(int64_t m, int64_t n, int64_t k) {
   const double products = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   return static_cast<int>(std::clamp(products / kMinProducts, 1.0, static_cast<double>(num_threads())));
 }
+
+/// Packed operands: of the block that a thread is at, and of all blocks, shared and owned by the thread that was
+/// called.
+thread_local Arena local_a, local_b, shared_a, shared_b;
 
 template <class T>
 T* reserve(Arena& arena, int64_t elements) {
@@ -32,42 +41,145 @@ T* reserve(Arena& arena, int64_t elements) {
   return reinterpret_cast<T*>(arena.data());
 }
 
-/// Packed a of this thread's current block, or of all blocks of a sum over rows.
-thread_local Arena a_memory;
-/// Packed b, shared by the threads of one product; owned by the thread that asked for it.
-thread_local Arena b_memory;
-
-/// Packs a (m, k) and says so in `product`.
+/// Packs the a of one block.
 template <class T>
-void pack_a(const KernelTable<T>& kernels, BlockProduct<T>& product, const Operand<T>& a) {
-  T* const packed = reserve<T>(a_memory, product.m * product.k + kernels.vector);
-  const bool contiguous_k = a.col == 1;
-  kernels.pack_a(packed, a.data, contiguous_k ? a.row : a.col, contiguous_k, product.m, product.k);
+void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product) {
+  T* const packed = reserve<T>(local_a, product.m * product.k + kernels.vector);
+  const bool contiguous_k = product.a_k == 1;
+  kernels.pack_a(packed, product.a, contiguous_k ? product.a_row : product.a_k, contiguous_k, product.m, product.k);
   product.a = packed;
   product.a_packed = true;
 }
 
+/// Packs the b of one block, whose columns lie `b_col` apart, or if not `all`, its last panel unless that is full.
 template <class T>
-void pack_b(const KernelTable<T>& kernels, T* packed, const Operand<T>& b, int64_t k, int64_t n, int64_t panel) {
-  const bool contiguous_k = b.col != 1;
-  kernels.pack_b(packed, b.data, contiguous_k ? b.col : b.row, contiguous_k, k, n, panel);
+void pack_local_b(const KernelTable<T>& kernels, BlockProduct<T>& product, int64_t b_col, bool all) {
+  const int64_t from = all ? 0 : product.n / product.panel * product.panel;
+  if (from == product.n) return;
+  T* const packed = reserve<T>(local_b, product.k * round_up(product.n - from, product.panel));
+  kernels.pack_b(packed, product.b + from * b_col, b_col == 1 ? product.b_stride : b_col, b_col != 1, product.k,
+                 product.n - from, product.panel);
+  product.b_packed = all;
+  (all ? product.b : product.b_edge) = packed;
 }
 
-/// How one product is cut for threads and caches.
-struct Grid {
+template <class T>
+struct Multiplication {
+  const KernelTable<T>& kernels;
+  T* c;
+  int64_t c_stride, m, n, k;
+  Operand<T> a, b;
+  bool accumulate;
+  Finish<T> finish;
   int threads;
-  int64_t down, across;  // tasks
+
+  int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  int64_t panels = divide_up(n, panel);
+  int64_t tiles = divide_up(m, kernels.tile_rows);
+  int64_t cuts = divide_up(k, kDepth);
+
+  static constexpr int64_t size = sizeof(T);
+
+  // Rows of b 512 bytes apart use an eighth of L1's sets.
+  bool pack_b = b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes) ||
+                (tiles > 8 && (tiles > 16 || b.row * size % 512 == 0));
+  // A row-major a whose rows share their lines of L1 cannot be read where it stands.
+  bool aliased = a.col == 1 && a.row * size % kAliasBytes == 0 && panels > 1;
+
+  int64_t cut(int64_t s) const { return k * s / cuts; }
+
+  /// The product of `rows` rows from i and the columns of some panels, in the s-th cut of k.
+  BlockProduct<T> block(int64_t i, int64_t rows, int64_t first_panel, int64_t last_panel, int64_t s) const {
+    const int64_t p = cut(s), j = first_panel * panel;
+    BlockProduct<T> product{};
+    product.c = c + i * c_stride + j;
+    product.c_stride = c_stride;
+    product.a = a.data + i * a.row + p * a.col;
+    product.a_row = a.row;
+    product.a_k = a.col;
+    product.b = b.data + p * b.row + j * b.col;
+    product.b_stride = b.row;
+    product.m = rows;
+    product.n = std::min(n, last_panel * panel) - j;
+    product.k = cut(s + 1) - p;
+    product.panel = panel;
+    product.mode = accumulate || s > 0 ? TileMode::chain : TileMode::store;
+    if (s + 1 == cuts && finish.function) {
+      product.finish = finish;
+      if (finish.bias) product.finish.bias += j;
+      if (finish.input) product.finish.input += i * finish.input_stride + j;
+    }
+    return product;
+  }
+
+  /// One block of rows: every thread takes a slice of the columns, and packs what it needs by itself.
+  void by_columns() const {
+    const int64_t slices = std::min<int64_t>(threads, panels);
+    run_tasks(threads, slices, [&](int64_t slice) {
+      const int64_t from = panels * slice / slices, to = panels * (slice + 1) / slices;
+      const int64_t group = pack_b ? kGroupPanels : to - from;
+      for (int64_t s = 0; s < cuts; ++s) {
+        BlockProduct<T> whole = block(0, m, from, to, s);
+        if (aliased || to - from > kUnpackedPanels) pack_local_a(kernels, whole);
+        for (int64_t j = from; j < to; j += group) {
+          BlockProduct<T> product = block(0, m, j, std::min(to, j + group), s);
+          product.a = whole.a;
+          product.a_packed = whole.a_packed;
+          pack_local_b(kernels, product, b.col, pack_b);
+          kernels.multiply(product);
+        }
+      }
+    });
+  }
+
+  /// Many rows: b is packed once, by all threads together, as many columns at a time as L3 holds.
+  void by_rows() const {
+    int64_t down = divide_up(tiles, kBlockTiles), across = 1;
+    if (threads > 1) {
+      // Whole rounds of tasks for all threads, none of fewer than two tiles; then the columns are cut as well.
+      down = std::min(divide_up(down, threads) * threads, divide_up(tiles, 2));
+      if (down < threads) across = divide_up(threads, down);
+    }
+    const int64_t at_once = pack_b ? std::max(kPackedBytes / (k * size * panel), int64_t{1}) : panels;
+    for (int64_t first = 0; first < panels; first += at_once) {
+      const int64_t here = std::min(at_once, panels - first);
+      T* const packed = pack_b ? reserve<T>(shared_b, k * here * panel) : nullptr;
+      // The panels of one cut of k lie together, and they are a group for each thread.
+      const auto place = [&](int64_t s, int64_t j) {
+        return packed + cut(s) * here * panel + j * panel * (cut(s + 1) - cut(s));
+      };
+      const int64_t groups = std::min<int64_t>(threads, here);
+      if (pack_b)
+        run_tasks(threads, cuts * groups, [&](int64_t task) {
+          const int64_t s = task / groups, g = task % groups, from = here * g / groups, to = here * (g + 1) / groups;
+          const BlockProduct<T> product = block(0, m, first + from, first + to, s);
+          kernels.pack_b(place(s, from), product.b, b.col == 1 ? b.row : b.col, b.col != 1, product.k, product.n,
+                         panel);
+        });
+      const int64_t columns = std::min(across, here);
+      run_tasks(threads, down * columns, [&](int64_t task) {
+        const int64_t x = task / columns, y = task % columns;
+        const int64_t i = m * x / down, rows = m * (x + 1) / down - i;
+        const int64_t from = here * y / columns, to = here * (y + 1) / columns;
+        for (int64_t s = 0; s < cuts; ++s) {
+          BlockProduct<T> product = block(i, rows, first + from, first + to, s);
+          if (aliased || to - from > kUnpackedPanels) pack_local_a(kernels, product);
+          if (pack_b) {
+            product.b = place(s, from);
+            product.b_packed = true;
+          } else {
+            pack_local_b(kernels, product, b.col, false);
+          }
+          kernels.multiply(product);
+        }
+      });
+    }
+  }
 };
 
-Grid make_grid(int64_t m, int64_t n, int64_t k, int64_t tile_rows, int64_t panel) {
-  const int threads = threads_for(m, n, k);
-  const int64_t tiles = divide_up(m, tile_rows), panels = divide_up(n, panel);
-  int64_t down = divide_up(tiles, kBlockTiles);
-  if (threads == 1) return {1, down, 1};
-  // Whole rounds of tasks for all threads, none of fewer than two tiles; then the columns are cut as well.
-  down = std::min(divide_up(down, threads) * threads, divide_up(tiles, 2));
-  const int64_t across = down >= threads ? 1 : std::min(divide_up(threads, down), panels);
-  return {threads, down, across};
+template <class T>
+void fill_zeros(T* c, int64_t c_stride, int64_t m, int64_t n) {
+  for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
 }
 
 }  // namespace
@@ -77,132 +189,78 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
                        Operand<T> a, Operand<T> b, bool accumulate, const Finish<T>& finish) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
-    if (!accumulate)
-      for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
+    if (!accumulate) fill_zeros(c, c_stride, m, n);
     if (finish.function)
       finish.function(c, c_stride, finish.bias, finish.input, finish.input_stride, m, n, finish.options);
     return;
   }
-  const int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
-  const auto size = static_cast<int64_t>(sizeof(T));
-  const bool pack_all_b = b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes);
-  const int64_t depth_at_once = std::min(k, kMaxDepth);
-  const int64_t cols_at_once =
-      pack_all_b ? std::max(kPackedBytes / (depth_at_once * size) / panel, int64_t{1}) * panel : n;
-
-  for (int64_t k0 = 0; k0 < k; k0 += depth_at_once) {
-    const int64_t depth = std::min(depth_at_once, k - k0), cuts = divide_up(depth, kDepth);
-    const auto cut = [&](int64_t i) { return depth * i / cuts; };
-    const bool last = k0 + depth == k;
-    for (int64_t j0 = 0; j0 < n; j0 += cols_at_once) {
-      const int64_t cols = std::min(cols_at_once, n - j0), panels = divide_up(cols, panel);
-      const Grid grid = make_grid(m, cols, depth, kernels.tile_rows, panel);
-
-      // Packed b: all panels, or the last one if it is not full.
-      const int64_t first_packed = pack_all_b ? 0 : cols / panel * panel;
-      const int64_t width = (panels * panel) - first_packed;
-      const T* const b_here = b.data + k0 * b.row + j0 * b.col;
-      T* packed_b = nullptr;
-      if (width > 0) {
-        packed_b = reserve<T>(b_memory, depth * width);
-        const int64_t groups = pack_all_b ? std::min<int64_t>(grid.threads, panels) : 1;
-        run_tasks(grid.threads, cuts * groups, [&](int64_t task) {
-          const int64_t p = cut(task / groups), length = cut(task / groups + 1) - p, g = task % groups;
-          const int64_t from = first_packed + panels * g / groups * panel;
-          const int64_t to = std::min(cols, first_packed + panels * (g + 1) / groups * panel);
-          pack_b(kernels, packed_b + p * width + (from - first_packed) * length,
-                 {b_here + p * b.row + from * b.col, b.row, b.col}, length, to - from, panel);
-        });
-      }
-
-      run_tasks(grid.threads, grid.down * grid.across, [&](int64_t task) {
-        const int64_t down = task / grid.across, across = task % grid.across;
-        const int64_t i = m * down / grid.down, rows = m * (down + 1) / grid.down - i;
-        const int64_t from = panels * across / grid.across * panel;
-        const int64_t to = std::min(cols, panels * (across + 1) / grid.across * panel);
-        for (int64_t s = 0; s < cuts; ++s) {
-          const int64_t p = cut(s), length = cut(s + 1) - p;
-          const Operand<T> a_here{a.data + i * a.row + (k0 + p) * a.col, a.row, a.col};
-          BlockProduct<T> product{};
-          product.c = c + i * c_stride + j0 + from;
-          product.c_stride = c_stride;
-          product.m = rows;
-          product.n = to - from;
-          product.k = length;
-          product.panel = panel;
-          product.a = a_here.data;
-          product.a_row = a.row;
-          product.a_k = a.col;
-          product.b_packed = pack_all_b;
-          product.b = pack_all_b ? packed_b + p * width + from * length : b_here + p * b.row + from;
-          product.b_stride = b.row;
-          product.b_edge = pack_all_b || width == 0 ? nullptr : packed_b + p * width;
-          product.mode = accumulate || k0 + p > 0 ? TileMode::chain : TileMode::store;
-          if (product.n > kUnpackedPanels * panel) pack_a(kernels, product, a_here);
-          if (last && s + 1 == cuts && finish.function) {
-            product.finish = finish;
-            if (finish.bias) product.finish.bias += j0 + from;
-            if (finish.input) product.finish.input += i * finish.input_stride + j0 + from;
-          }
-          kernels.multiply(product);
-        }
-      });
-    }
-  }
+  const Multiplication<T> product{kernels, c, c_stride, m, n, k, a, b, accumulate, finish, threads_for(m, n, k)};
+  if (product.tiles <= kBlockTiles && (product.threads == 1 || product.panels >= 4 * product.threads))
+    product.by_columns();
+  else
+    product.by_rows();
 }
 
 namespace {
 
 /// One product over at most so many slabs that a and b, packed, stay in L3.
 template <class T>
-void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows, const T* a,
-                    int64_t a_stride, const T* b, int64_t b_stride, bool accumulate, int threads) {
+void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows,
+                    const T* a, int64_t a_stride, const T* b, int64_t b_stride, bool accumulate) {
+  const int threads = threads_for(m, n, rows);
   const int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
   const int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
-  Blocks blocks{m, n, panel, divide_up(m, kBlockTiles * kernels.tile_rows), 1};
+  Blocks blocks{m, n, panel, divide_up(m, kSlabTiles * kernels.tile_rows), 1};
   // As many blocks as give every thread the same share.
-  const int64_t wanted = divide_up(divide_up(panels, kBlockPanels) * blocks.down, threads) * threads;
+  const int64_t wanted = divide_up(divide_up(panels, kSlabPanels) * blocks.down, threads) * threads;
   blocks.across = std::clamp(wanted / blocks.down, int64_t{1}, panels);
 
-  const bool pack_a = panels > kUnpackedPanels, pack_all_b = m > 2 * kernels.tile_rows;
-  const int64_t first_packed = pack_all_b ? 0 : n / panel * panel, width = panels * panel - first_packed;
+  // What more than two blocks use is packed once for all; else it is cheaper in a buffer that stays in L2.
+  const bool pack_a = panels > kUnpackedPanels, pack_b = m > 2 * kernels.tile_rows;
+  const bool share_a = pack_a && blocks.across > 2, share_b = pack_b && blocks.down > 2;
   const auto length = [&](int64_t s) { return std::min(kSlabRows, rows - s * kSlabRows); };
-  T* const packed_a = pack_a ? reserve<T>(a_memory, rows * m + kernels.vector) : nullptr;
-  T* const packed_b = width > 0 ? reserve<T>(b_memory, rows * width) : nullptr;
-  if (pack_a || width > 0)
-    run_tasks(threads, slabs * (blocks.down + 1), [&](int64_t task) {
-      const int64_t s = task / (blocks.down + 1), part = task % (blocks.down + 1), first = s * kSlabRows;
-      if (part == blocks.down) {
-        if (width > 0)
-          kernels.pack_b(packed_b + first * width, b + first * b_stride + first_packed, b_stride, false, length(s),
-                         n - first_packed, panel);
-      } else if (pack_a) {
-        const Block block = blocks[part * blocks.across];
-        kernels.pack_a(packed_a + first * m + block.row * length(s), a + first * a_stride + block.row, a_stride, false,
-                       block.rows, length(s));
-      }
+  T* const packed_a = share_a ? reserve<T>(shared_a, rows * m + kernels.vector) : nullptr;
+  T* const packed_b = share_b ? reserve<T>(shared_b, rows * panels * panel) : nullptr;
+  const auto a_place = [&](int64_t s, const Block& block) {
+    return packed_a + s * kSlabRows * m + block.row * length(s);
+  };
+  const auto b_place = [&](int64_t s, const Block& block) {
+    return packed_b + s * kSlabRows * panels * panel + block.col * length(s);
+  };
+  if (share_a)
+    run_tasks(threads, slabs * blocks.down, [&](int64_t task) {
+      const int64_t s = task / blocks.down;
+      const Block block = blocks[task % blocks.down * blocks.across];
+      kernels.pack_a(a_place(s, block), a + s * kSlabRows * a_stride + block.row, a_stride, false, block.rows,
+                     length(s));
+    });
+  if (share_b)
+    run_tasks(threads, slabs * blocks.across, [&](int64_t task) {
+      const int64_t s = task / blocks.across;
+      const Block block = blocks[task % blocks.across];
+      kernels.pack_b(b_place(s, block), b + s * kSlabRows * b_stride + block.col, b_stride, false, length(s),
+                     block.cols, panel);
     });
 
   sum_over_slabs(kernels, c, c_stride, blocks, slabs, accumulate, threads,
                  [&](int64_t s, const Block& block, T* out, int64_t out_stride, TileMode mode) {
-                   const int64_t first = s * kSlabRows;
                    BlockProduct<T> product{};
                    product.c = out;
                    product.c_stride = out_stride;
+                   product.a = share_a ? a_place(s, block) : a + s * kSlabRows * a_stride + block.row;
+                   product.a_row = 1;
+                   product.a_k = a_stride;
+                   product.a_packed = share_a;
+                   product.b = share_b ? b_place(s, block) : b + s * kSlabRows * b_stride + block.col;
+                   product.b_stride = b_stride;
+                   product.b_packed = share_b;
                    product.m = block.rows;
                    product.n = block.cols;
                    product.k = length(s);
                    product.panel = panel;
                    product.mode = mode;
-                   product.a = pack_a ? packed_a + first * m + block.row * length(s) : a + first * a_stride + block.row;
-                   product.a_packed = pack_a;
-                   product.a_row = 1;
-                   product.a_k = a_stride;
-                   product.b = pack_all_b ? packed_b + first * width + block.col * length(s)
-                                          : b + first * b_stride + block.col;
-                   product.b_packed = pack_all_b;
-                   product.b_stride = b_stride;
-                   product.b_edge = width > 0 ? packed_b + first * width : nullptr;
+                   if (pack_a && !share_a) pack_local_a(kernels, product);
+                   if (!share_b) pack_local_b(kernels, product, 1, pack_b);
                    kernels.multiply(product);
                  });
 }
@@ -215,8 +273,7 @@ void multiply_over_rows(const KernelTable<T>& kernels, T* c, int64_t c_stride, i
   static thread_local Arena chunk_memory;
   if (m == 0 || n == 0) return;
   if (rows == 0) {
-    if (!accumulate)
-      for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
+    if (!accumulate) fill_zeros(c, c_stride, m, n);
     return;
   }
   // Chunks of slabs are aligned subtrees, so cutting the rows into them changes no bit.
@@ -224,9 +281,9 @@ void multiply_over_rows(const KernelTable<T>& kernels, T* c, int64_t c_stride, i
   const int64_t chunk = power_of_two_above(std::max(fitting, int64_t{1})) * kSlabRows;
   sum_into(kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
            [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
-             const int64_t first = i * chunk, count = std::min(chunk, rows - first);
-             multiply_slabs(kernels, out, out_stride, m, n, count, a + first * a_stride, a_stride, b + first * b_stride,
-                            b_stride, mode == TileMode::add, threads_for(m, n, count));
+             const int64_t first = i * chunk;
+             multiply_slabs(kernels, out, out_stride, m, n, std::min(chunk, rows - first), a + first * a_stride,
+                            a_stride, b + first * b_stride, b_stride, mode == TileMode::add);
            });
 }
 
@@ -236,7 +293,7 @@ template void multiply_matrices(const KernelTable<double>&, double*, int64_t, in
                                 Operand<double>, Operand<double>, bool, const Finish<double>&);
 template void multiply_over_rows(const KernelTable<float>&, float*, int64_t, int64_t, int64_t, int64_t, const float*,
                                  int64_t, const float*, int64_t, bool);
-template void multiply_over_rows(const KernelTable<double>&, double*, int64_t, int64_t, int64_t, int64_t,
-                                 const double*, int64_t, const double*, int64_t, bool);
+template void multiply_over_rows(const KernelTable<double>&, double*, int64_t, int64_t, int64_t, int64_t, const double*,
+                                 int64_t, const double*, int64_t, bool);
 
 }  // namespace whet::cpu

@@ -47,8 +47,8 @@ class Pool {
 
  private:
   // One word holds the number of the job and the next task to hand out. A job's fields change only while no task can be
-  // handed out, so a worker whose exchange succeeds has read the fields of that very job. A worker that comes late finds
-  // nothing to do and is not waited for.
+  // handed out, so a worker whose exchange succeeds has read the fields of that very job. A worker that comes late
+  // finds nothing to do and is not waited for.
   static constexpr uint64_t kIndexBits = 32, kClosed = (uint64_t{1} << kIndexBits) - 1;
   static constexpr uint64_t job_of(uint64_t word) { return word >> kIndexBits; }
   static constexpr uint64_t index_of(uint64_t word) { return word & kClosed; }
@@ -140,7 +140,9 @@ void Pool::run(int threads, int64_t tasks, Task task) {
   done_.store(0, std::memory_order_relaxed);
   word_.store((job & kClosed) << kIndexBits, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst) > 0) {
-    { std::lock_guard lock(sleep_); }
+    {
+      std::lock_guard lock(sleep_);
+    }
     wake_.notify_all();
   }
 
@@ -154,7 +156,8 @@ void Pool::run(int threads, int64_t tasks, Task task) {
 
 std::atomic<Pool*> current{nullptr};
 
-/// The child of a fork has none of the threads: it leaves the old pool where it is and makes a new one when it needs one.
+/// The child of a fork has none of the threads: it leaves the old pool where it is and makes a new one when it needs
+/// one.
 void forget_pool() { current.store(nullptr); }
 [[maybe_unused]] const bool registered = (platform::after_fork_in_child(forget_pool), true);
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <type_traits>
 
-/// The threads that the CPU device computes with: our own, for GCC's OpenMP deadlocks after fork and two OpenMP runtimes in
-/// one process crash. Created at first use, spinning briefly between jobs and then asleep, never joined.
+/// The threads that the CPU device computes with: our own, for GCC's OpenMP deadlocks after fork and two OpenMP
+/// runtimes in one process crash. Created at first use, spinning briefly between jobs and then asleep, never joined.
 namespace whet::cpu {
 
 /// A reference to something callable with the number of a task; the callable must outlive it.
@@ -24,9 +24,10 @@ class Task {
   void (*call_)(void*, int64_t);
 };
 
-/// Calls task(0) ... task(tasks - 1) on up to `threads` threads, the caller being one of them, and returns when all are done.
-/// Tasks are handed out one by one in ascending order. The first exception of a task is thrown again here; tasks not begun
-/// by then are left out. Runs on the caller alone from inside a task, or while another caller has the threads.
+/// Calls task(0) ... task(tasks - 1) on up to `threads` threads, the caller being one of them, and returns when all are
+/// done. Tasks are handed out one by one in ascending order. The first exception of a task is thrown again here; tasks
+/// not begun by then are left out. Runs on the caller alone from inside a task, or while another caller has the
+/// threads.
 void run_tasks(int threads, int64_t tasks, Task task);
 
 }  // namespace whet::cpu

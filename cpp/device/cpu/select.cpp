@@ -43,7 +43,8 @@ const InstructionSet& find_instruction_set(std::string_view name) {
     if (set.name == name && set.runs_here()) return set;
   std::string valid;
   for (const std::string& available : available_instruction_sets()) valid += (valid.empty() ? "" : ", ") + available;
-  const bool known = std::ranges::any_of(instruction_sets(), [&](const InstructionSet& set) { return set.name == name; });
+  const bool known =
+      std::ranges::any_of(instruction_sets(), [&](const InstructionSet& set) { return set.name == name; });
   fail("WHET_ISA", "expected one of ", valid, "; got '", name, known ? "', which this processor lacks" : "'");
 }
 

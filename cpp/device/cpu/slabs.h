@@ -63,8 +63,8 @@ struct Block {
 
 /// c (rows, cols) = the sum of slabs [lo, hi), or c + the sum. slab(s, out, out_stride, mode) computes one slab.
 template <class T, class Slab>
-void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stride, int64_t rows, int64_t cols, int64_t lo,
-              int64_t hi, bool add_to_c, const Slab& slab) {
+void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stride, int64_t rows, int64_t cols,
+              int64_t lo, int64_t hi, bool add_to_c, const Slab& slab) {
   if (hi - lo == 1) return slab(lo, c, c_stride, add_to_c ? TileMode::add : TileMode::store);
   const int64_t size = rows * cols;
   memory.reserve(static_cast<size_t>((tree_levels(hi - lo) + add_to_c) * size) * sizeof(T));
@@ -75,8 +75,7 @@ void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stri
   const auto add = [&](int level) {
     kernels.add(buffer(level), stride(level), buffer(level), stride(level), buffer(level + 1), cols, rows, cols);
   };
-  sum_slabs(
-      lo, hi, 0, [&](int64_t s, int level, TileMode mode) { slab(s, buffer(level), stride(level), mode); }, add);
+  sum_slabs(lo, hi, 0, [&](int64_t s, int level, TileMode mode) { slab(s, buffer(level), stride(level), mode); }, add);
   if (add_to_c) kernels.add(c, c_stride, c, c_stride, levels, cols, rows, cols);
 }
 
@@ -91,8 +90,8 @@ struct Blocks {
   }
 };
 
-/// y = the sum over all slabs, or y + the sum. slab(s, block, out, out_stride, mode) computes one slab's part of a block.
-/// Threads share the blocks, or where these are too few, aligned subtrees of slabs: the bits are the same.
+/// y = the sum over all slabs, or y + the sum. slab(s, block, out, out_stride, mode) computes one slab's part of a
+/// block. Threads share the blocks, or where these are too few, aligned subtrees of slabs: the bits are the same.
 template <class T, class Slab>
 void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, const Blocks& blocks, int64_t slabs,
                     bool accumulate, int threads, const Slab& slab) {
@@ -100,7 +99,8 @@ void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, const
   const int64_t m = blocks.m, n = blocks.n, count = blocks.down * blocks.across;
   const auto sum_block = [&](const Block& block, int64_t lo, int64_t hi, T* c, int64_t c_stride, bool add_to_c) {
     static thread_local Arena level_memory;
-    sum_into(kernels, level_memory, c + block.row * c_stride + block.col, c_stride, block.rows, block.cols, lo, hi, add_to_c,
+    sum_into(kernels, level_memory, c + block.row * c_stride + block.col, c_stride, block.rows, block.cols, lo, hi,
+             add_to_c,
              [&](int64_t s, T* out, int64_t out_stride, TileMode mode) { slab(s, block, out, out_stride, mode); });
   };
   if (threads <= 1 || count >= threads || slabs < 4) {

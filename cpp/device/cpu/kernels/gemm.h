@@ -5,8 +5,8 @@
 #include "device/cpu/kernels/simd.h"
 #include "device/cpu/kernels/table.h"
 
-/// Matrix products of one block, as in BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating BLAS
-/// functionality", 2015): tiles of c in registers, a broadcast element by element, b a register at a time.
+/// Matrix products of one block, as in BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating
+/// BLAS functionality", 2015): tiles of c in registers, a broadcast element by element, b a register at a time.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
 // Registers of a tile of kTileRows x 2: accumulators, two of b, one broadcast element of a.
@@ -19,6 +19,8 @@ constexpr int kTileRows = 4;  // 8 + 2 + 1 of 16, and one for the product that n
 #endif
 // A tile of few rows takes four registers of columns, or the latency of FMA would show.
 constexpr int kWideRows = kTileRows / 3 + 1;
+// Rows of b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
+constexpr int kAhead = 8;
 
 /// Where rows 0 .. 13 of a stand: two pointers seven rows apart and three strides, which x86 multiplies by 1, 2 or 4.
 template <class T>
@@ -57,36 +59,46 @@ struct RowPointers {
 };
 
 template <class T>
-using Tile = void (*)(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k, int64_t k,
-                      int64_t cols, TileMode mode);
+using Tile = void (*)(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k,
+                      int64_t k, int64_t cols, TileMode mode);
+
+/// Calls body(pointer, part) for each register of a row of c that has columns.
+template <class T, int N, class Body>
+inline void for_each_of_row(T* c, Vec<T>* sums, int64_t cols, Body body) {
+  constexpr int size = Vec<T>::size;
+  for (int j = 0; j < N; ++j) {
+    const int64_t rest = cols - j * size;
+    if (rest >= size)
+      body(c + j * size, sums[j], Whole<T>());
+    else if (rest > 0)
+      body(c + j * size, sums[j], Part<T>{rest});
+  }
+}
 
 /// c (M, cols) from a (M, k) and b (k, N registers). Only c may have fewer columns than the registers hold.
 template <class T, int N, int... rows>
-inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k,
-                     const T* b, int64_t b_k, int64_t k, int64_t cols, TileMode mode) {
+inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride, const T* a, int64_t a_row,
+                     int64_t a_k, const T* b, int64_t b_k, int64_t k, int64_t cols, TileMode mode) {
   using V = Vec<T>;
-  constexpr int M = sizeof...(rows);
-  V acc[M][N];
-  const auto for_each_of_c = [&](auto body) {
-    for (int i = 0; i < M; ++i)
-      for (int j = 0; j < N; ++j) {
-        T* const p = c + i * c_stride + j * V::size;
-        const int64_t rest = cols - j * V::size;
-        if (rest >= V::size)
-          body(p, acc[i][j], Whole<T>());
-        else if (rest > 0)
-          body(p, acc[i][j], Part<T>{rest});
-      }
-  };
-  for (int i = 0; i < M; ++i)
-    for (int j = 0; j < N; ++j) acc[i][j] = V(T(0));
-  if (mode == TileMode::chain) for_each_of_c([](T* p, V& sum, auto part) { sum = part.load(p); });
+  V acc[sizeof...(rows)][N];
+  if (mode == TileMode::chain) {
+    const auto load = [](T* p, V& sum, auto part) { sum = part.load(p); };
+    for (auto& row : acc)
+      for (V& sum : row) sum = V(T(0));
+    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, load), ...);
+  } else {
+    for (auto& row : acc)
+      for (V& sum : row) sum = V(T(0));
+  }
 
   RowPointers<T> pointers(a, a_row);
   a_k *= static_cast<int64_t>(sizeof(T));
   do {
     V bv[N];
-    for (int j = 0; j < N; ++j) bv[j] = V::load(b + j * V::size);
+    for (int j = 0; j < N; ++j) {
+      bv[j] = V::load(b + j * V::size);
+      __builtin_prefetch(b + kAhead * b_k + j * V::size);
+    }
     const auto row = [&](V av, V* sums) {
       for (int j = 0; j < N; ++j) sums[j] = fma(av, bv[j], sums[j]);
     };
@@ -95,10 +107,14 @@ inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride
     b += b_k;
   } while (--k > 0);
 
+  const auto add = [](T* p, V sum, auto part) { part.store(p, part.load(p) + sum); };
+  const auto store = [](T* p, V sum, auto part) { part.store(p, sum); };
   if (mode == TileMode::add)
-    for_each_of_c([](T* p, V& sum, auto part) { part.store(p, part.load(p) + sum); });
+    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, add), ...);
+  else if (cols == N * V::size)
+    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], N * V::size, store), ...);
   else
-    for_each_of_c([](T* p, V& sum, auto part) { part.store(p, sum); });
+    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, store), ...);
 }
 
 template <class T, int M, int N>
@@ -144,27 +160,33 @@ inline void for_each_tile(int64_t m, Body body) {
 
 template <class T>
 void multiply(const BlockProduct<T>& p) {
-  for (int64_t j = 0; j < p.n; j += p.panel) {
+  const auto run = [&](int64_t i, int64_t rows, int64_t j) {
     const int64_t cols = p.n - j < p.panel ? p.n - j : p.panel;
     const bool packed = p.b_packed || cols < p.panel;
-    const int64_t b_k = packed ? padded_panel<T>(cols) : p.b_stride;
     const T* const b = p.b_packed ? p.b + j * p.k : packed ? p.b_edge : p.b + j;
+    const T* const a = p.a_packed ? p.a + i * p.k : p.a + i * p.a_row;
+    T* const c = p.c + i * p.c_stride + j;
+    find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a_row, p.a_packed ? rows : p.a_k, b,
+                             packed ? padded_panel<T>(cols) : p.b_stride, p.k, cols, p.mode);
+    if (const Finish<T>& f = p.finish; f.function)
+      f.function(c, p.c_stride, f.bias ? f.bias + j : nullptr, f.input ? f.input + i * f.input_stride + j : nullptr,
+                 f.input_stride, rows, cols, f.options);
+  };
+  // The panel of b that all tiles share stays in L1; if all of b does, c is better written along its rows.
+  constexpr int64_t small = 32 << 10;
+  if (p.n * p.k * static_cast<int64_t>(sizeof(T)) <= small)
     for_each_tile(p.m, [&](int64_t i, int64_t rows) {
-      const T* const a = p.a_packed ? p.a + i * p.k : p.a + i * p.a_row;
-      T* const c = p.c + i * p.c_stride + j;
-      find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a_row, p.a_packed ? rows : p.a_k, b, b_k, p.k, cols,
-                               p.mode);
-      if (const Finish<T>& f = p.finish; f.function)
-        f.function(c, p.c_stride, f.bias ? f.bias + j : nullptr,
-                   f.input ? f.input + i * f.input_stride + j : nullptr, f.input_stride, rows, cols, f.options);
+      for (int64_t j = 0; j < p.n; j += p.panel) run(i, rows, j);
     });
-  }
+  else
+    for (int64_t j = 0; j < p.n; j += p.panel) for_each_tile(p.m, [&](int64_t i, int64_t rows) { run(i, rows, j); });
 }
 
-// A square of as many registers as each has elements is transposed in steps of one instruction each: GCC 12 makes two or
-// three of a freely chosen permutation.
+// A square of as many registers as each has elements is transposed in steps of one instruction each: GCC 12 makes two
+// or three of a freely chosen permutation.
 
-/// a and b interleaved in units of `unit` elements, within blocks of 16 bytes: lower halves into a, upper halves into b.
+/// a and b interleaved in units of `unit` elements, within blocks of 16 bytes: lower halves into a, upper halves into
+/// b.
 template <class T, int unit, int... lane>
 inline void interleave(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
   constexpr int size = Vec<T>::size, block = 16 / static_cast<int>(sizeof(T));
@@ -212,7 +234,9 @@ inline void pack_transposed(T* packed, int64_t width, const T* x, int64_t stride
   for (int64_t p = 0; p < k; p += size) {
     const int64_t rest = k - p;
     for (int i = 0; i < size; ++i)
-      v[i] = i >= rows ? Vec<T>(T(0)) : rest >= size ? Vec<T>::load(x + i * stride + p) : Vec<T>::load(x + i * stride + p, rest);
+      v[i] = i >= rows      ? Vec<T>(T(0))
+             : rest >= size ? Vec<T>::load(x + i * stride + p)
+                            : Vec<T>::load(x + i * stride + p, rest);
     transpose(v);
     // In ascending order: where a register overlaps the next k, that one is written later.
     for (int i = 0; i < size; ++i)

@@ -4,8 +4,8 @@
 
 #include "device/cpu/kernels/simd.h"
 
-/// exp, expm1, log, log1p, tanh and erf of a register. Polynomials only: no libm, no table, and nothing (rcp, rsqrt, scalef,
-/// getexp) whose bits differ between sets. Results below the smallest normal number may be zero.
+/// exp, expm1, log, log1p, tanh and erf of a register. Polynomials only: no libm, no table, and nothing (rcp, rsqrt,
+/// scalef, getexp) whose bits differ between sets. Results below the smallest normal number may be zero.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
 /// Horner's rule; coefficients from the highest power down.
@@ -23,8 +23,8 @@ template <>
 struct ExpConstants<float> {
   static constexpr float magic = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   static constexpr float ln2_high = 0x1.62e4p-1f, ln2_low = 0x1.7f7d1cp-20f;  // n * high is exact, also without FMA
-  static constexpr float highest = 0x1.62e42ep6f, lowest = -0x1.5d589ep6f;  // exp is finite, exp is normal
-  static constexpr float minus_one = -18.0f;                                // expm1 is -1 from here down
+  static constexpr float highest = 0x1.62e42ep6f, lowest = -0x1.5d589ep6f;    // exp is finite, exp is normal
+  static constexpr float minus_one = -18.0f;                                  // expm1 is -1 from here down
   static constexpr float tiny = 0x1p-25f;
 };
 
@@ -87,8 +87,7 @@ inline Vec<T> expm1(Vec<T> x) {
   const V half = V(T(0.5));
   const V scale = V::from_bits(half.bits() + (e.shifted.bits() << Types<T>::mantissa_bits));
   const V y = V(T(2)) * fma(scale, p, scale - half);
-  return select(abs(x) < V(C::tiny), x,
-                select(x <= V(C::highest), y, x + V(std::numeric_limits<T>::infinity())));
+  return select(abs(x) < V(C::tiny), x, select(x <= V(C::highest), y, x + V(std::numeric_limits<T>::infinity())));
 }
 
 /// log(1 + f) for -1/4 <= f <= 1/2.
@@ -118,7 +117,8 @@ inline typename Types<T>::Bits log_exponent(Vec<T> x) {
 template <class T>
 inline Vec<T> add_exponent(Vec<T> sum, typename Types<T>::Bits exponent) {
   using V = Vec<T>;
-  // The integer k goes through the low bits of a number whose unit it is: no conversion from 64-bit integers below AVX-512.
+  // The integer k goes through the low bits of a number whose unit it is: no conversion from 64-bit integers below
+  // AVX-512.
   const V magic(ExpConstants<T>::magic);
   const V k = V::from_bits(magic.bits() + (exponent >> Types<T>::mantissa_bits)) - magic;
   return fma(k, V(ExpConstants<T>::ln2_high), fma(k, V(ExpConstants<T>::ln2_low), sum));
@@ -131,7 +131,8 @@ inline Vec<T> log(Vec<T> x) {
   const auto exponent = log_exponent(x);
   const V y = add_exponent(log1p_reduced(V::from_bits(x.bits() - exponent) - V(T(1))), exponent);
   const V smallest(std::numeric_limits<T>::min());
-  const V limit = select(abs(x) < smallest, V(-infinity), select(x < V(T(0)), V(std::numeric_limits<T>::quiet_NaN()), x));
+  const V limit =
+      select(abs(x) < smallest, V(-infinity), select(x < V(T(0)), V(std::numeric_limits<T>::quiet_NaN()), x));
   return select(x >= smallest, select(x < V(infinity), y, x), limit);
 }
 

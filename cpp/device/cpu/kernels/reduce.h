@@ -91,9 +91,8 @@ int64_t find_nonfinite(const T* x, int64_t n) {
     const int64_t length = n - start < block ? n - start : block;
     // x * 0 is zero unless x is NaN or infinite, and then NaN.
     Lanes<T> sum;
-    for_each_lane<T>(length, [&](int64_t i, auto part, int r) {
-      sum.v[r] = fma(part.load(x + start + i), Vec<T>(T(0)), sum.v[r]);
-    });
+    for_each_lane<T>(
+        length, [&](int64_t i, auto part, int r) { sum.v[r] = fma(part.load(x + start + i), Vec<T>(T(0)), sum.v[r]); });
     if (sum.sum() == T(0)) continue;
     for (int64_t i = start; i < start + length; ++i)
       if (!(x[i] - x[i] == T(0))) return i;

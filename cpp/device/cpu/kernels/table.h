@@ -6,8 +6,8 @@
 #include "math/losses.h"
 #include "math/optimizers.h"
 
-/// What one instruction set offers to the CPU device: plain functions over raw pointers and ranges. This header is included
-/// by the objects of every set, so it holds nothing for which a compiler would emit a symbol.
+/// What one instruction set offers to the CPU device: plain functions over raw pointers and ranges. This header is
+/// included by the objects of every set, so it holds nothing for which a compiler would emit a symbol.
 namespace whet::cpu {
 
 #define WHET_COUNT(Name) +1
@@ -16,7 +16,8 @@ constexpr int kElementwiseLosses = 0 WHET_ELEMENTWISE_LOSSES(WHET_COUNT);
 constexpr int kOptimizers = 0 WHET_OPTIMIZERS(WHET_COUNT);
 #undef WHET_COUNT
 
-/// Sums within a row, and sums in double, run in this many lanes whatever the register width: element i goes to lane i mod 16.
+/// Sums within a row, and sums in double, run in this many lanes whatever the register width: element i goes to lane i
+/// mod 16.
 constexpr int kLanes = 16;
 
 /// Elements that weighted_sum takes at most, in one call.
@@ -37,7 +38,8 @@ struct Finish {
 };
 
 /// c (m, n) = a (m, k) b (k, n) for one block that the caches hold; k is at least 1.
-/// Element (i, p) of a is a[i * a_row + p * a_k], or a lies packed in tiles; b has contiguous rows, or lies packed in panels.
+/// Element (i, p) of a is a[i * a_row + p * a_k], or a lies packed in tiles; b has contiguous rows, or lies packed in
+/// panels.
 template <class T>
 struct BlockProduct {
   T* c;
