@@ -29,9 +29,9 @@ constexpr double integer_power(double base, int64_t exponent) {
   return result;
 }
 
-// Each functor has `options` (names and defaults of PyTorch, the learning rate first), `slots` (the vectors it keeps, PyTorch's names),
-// `prepare` (what is constant over one sweep, in double; `step` counts from 1) and `update`, which returns the new
-// parameter and changes the slots in place.
+// Each functor has `options` (names and defaults of PyTorch, the learning rate first), `slots` (the vectors it keeps,
+// PyTorch's names), `prepare` (what is constant over one sweep, in double; `step` counts from 1) and `update`, which
+// returns the new parameter and changes the slots in place.
 
 /// Gradient descent: p - lr (g + weight_decay p).
 struct Gd {
