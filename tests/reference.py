@@ -232,3 +232,28 @@ OPTIMIZERS: dict[str, Optimizer] = {
         adam, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.1})
     ),
 }
+
+
+# Random numbers
+
+
+def philox(counter: list[int], seed: int) -> list[int]:
+    """Philox4x32-10 (Salmon et al., SC 2011): four 32-bit words."""
+    a, b, c, d = counter
+    k, m = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (q >> 32) ^ b ^ k, q & 0xFFFFFFFF, (p >> 32) ^ d ^ m, p & 0xFFFFFFFF
+        k, m = (k + 0x9E3779B9) & 0xFFFFFFFF, (m + 0xBB67AE85) & 0xFFFFFFFF
+    return [a, b, c, d]
+
+
+def permutation(seed: int, stream: int, epoch: int, n: int) -> list[int]:
+    """Fisher-Yates, from the end; number i of the sequence chooses among the first i + 1."""
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        words = philox([i // 2, 0, 0, epoch << 4 | stream], seed)
+        number = words[2 * (i % 2)] | words[2 * (i % 2) + 1] << 32
+        j = number * (i + 1) >> 64
+        order[i], order[j] = order[j], order[i]
+    return order

@@ -10,6 +10,7 @@ import sklearn.model_selection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import reference
 from tests.helpers import same_bits
 from whet import data
 
@@ -39,7 +40,13 @@ def test_a_split_stays_the_same_for_ever():
     assert len(seeds) == 20
 
 
-GOLDEN = [[7, 1, 6, 4], [3, 5], [0, 2]]
+GOLDEN = [[4, 1, 3, 5], [0, 2], [6, 7]]
+
+
+@pytest.mark.parametrize(("seed", "rows"), [(0, 1), (42, 8), (2**64 - 1, 100), (7, 1001)])
+def test_the_order_is_that_of_the_formula(seed, rows):
+    (order,) = data.split_indices(rows, (rows,), seed=seed)
+    assert order.tolist() == reference.permutation(seed, stream=3, epoch=0, n=rows)
 
 
 def test_every_row_is_as_likely_in_each_part():

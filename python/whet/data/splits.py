@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from whet import _core
 from whet.data.columns import Column, as_column, is_missing, text
 from whet.data.dataset import Dataset
 
@@ -101,7 +102,7 @@ def split_indices(
     """
     rows = _integer(rows, "a number of rows")
     counts = _counts(sizes, rows)
-    order = _permutation(rows, _integer(seed, "a seed"))
+    order = _core.random_permutation(_integer(seed, "a seed"), rows)
     given = {"stratify": stratify, "groups": groups, "time": time}
     chosen = [name for name, values in given.items() if values is not None]
     if len(chosen) > 1:
@@ -112,15 +113,15 @@ def split_indices(
         return _grouped(order, _codes(groups, rows, "groups"), counts)
     if stratify is not None:
         codes = _codes(stratify, rows, "stratify")
-        return _stratified(order, codes, counts, _permutation(int(codes.max()) + 1, seed))
+        return _stratified(order, codes, counts, _core.random_permutation(seed, int(codes.max()) + 1))
     return _cut(order, counts)
 
 
 def _integer(value: object, what: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"[data] expected {what} as an integer, got {type(value).__name__}")
-    if value < 0:
-        raise ValueError(f"[data] expected {what} of at least 0, got {value}")
+    if not 0 <= int(value) < 2**64:
+        raise ValueError(f"[data] expected {what} from 0 to 2**64 - 1, got {value}")
     return int(value)
 
 
@@ -144,11 +145,6 @@ def _counts(sizes: Sequence[float], rows: int) -> list[int]:
             f"[data] expected parts of at least one row that fit in {rows} rows, got {counts} from sizes {parts}"
         )
     return counts
-
-
-def _permutation(rows: int, seed: int) -> Index:
-    """Shuffle by sorting Philox's raw numbers: NumPy keeps those for ever, and Generator.permutation not."""
-    return np.argsort(np.random.Philox(key=seed).random_raw(rows), kind="stable").astype(np.int64)
 
 
 def _cut(order: Index, counts: Sequence[int]) -> list[Index]:
