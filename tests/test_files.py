@@ -156,3 +156,41 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
         assert os.listdir(tmp_path) == ["m.whet"]
     with pytest.raises(FileNotFoundError):
         model.save(tmp_path / "no" / "m.whet")
+
+
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
+    (tmp_path / "latest.whet").symlink_to(tmp_path / "run7.whet")
+    model = nn.Linear(2, 1)
+    model.save(tmp_path / "latest.whet")
+    assert (tmp_path / "latest.whet").is_symlink()
+    assert whet.load(tmp_path / "run7.whet").fingerprint() == model.fingerprint()
+    model.save("/dev/null")
+    assert not os.path.isfile("/dev/null")
+    with pytest.raises(OSError, match="directory"):
+        model.save(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"nodes": []},
+        {"output": 99},
+        {"output": -1},
+        {"inputs": [99]},
+        {"inputs": [-1]},
+        {"inputs": []},
+        {"parameters": [99]},
+        {"parameters": [-1]},
+    ],
+    ids=str,
+)
+def test_a_damaged_graph_is_refused(tmp_path, damage):
+    path = tmp_path / "m.whet"
+    Custom().save(path)
+    with safe_open(path, framework="numpy") as file:
+        graph = json.loads(file.metadata()["whet"])["graph"]
+    for name, value in damage.items():
+        (graph if name in ("nodes", "output") else graph["nodes"][0])[name] = value
+    rewrite(path, graph=graph)
+    with pytest.raises(ValueError, match="expected a whole whet model file"):
+        whet.load(path)

@@ -5,6 +5,7 @@ import pytest
 
 sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: the reference of these tests")
 
+import whet  # noqa: E402
 from whet import losses, metrics, nn  # noqa: E402
 
 
@@ -58,9 +59,28 @@ def test_log_loss_of_a_certain_mistake_is_finite():
     assert np.isfinite(metrics.log_loss([0, 1], np.array([[0.0, 1.0], [0.0, 1.0]])))
 
 
-def test_auc_of_one_class_is_refused():
-    with pytest.raises(ValueError, match="both classes"):
-        metrics.auc([1, 1], [0.2, 0.3])
+def test_auc_of_one_class_is_nan_with_a_warning():
+    with pytest.warns(whet.WhetWarning, match="both classes"):
+        assert np.isnan(metrics.auc([1, 1], [0.2, 0.3]))
+
+
+@pytest.mark.parametrize(
+    ("metric", "arguments"),
+    [
+        (metrics.log_loss, ([-1], [[0.5, 0.5]])),
+        (metrics.log_loss, ([0.7], [[0.5, 0.5]])),
+        (metrics.log_loss, ([5], [[0.5, 0.5]])),
+        (metrics.log_loss, ([0, 1], [1.5, -2.0])),
+        (metrics.log_loss, ([0, 2], [0.5, 0.5])),
+        (metrics.auc, ([0, 1], [np.nan, 1])),
+        (metrics.auc, (["a", "b"], [0.1, 0.2])),
+        (metrics.rmse, (np.ones((2, 3)), np.ones((3, 2)))),
+        (metrics.accuracy, (np.ones((3, 1)), np.ones((1, 3)))),
+    ],
+)
+def test_what_has_no_meaning_is_refused(metric, arguments):
+    with pytest.raises(ValueError, match=r"\[metrics\] expected"):
+        metric(*arguments)
 
 
 @pytest.mark.parametrize("metric", [metrics.mae, metrics.rmse, metrics.r2, metrics.accuracy, metrics.f1])
@@ -89,8 +109,14 @@ def test_a_metric_of_ones_own(rng):
 
 
 def test_class_metrics_need_a_loss_of_classes(rng):
-    with pytest.raises(ValueError, match="accuracy needs a loss with classes"):
-        nn.Linear(2, 1).fit(rng.normal(size=(9, 2)), rng.normal(size=9), loss="mse", metrics="accuracy")
+    """Before anything is trained."""
+    for loss, metric, outputs in (("mse", "accuracy", 1), ("cross_entropy", "rmse", 2)):
+        model = nn.Linear(2, outputs).initialize(0)
+        before = model.fingerprint()
+        with pytest.raises(ValueError, match=f"{metric} needs a loss with"):
+            model.fit(rng.normal(size=(9, 2)), rng.integers(0, 2, 9), loss=loss, metrics=metric)
+        assert model.fingerprint() == before
+        assert model.history is None
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "bce_with_logits"])

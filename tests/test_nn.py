@@ -3,11 +3,14 @@
 import copy
 import math
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
 
-from whet import nn, optim
+import whet
+from whet import nn, optim, schedules
 from whet.nn import init
 
 
@@ -113,6 +116,69 @@ def test_a_layer_shared_by_two_models_is_trained_by_both(rng):
     assert not np.array_equal(a.predict(X), before)
 
 
+def test_reading_a_part_moves_nothing(rng):
+    """What layers, slices and other models see of shared parameters follows the training that goes on."""
+    X, y = rng.normal(size=(60, 3)), rng.normal(size=60)
+    model = nn.MLP(3, (4,), 1)
+    trainer = whet.Trainer(model, "mse", optim.SGD(lr=0.1, momentum=0.9))
+    trainer.step(X, y)
+    weight = model[0].state_dict()["weight"]
+    hidden = model[:2].predict(X)
+    np.testing.assert_array_equal(nn.Sequential(*model).predict(X), model.predict(X))
+    trainer.step(X, y)
+    np.testing.assert_array_equal(weight, model.state_dict()["0.weight"])
+    assert not np.array_equal(model[:2].predict(X), hidden)
+
+
+def test_a_model_in_training_is_held(rng):
+    X, y = rng.normal(size=(20_000, 20)), rng.normal(size=20_000)
+    model = nn.MLP(20, (32,), 1)
+    thread = threading.Thread(target=lambda: model.fit(X, y, loss="mse", epochs=15, batch_size=32))
+    thread.start()
+    while model.history is None:
+        time.sleep(0.001)
+    other = nn.Sequential(model[0], nn.Linear(32, 1))
+    refused = [
+        lambda: model.initialize(1),
+        lambda: model[0].initialize(1),
+        lambda: model.load_state_dict(model.state_dict()),
+        lambda: other.fit(X, y, loss="mse", epochs=1),
+        lambda: whet.Trainer(model[0], "mse"),
+    ]
+    model[0].state_dict()
+    model[:2].predict(X[:5])
+    model.to("float64").predict(X[:5])
+    for act in refused:
+        with pytest.raises(RuntimeError, match="another thread is training"):
+            act()
+    thread.join()
+    assert model.evaluate(X, y)["loss"] < 1.1 * model.history["loss"][-1]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.ELU(np.nan),
+        lambda: nn.LeakyReLU(np.inf),
+        lambda: nn.Softplus(threshold=np.nan),
+        lambda: nn.ELU(None),
+        lambda: nn.Softplus("x"),
+        lambda: init.Constant(np.nan),
+        lambda: init.Normal(std=-1),
+        lambda: init.XavierNormal("x"),
+        lambda: init.KaimingNormal(a=np.inf),
+        lambda: nn.Linear(10**400, 1),
+        lambda: nn.Linear(1, 10**400),
+        lambda: nn.Linear(1, 1).to(None),
+        lambda: nn.Linear(1, 1).to(5),
+        lambda: nn.Linear(1, 1).load_state_dict(None),
+    ],
+)
+def test_bad_numbers_are_named(make):
+    with pytest.raises((TypeError, ValueError), match=r"^\[\w+\] expected"):
+        make()
+
+
 def test_to_converts_and_computes_in_that_dtype(rng):
     X = rng.normal(size=(9, 3))
     model = nn.Linear(3, 2).initialize(1)
@@ -157,6 +223,9 @@ def test_errors_of_tracing_name_the_layer_and_both_shapes():
         (lambda self, x: None, TypeError, "to return a traced value, got NoneType"),
         (lambda self, x: np.exp(x), TypeError, "is no array"),
         (lambda self, x: x if x else self, TypeError, "has no truth"),
+        (lambda self, x: x * 2, TypeError, "knows layers, \\+ and nn.concatenate"),
+        (lambda self, x: 1 - x, TypeError, "knows layers, \\+ and nn.concatenate"),
+        (lambda self, x: nn.concatenate([3, x]), TypeError, "got int"),
         (lambda self, x: x + 1, TypeError, "expected values of this forward pass, got int"),
         (lambda self, x: nn.Linear(3, 2)(x), ValueError, "a parameter that is no attribute of the model"),
     ],
@@ -257,7 +326,8 @@ def test_no_rows_in_no_rows_out():
 
 
 def test_optimizers_check_their_numbers():
-    for wrong in ({"lr": -1}, {"lr": math.nan}, {"lr": math.inf}, {"weight_decay": -1}):
+    assert optim.Adam(lr=np.float32(0.25)).options()["lr"] == 0.25
+    for wrong in ({"lr": -1}, {"lr": 10**400}, {"lr": math.nan}, {"lr": math.inf}, {"weight_decay": -1}):
         for optimizer in (optim.GD, optim.SGD, optim.Adam):
             with pytest.raises(ValueError, match=next(iter(wrong))):
                 optimizer(**wrong)
@@ -265,6 +335,11 @@ def test_optimizers_check_their_numbers():
         optim.Adam(lr="fast")
     with pytest.raises(ValueError, match="nesterov"):
         optim.SGD(nesterov=True)
+    with pytest.raises(TypeError, match="weight_decay"):
+        optim.Adam(weight_decay=schedules.Linear(0.1))
+    for betas in (None, (0.9, "x"), (0.9,)):
+        with pytest.raises(TypeError, match="betas"):
+            optim.Adam(betas=betas)
     with pytest.raises(ValueError, match="betas"):
         optim.Adam(betas=(0.9, 1.0))
     with pytest.raises(ValueError, match="expected one of gd, sgd, adam, got 'adamax'"):

@@ -13,6 +13,7 @@ import pytest
 
 import whet
 from whet import losses, nn, optim, schedules
+from whet.files import read_model, write_model
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_sample_weight_travels_with_its_row(data):
     [
         (np.ones(299), "shape"),
         (-np.ones(300), "zero or more"),
-        (np.zeros(300), "more than zero"),
+        (np.zeros(300), "more than zero"),  # all rows masked
         (np.full(300, np.nan), "NaN"),
     ],
 )
@@ -210,7 +211,7 @@ def test_a_second_fit_at_the_same_time_is_refused(rng):
 
     thread = threading.Thread(target=train)
     thread.start()
-    while model._training is None or not model._training.locked():
+    while model.history is None:  # made once the training holds the parameters
         time.sleep(0.001)
     while thread.is_alive() and not refused:
         try:
@@ -218,7 +219,8 @@ def test_a_second_fit_at_the_same_time_is_refused(rng):
         except RuntimeError as error:
             refused.append(str(error))
     thread.join()
-    assert refused == ["[fit] another thread is training this model"]
+    assert len(refused) == 1
+    assert refused[0].startswith("[fit] another thread is training this model")
     model.fit(X[:32], y[:32], loss="mse", epochs=1)
 
 
@@ -380,3 +382,95 @@ def test_a_link_that_would_be_applied_twice_is_warned_of(data):
     with pytest.warns(whet.WhetWarning, match="expects raw outputs"):
         whet.Trainer(twice, "bce_with_logits").step(X, y > 0)
     twice.fit(X, y, loss="mse", epochs=1)
+
+
+def test_a_batch_of_masked_rows_is_no_step(rng):
+    """Rows of weight zero do not count, even where a whole batch is of them."""
+    X, y = rng.normal(size=(40, 3)), rng.normal(size=40)
+    weights = np.zeros(40)
+    weights[:16] = 1
+    settings = {"loss": "mse", "optimizer": optim.Adam(lr=0.1), "epochs": 3, "batch_size": 8, "shuffle": False}
+    masked, kept = (nn.Linear(3, 1).initialize(0) for _ in range(2))
+    history = masked.fit(X, y, sample_weight=weights, metrics="mae", **settings)
+    assert history["loss"] == kept.fit(X[:16], y[:16], **settings)["loss"]
+    assert masked.fingerprint() == kept.fingerprint()
+    assert history.steps == 6
+    assert np.isfinite(history["mae"]).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"steps": -1},
+        {"steps": 1.5},
+        {"steps": True},
+        {"steps": None},
+        {"steps": 2**70},
+        {"optimizer": None},
+        {"kind": "module"},
+        {"nan": "parameters.weight"},
+        {"nan": "exp_avg.weight"},
+        {"float64": "exp_avg_sq.bias"},
+        {"gone": "exp_avg.bias"},
+    ],
+    ids=str,
+)
+def test_a_damaged_trainer_file_changes_nothing(data, tmp_path, damage):
+    path = tmp_path / "trainer"
+    trainer = whet.Trainer(nn.Linear(6, 1), "mse", "adam")
+    trainer.step(*data)
+    trainer.save(path)
+    tensors, description = read_model(path)
+    for kind, name in damage.items():
+        if kind == "nan":
+            tensors[name].reshape(-1)[0] = np.nan
+        elif kind == "float64":
+            tensors[name] = tensors[name].astype(np.float64)
+        elif kind == "gone":
+            del tensors[name]
+        else:
+            description[kind] = name
+    write_model(path, tensors, description)
+    before = trainer.model.fingerprint()
+    with pytest.raises(ValueError, match=r"\[load\]"):
+        trainer.load(path)
+    assert (trainer.model.fingerprint(), trainer.steps) == (before, 1)
+    trainer.step(*data)
+
+
+def test_a_trainer_whose_parameters_moved_says_so_everywhere(data, tmp_path):
+    trainer = whet.Trainer(nn.Linear(6, 1), "mse")
+    trainer.step(*data)
+    trainer.save(tmp_path / "trainer")
+    trainer.model.to("float64").fit(*data, loss="mse", epochs=1)
+    for act in (
+        trainer.gradients,
+        lambda: trainer.save(tmp_path / "other"),
+        lambda: trainer.load(tmp_path / "trainer"),
+    ):
+        with pytest.raises(RuntimeError, match="have moved"):
+            act()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"metrics": 5}, TypeError),
+        ({"validation_fraction": None}, TypeError),
+        ({"validation_fraction": "x"}, TypeError),
+        ({"stop_at": 1}, TypeError),
+        ({"stop_at": "x"}, TypeError),
+        ({"validation_data": ([[1, 2], [3]], [1, 2])}, ValueError),
+        ({"epochs": 0}, ValueError),
+        ({"epochs": 1.5}, TypeError),
+        ({"seed": -1}, ValueError),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_named(data, arguments, error):
+    with pytest.raises(error, match=r"^\[\w+\] expected"):
+        nn.Linear(6, 1).fit(*data, loss="mse", **arguments)
+
+
+def test_none_means_none(data):
+    nn.Linear(6, 1).fit(*data, loss="mse", epochs=1, metrics=None, callbacks=None, batch_size=2**62)

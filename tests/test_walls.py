@@ -47,17 +47,18 @@ FORBIDDEN_WORDS = {
 }
 
 # Python: a module or package of whet -> those it may import, besides its own. Imports inside functions count too.
-NUMERIC = {"_core", "_arrays", "errors", "losses", "metrics", "optim", "schedules"}
+NUMERIC = {"_core", "_arrays", "_checks", "errors", "losses", "metrics", "optim", "schedules"}
 PYTHON_ROOMS = {
     "_core": set(),
     "errors": {"_core"},
     "_arrays": {"_core"},
-    "optim": {"schedules"},
+    "_checks": set(),
+    "optim": {"_checks", "schedules"},
     "runtime": {"_core"},
-    "schedules": set(),
+    "schedules": {"_checks"},
     "losses": {"_core", "_arrays"},
-    "metrics": {"_arrays", "losses"},
-    "ops": {"_core", "_arrays", "losses"},
+    "metrics": {"_arrays", "errors", "losses"},
+    "ops": {"_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_core", "_arrays"},
     "training": NUMERIC | {"files"},
     "nn": NUMERIC | {"training", "files"},

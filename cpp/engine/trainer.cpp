@@ -102,7 +102,6 @@ double Trainer::total_weight(const Data& data, const int64_t* order, int64_t row
   if (!data.weights) return static_cast<double>(rows);
   double total = 0;
   for (int64_t i = 0; i < rows; ++i) total += weight(data.weights, order ? order[i] : i, device_->dtype());
-  if (!(total > 0)) fail("fit", "expected the sample weights of each batch to have a positive sum, got ", total);
   return total;
 }
 
@@ -110,14 +109,17 @@ double Trainer::total_weight(const Data& data, const int64_t* order, int64_t row
 Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch) {
   const DType dtype = device_->dtype();
   Sums sums{0, total_weight(data, order, rows)};
+  // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
+  const bool counts = sums.weight > 0;
+  const double divisor = counts ? sums.weight : 1.0;
   for (int64_t first = 0; first < rows; first += kBlockRows) {
     const int64_t block_rows = std::min(kBlockRows, rows - first);
     const Data block = order ? gather(data, order + first, block_rows) : slice(data, first, block_rows, dtype);
     if (block.weights) {
       if (dtype == DType::float32)
-        scale_weights<float>(scales_.data(), block.weights, block_rows, sums.weight);
+        scale_weights<float>(scales_.data(), block.weights, block_rows, divisor);
       else
-        scale_weights<double>(scales_.data(), block.weights, block_rows, sums.weight);
+        scale_weights<double>(scales_.data(), block.weights, block_rows, divisor);
     }
     Pass pass;
     pass.arena = arena_.data();
@@ -130,13 +132,14 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
     program_->forward(pass, watch);
     const Matrix prediction = program_->output(pass);
     device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target,
-                  block.weights ? scales_.data() : nullptr, 1.0 / sums.weight, loss_);
+                  block.weights ? scales_.data() : nullptr, 1.0 / divisor, loss_);
     sums.loss += device_->weighted_sum(row_losses_.data(), block.weights, block_rows);
     if (!std::isfinite(sums.loss)) report_loss(sums.loss);
     if (predictions.data && order) device_->scatter_rows(predictions, prediction, order + first);
     if (predictions.data && !order) device_->copy(at_row(predictions, first, block_rows, dtype), prediction, false);
-    program_->backward(pass, watch);
+    if (counts) program_->backward(pass, watch);
   }
+  if (!counts) return sums;
 
   void* slots[math::kMaxSlots] = {};
   for (size_t i = 0; i < slots_.size(); ++i) slots[i] = slots_[i].data();
@@ -180,7 +183,7 @@ EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watc
                                         at_row(epoch.predictions, first, rows, dtype), watch);
     result.loss_sum += sums.loss;
     result.weight_sum += sums.weight;
-    ++result.steps;
+    result.steps += sums.weight > 0;
     watch.poll();
   }
   return result;

@@ -31,8 +31,12 @@ def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], des
 
     text = json.dumps({"format": FORMAT, "whet": _core.__version__, **description}, allow_nan=False)
     data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"whet": text})
+    target = Path(os.path.realpath(path))  # a link stays a link
     try:
-        _write(Path(path), data)
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)  # a device takes the bytes, a folder refuses them
+        else:
+            _write(target, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 

@@ -5,6 +5,8 @@ Definitions follow scikit-learn's functions of the same meaning.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._arrays import Floats
+from whet.errors import WhetWarning
 from whet.losses import Loss
 
 __all__ = ["Metric", "accuracy", "auc", "f1", "get", "log_loss", "mae", "r2", "rmse"]
 
-Reads = Literal["labels", "probabilities", "values"]
+Reads = Literal["labels", "probabilities", "values", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Metric:
     Attributes:
         name: The key in histories and results.
         function: Returns one number.
-        reads: What it takes as prediction: class labels, probabilities, or the outputs as they are.
+        reads: What it takes as prediction: "labels" or "probabilities" of classes, "values" of a regression, or the raw
+            "outputs" of any model.
         greater_is_better: The direction of improvement.
     """
 
@@ -36,16 +40,21 @@ class Metric:
     reads: Reads
     greater_is_better: bool
 
+    def check(self, loss: Loss) -> None:
+        """Raises ValueError if the metric cannot be told of models trained with `loss`."""
+        if self.reads != "outputs" and (self.reads == "values") != (loss.link is None):
+            kind = "without classes, such as mse" if self.reads == "values" else "with classes, such as cross_entropy"
+            raise ValueError(f"[metrics] {self.name} needs a loss {kind}; got {loss.name}")
+
     def __call__(self, target: NDArray[Any], output: Floats, loss: Loss) -> float:
         """The metric of a model's raw outputs, for targets as the loss takes them.
 
         Raises:
-            ValueError: If the metric needs classes and the loss has none.
+            ValueError: If the metric needs classes and the loss has none, or the other way round.
         """
-        if self.reads == "values":
+        self.check(loss)
+        if self.reads in ("values", "outputs"):
             return float(self.function(target, output))
-        if loss.link is None:
-            raise ValueError(f"[metrics] {self.name} needs a loss with classes, such as cross_entropy; got {loss.name}")
         if self.reads == "labels":
             if loss.link == "sigmoid":
                 return float(self.function(_binary(target), output > 0))
@@ -64,8 +73,8 @@ def _binary(target: NDArray[Any]) -> NDArray[Any]:
 
 def _pair(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     a, b = np.asarray(truth), np.asarray(prediction)
-    if a.shape != b.shape and a.size == b.size:
-        a, b = a.reshape(-1), b.reshape(-1)
+    if a.shape[:1] == b.shape[:1] and a.size == b.size == len(a):
+        a, b = a.reshape(-1), b.reshape(-1)  # (rows,) and (rows, 1) are equal
     if a.shape != b.shape or a.size == 0:
         raise ValueError(
             f"[metrics] expected truth and prediction of one shape, not empty; got {a.shape} and {b.shape}"
@@ -113,12 +122,18 @@ def log_loss(truth: ArrayLike, probability: ArrayLike) -> float:
         probability: Of every class, (rows, classes); or of class 1, in the shape of `truth`.
     """
     labels, p = np.asarray(truth), np.asarray(probability, dtype=np.float64)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("[metrics] expected probabilities from 0 to 1")
     if labels.ndim == 1 and p.ndim == 2 and p.shape[1] > 1:
         if len(labels) != len(p) or len(p) == 0:
             raise ValueError(f"[metrics] expected as many labels as rows, not none; got {labels.shape} and {p.shape}")
+        if not np.isin(labels, np.arange(p.shape[1])).all():
+            raise ValueError(f"[metrics] expected class indices from 0 to {p.shape[1] - 1}")
         chosen = p[np.arange(len(p)), labels.astype(np.intp)]
     else:
         labels, p = _pair(labels, p)
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError("[metrics] expected labels 0 and 1")
         chosen = np.where(labels > 0.5, p, 1 - p)
     # Clipped as in scikit-learn, by the resolution of the predictions.
     return float(-np.mean(np.log(np.clip(chosen, np.finfo(np.asarray(probability).dtype).eps, 1))))
@@ -129,7 +144,9 @@ def _rank_auc(positive: NDArray[np.bool_], score: Floats) -> float:
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if positives == 0 or negatives == 0:
-        raise ValueError("[metrics] auc is defined only where both classes occur")
+        message = "auc is defined only where both classes occur; it is nan here"
+        warnings.warn(message, WhetWarning, stacklevel=4)
+        return math.nan
     _, group, size = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(size) - (size - 1) / 2)[group]
     return float((rank[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
@@ -147,6 +164,8 @@ def auc(truth: ArrayLike, score: ArrayLike) -> float:
     """
     labels, scores = np.asarray(truth).reshape(-1), np.asarray(score)
     scores = scores.reshape(len(scores), -1)
+    if scores.dtype.kind not in "biuf" or labels.dtype.kind not in "biuf" or np.isnan(scores.astype(np.float64)).any():
+        raise ValueError("[metrics] expected class indices and scores that are numbers, without NaN")
     if len(labels) != len(scores):
         raise ValueError(f"[metrics] expected as many labels as scores, got {len(labels)} and {len(scores)}")
     if scores.shape[1] <= 2:
@@ -180,15 +199,19 @@ _METRICS = {
 }
 
 
-def get(metrics: str | Metric | Sequence[str | Metric]) -> tuple[Metric, ...]:
+def get(metrics: str | Metric | Sequence[str | Metric] | None) -> tuple[Metric, ...]:
     """The metrics that strings or objects name.
 
     Raises:
         TypeError: If one is neither.
         ValueError: If there is no metric of a name; the message lists the valid ones.
     """
+    if metrics is None:
+        return ()
     if isinstance(metrics, (str, Metric)):
         metrics = (metrics,)
+    if not isinstance(metrics, Sequence):
+        raise TypeError(f"[metrics] expected names, got {type(metrics).__name__}")
     found = []
     for metric in metrics:
         if isinstance(metric, Metric):

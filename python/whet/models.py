@@ -28,6 +28,6 @@ def load(path: str | os.PathLike[str]) -> Any:
             from whet.tabular import TabularModel
 
             return TabularModel._from_description(tensors, description)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ValueError(f"[load] expected a whole whet model file, got {os.fspath(path)!r}: {error}") from None
     raise ValueError(f"[load] expected a file of a module or a table model, got {kind!r} in {os.fspath(path)!r}")

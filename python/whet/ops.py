@@ -7,12 +7,13 @@ All take float32 or float64 and return the same; other real dtypes are promoted 
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whet import _core, losses
+from whet import _core, losses, optim
 from whet._arrays import Floats, as_array
 
 __all__ = ["activation", "activation_gradient", "loss", "matmul", "one_hot", "softmax", "update"]
@@ -288,11 +289,9 @@ def update(
         TypeError: If the dtypes differ or are no floats.
         ValueError: If shapes differ, the parameter cannot be written in place, or a name is unknown.
     """
-    known = {entry["name"]: entry for entry in _core.optimizers()}
-    if name not in known:
-        raise ValueError(f"[update] expected one of {', '.join(known)}, got '{name}'")
-    if betas is not None:
-        options = {**options, "beta1": betas[0], "beta2": betas[1]}
+    given = options if betas is None else {**options, "betas": betas}
+    optimizer = optim.make(name, given)
+    (slot_names,) = (entry["slots"] for entry in _core.optimizers() if entry["name"] == optimizer.kernel)
     if not isinstance(parameter, np.ndarray) or parameter.dtype not in (np.float32, np.float64):
         raise TypeError(
             "[update] expected a float32 or float64 parameter, "
@@ -310,17 +309,22 @@ def update(
     (slope,) = (as_array(gradient, "update", "gradient"),)
     if slope.shape != parameter.shape:
         raise ValueError(f"[update] expected a gradient with shape {parameter.shape}, got {slope.shape}")
-    slots = [state.get(slot) for slot in known[name]["slots"]]
+    slots = [state.get(slot) for slot in slot_names]
     fresh = [np.zeros_like(parameter) if slot is None else slot for slot in slots]
     for slot in fresh:
         if slot.shape != parameter.shape or slot.dtype != parameter.dtype or not slot.flags.c_contiguous:
             raise ValueError(
                 f"[update] expected state of shape {parameter.shape} and dtype {parameter.dtype}, as the parameter"
             )
-    step = int(state.get("step", 0)) + 1
+    step = state.get("step", 0)
+    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        raise ValueError(f"[update] expected state['step'] to be an integer of at least 0, got {step!r}")
+    if any(np.may_share_memory(a, b) for a, b in combinations([parameter, *fresh], 2)):
+        raise ValueError("[update] expected the parameter and the arrays of its state to be apart in memory")
     flat = np.require(slope, parameter.dtype, ["C", "A"]).reshape(-1)
-    _core.update(parameter.reshape(-1), flat, [slot.reshape(-1) for slot in fresh], step, name, _options(options))
-    state.update(zip(known[name]["slots"], fresh, strict=True), step=step)
+    numbers, vectors = _options(optimizer.options()), [slot.reshape(-1) for slot in fresh]
+    _core.update(parameter.reshape(-1), flat, vectors, step + 1, optimizer.kernel, numbers)
+    state.update(zip(slot_names, fresh, strict=True), step=step + 1)
 
 
 def _options(options: dict[str, float]) -> list[tuple[str, float]]:

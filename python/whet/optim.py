@@ -6,10 +6,11 @@ tests/reference.py.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
+from whet._checks import as_number
 from whet.schedules import Schedule
 
 __all__ = ["GD", "SGD", "Adam", "Optimizer", "get"]
@@ -38,15 +39,12 @@ class Optimizer:
         return rate
 
 
-def _check(owner: Optimizer, name: str, low: float, high: float = math.inf) -> None:
-    value = getattr(owner, name)
-    if isinstance(value, Schedule):
-        return
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"[{type(owner).__name__}] expected {name} to be a number, got {type(value).__name__}")
-    if not (low <= value < high):
-        bound = f"at least {low:g}" + (f" and below {high:g}" if high < math.inf else " and finite")
-        raise ValueError(f"[{type(owner).__name__}] expected {name} {bound}, got {value}")
+def _check(owner: Optimizer, *names: str) -> None:
+    """Checks numbers that are zero or more; a learning rate may be a schedule."""
+    for name in names:
+        value = getattr(owner, name)
+        if not (name == "lr" and isinstance(value, Schedule)):
+            as_number(value, type(owner).__name__, name, low=0)
 
 
 def _first(rate: float | Schedule) -> float:
@@ -68,8 +66,7 @@ class GD(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, "lr", 0)
-        _check(self, "weight_decay", 0)
+        _check(self, "lr", "weight_decay")
 
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
@@ -96,9 +93,8 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("lr", "momentum", "weight_decay"):
-            _check(self, name, 0)
-        _check(self, "dampening", -math.inf)
+        _check(self, "lr", "momentum", "weight_decay")
+        as_number(self.dampening, "SGD", "dampening")
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
             raise ValueError("[SGD] expected momentum above 0 and no dampening with nesterov")
 
@@ -133,10 +129,11 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("lr", "eps", "weight_decay"):
-            _check(self, name, 0)
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"[Adam] expected betas of two numbers, at least 0 and below 1, got {self.betas}")
+        _check(self, "lr", "eps", "weight_decay")
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise TypeError(f"[Adam] expected betas to be two numbers, got {self.betas!r}")
+        for beta in self.betas:
+            as_number(beta, "Adam", "betas", low=0, high=1)
 
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
@@ -167,3 +164,19 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     if optimizer.lower() not in _CLASSES:
         raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{optimizer}'")
     return _CLASSES[optimizer.lower()]()
+
+
+def make(name: str, options: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of that name with these arguments.
+
+    Raises:
+        TypeError: If an argument is of a wrong kind.
+        ValueError: If there is no optimizer or no argument of a name; the message lists the valid ones.
+    """
+    if name not in _CLASSES:
+        raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{name}'")
+    known = [field.name for field in fields(_CLASSES[name])]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"[{name}] expected arguments among {', '.join(known)}, got '{option}'")
+    return _CLASSES[name](**options)

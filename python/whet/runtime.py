@@ -18,6 +18,8 @@ def set_num_threads(n: int) -> None:
     """
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"[set_num_threads] expected an integer, got {type(n).__name__}")
+    if n.__index__() > 2**15:
+        raise ValueError(f"[set_num_threads] expected at most {2**15} threads, got {n}")
     _core.set_num_threads(n.__index__())
 
 

@@ -6,11 +6,12 @@ Only additions, products and comparisons are used, so that its values have the s
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from whet._checks import as_number
 
 __all__ = ["Linear", "MultiStep", "Schedule"]
 
@@ -26,18 +27,11 @@ class Schedule:
     start: float
 
     def __post_init__(self) -> None:
-        _check(self, "start", self.start)
+        as_number(self.start, type(self).__name__, "start", low=0)
 
     def at(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """The values at shares of training from 0 to 1, any shape."""
         raise TypeError(f"[schedules] {type(self).__name__} describes no schedule")
-
-
-def _check(owner: Schedule, name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"[{type(owner).__name__}] expected {name} to be a number, got {type(value).__name__}")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"[{type(owner).__name__}] expected {name} at least 0 and finite, got {value}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class MultiStep(Schedule):
 
     Args:
         start: The value at the first step.
-        milestones: Shares of training, from 0 to 1.
+        milestones: Shares of training, from 0 to below 1.
         gamma: The factor.
     """
 
@@ -55,9 +49,11 @@ class MultiStep(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, "gamma", self.gamma)
-        if not all(0 <= milestone <= 1 for milestone in self.milestones):
-            raise ValueError(f"[MultiStep] expected milestones from 0 to 1, got {self.milestones}")
+        as_number(self.gamma, "MultiStep", "gamma", low=0)
+        if not isinstance(self.milestones, (tuple, list)):
+            raise TypeError(f"[MultiStep] expected milestones to be a tuple, got {type(self.milestones).__name__}")
+        for milestone in self.milestones:
+            as_number(milestone, "MultiStep", "milestones", low=0, high=1)
 
     def at(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Schedule.at`."""
@@ -80,7 +76,7 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self, "end", self.end)
+        as_number(self.end, "Linear", "end", low=0)
 
     def at(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Schedule.at`."""

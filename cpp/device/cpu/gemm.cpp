@@ -12,27 +12,33 @@ namespace whet::cpu {
 namespace {
 
 // Block sizes. None of them changes a bit of a result: where k is cut, the chains go on from c.
-constexpr int64_t kDepth =
-    512;  // k of a block; 256 to 384 cost up to 10 % at 512 x 512 x 512, for c passes by more often
-constexpr int64_t kBlockTiles =
-    20;  // rows of a block, in tiles: 20 * 14 * 512 packed floats of a are 573 KB of 1 MB of L2
-constexpr int64_t kGroupPanels = 4;  // panels of b packed at a time by one thread: 512 * 4 * 32 floats are 262 KB
-constexpr int64_t kSlabTiles = 12;   // likewise for sums over slabs, where two blocks of c are in L2 as well:
-constexpr int64_t kSlabPanels = 8;   //   168 x 256 floats are 172 KB each, beside 172 KB of a and 262 KB of b
-constexpr int64_t kPackedBytes = int64_t{16} << 20;     // of b that are packed at once for all threads, for L3
-constexpr int64_t kUnpackedBytes = int64_t{512} << 10;  // a b so small is read where it stands
-constexpr int64_t kUnpackedPanels =
-    8;  // so few panels of b do not repay packing a: 130 -> 139 GFLOP/s at 256 x 256 x 256
-constexpr int64_t kAliasBytes = 4096;     // rows so far apart share their lines of L1
-constexpr double kMinProducts = 1 << 18;  // multiply-adds that are worth another thread
+
+/// k of a block. 256 to 384 cost up to 10 % at 512 x 512 x 512, for c passes by more often.
+constexpr int64_t kDepth = 512;
+/// Rows of a block, in tiles: 20 * 14 * 512 packed floats of a are 573 KB of 1 MB of L2.
+constexpr int64_t kBlockTiles = 20;
+/// Panels of b that one thread packs at a time: 4 * 32 * 512 floats are 262 KB.
+constexpr int64_t kGroupPanels = 4;
+/// Rows and columns of a block that is summed over slabs, in tiles and panels: in L2 there are two blocks of c
+/// (168 x 256 floats are 172 KB each), a (172 KB) and b (262 KB).
+constexpr int64_t kSlabTiles = 12, kSlabPanels = 8;
+/// Of b, packed at once for all threads, for L3.
+constexpr int64_t kPackedBytes = int64_t{16} << 20;
+/// A b so small is read where it stands.
+constexpr int64_t kUnpackedBytes = int64_t{512} << 10;
+/// So few panels of b do not repay packing a: 130 -> 139 GFLOP/s at 256 x 256 x 256.
+constexpr int64_t kUnpackedPanels = 8;
+/// Rows so far apart share their lines of L1.
+constexpr int64_t kAliasBytes = 4096;
+/// Multiply-adds that are worth another thread: about 4 us of one.
+constexpr double kMinProducts = 1 << 18;
 
 int threads_for(int64_t m, int64_t n, int64_t k) {
   const double products = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   return static_cast<int>(std::clamp(products / kMinProducts, 1.0, static_cast<double>(num_threads())));
 }
 
-/// Packed operands: of the block that a thread is at, and of all blocks, shared and owned by the thread that was
-/// called.
+/// Packed operands: of the block that a thread is at, and of all blocks, owned by the thread that was called.
 thread_local Arena local_a, local_b, shared_a, shared_b;
 
 template <class T>

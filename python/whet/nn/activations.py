@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from whet._checks import as_number
 from whet.nn.module import Module
 from whet.nn.tracing import Value
 
@@ -41,7 +42,7 @@ class LeakyReLU(Activation):
     op = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = as_number(negative_slope, "LeakyReLU", "negative_slope")
 
     def _arguments(self) -> dict[str, Any]:
         return {"negative_slope": self.negative_slope}
@@ -53,7 +54,7 @@ class ELU(Activation):
     op = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = float(alpha)
+        self.alpha = as_number(alpha, "ELU", "alpha")
 
     def _arguments(self) -> dict[str, Any]:
         return {"alpha": self.alpha}
@@ -99,10 +100,10 @@ class Softplus(Activation):
     op = "softplus"
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        if not beta > 0:
+        self.beta = as_number(beta, "Softplus", "beta")
+        self.threshold = as_number(threshold, "Softplus", "threshold")
+        if self.beta <= 0:
             raise ValueError(f"[Softplus] expected beta above 0, got {beta}")
-        self.beta = float(beta)
-        self.threshold = float(threshold)
 
     def _arguments(self) -> dict[str, Any]:
         return {"beta": self.beta, "threshold": self.threshold}

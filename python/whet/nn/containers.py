@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
+from whet._checks import as_count
 from whet.nn.activations import get
-from whet.nn.layers import Linear, check_size
+from whet.nn.layers import Linear
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
@@ -65,10 +66,8 @@ class MLP(Sequential):
             raise ValueError(f"[MLP] expected dropout 0, the only value that this version knows, got {dropout}")
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
             raise TypeError(f"[MLP] expected hidden to be a sequence of widths, got {type(hidden).__name__}")
-        for width in hidden:
-            check_size(width, "MLP", "each hidden width")
         self.in_features = in_features
-        self.hidden = tuple(int(width) for width in hidden)
+        self.hidden = tuple(as_count(width, "MLP", "each hidden width") for width in hidden)
         self.out_features = out_features
         self.activation = activation
         layers: list[Module] = []

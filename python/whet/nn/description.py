@@ -46,12 +46,12 @@ class GraphModule(Module):
 
     def forward(self, x: Value) -> Value:
         """Replays the graph."""
-        values, parameters = [x], list(self._own.values())
-        for node in self.nodes:
+        # By number in dictionaries, so that a damaged file cannot count from the end.
+        values, parameters = {0: x}, dict(enumerate(self._own.values()))
+        for made, node in enumerate(self.nodes, start=1):
             first, *others = (values[i] for i in node["inputs"])
-            values.append(
-                first.apply(node["op"], others, [parameters[i] for i in node["parameters"]], **node["options"])
-            )
+            own = [parameters[i] for i in node["parameters"]]
+            values[made] = first.apply(node["op"], others, own, **node["options"])
         return values[self.output]
 
     def _arguments(self) -> dict[str, Any]:

@@ -7,13 +7,14 @@ parameter's index in the model alone, in double precision, and are rounded to th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whet import _core
+from whet._checks import as_number
 
 __all__ = [
     "Constant",
@@ -37,6 +38,11 @@ class Initializer:
     """Draws a parameter of a given shape."""
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.type == "float":
+                as_number(getattr(self, field.name), type(self).__name__, field.name)
 
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """float64 values of that shape, the same for the same seed and index."""
@@ -100,6 +106,11 @@ class Normal(Initializer):
     name = "normal"
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.std < 0:
+            raise ValueError(f"[Normal] expected std of at least 0, got {self.std}")
 
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """See `Initializer.draw`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -13,17 +13,16 @@ from numpy.typing import ArrayLike
 
 from whet import _core
 from whet._arrays import Floats, as_array, as_floats, check_finite, read_only
+from whet._checks import as_seed
+from whet.nn import storage
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Trace, Value
-from whet.training.model import Model, check_seed
+from whet.training.model import Model
 
 __all__ = ["Module"]
 
 _DTYPES = ("float32", "float64")
 _Self = TypeVar("_Self", bound="Module")
-
-# Moving parameters between flat vectors touches several modules at once; it is rare and short.
-_MOVING = threading.RLock()
 
 
 class Module(Model):
@@ -89,34 +88,64 @@ class Module(Model):
         return self._dtype
 
     def initialize(self: _Self, seed: int = 0) -> _Self:
-        """Draws all parameters anew from `seed`. Returns the model."""
-        check_seed(seed, "initialize")
-        for index, (_, parameter) in enumerate(self.named_parameters()):
-            parameter.draw(seed, index)
+        """Draws all parameters anew from `seed`. Returns the model.
+
+        Raises:
+            TypeError: If `seed` is no integer.
+            ValueError: If it is negative or 2^64 or more.
+            RuntimeError: If another thread is training them.
+        """
+        seed = as_seed(seed, "initialize")
+        parameters = dict(self.named_parameters())
+        with storage.idle(parameters, "initialize"):
+            for index, parameter in enumerate(parameters.values()):
+                parameter.draw(seed, index)
         return self
 
     def to(self: _Self, dtype: str) -> _Self:
-        """Computes in "float32" or "float64" from now on; parameters are converted. Returns the model."""
-        name = np.dtype(dtype).name if not isinstance(dtype, str) else dtype
+        """Computes in "float32" or "float64" from now on; parameters are converted. Returns the model.
+
+        Raises:
+            TypeError: If `dtype` names no dtype.
+            ValueError: If it names another one.
+        """
+        if dtype is None:
+            raise TypeError("[to] expected 'float32' or 'float64', got None")
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            raise TypeError(f"[to] expected 'float32' or 'float64', got {dtype!r}") from None
         if name not in _DTYPES:
             raise ValueError(f"[to] expected 'float32' or 'float64', got '{name}'")
         self._dtype = name
         return self
 
-    def _state(self, seed: int = 0) -> _core.State:
+    def _state(self) -> _core.State:
         parameters = dict(self.named_parameters())
-        state = self._flat
-        if state is not None and state.dtype == self._dtype and all(p.lives_in(state) for p in parameters.values()):
-            return state
-        with _MOVING:
-            for index, parameter in enumerate(parameters.values()):
-                if not parameter.drawn:
-                    parameter.draw(seed, index)
-            state = _core.State([(name, list(p.shape)) for name, p in parameters.items()], self._dtype)
-            for index, parameter in enumerate(parameters.values()):
-                parameter.move(state, index)
-            self._flat = state
-        return state
+        if self._flat is not None and storage.holds(self._flat, parameters, self._dtype):
+            return self._flat
+        # Reading moves nothing that another model holds, or that is being trained: it gets a copy.
+        if all(p.owner is None or p.owner is self._flat for p in parameters.values()):
+            with contextlib.suppress(RuntimeError), storage.idle(parameters, "read"):
+                self._flat = storage.gather(parameters, self._dtype, 0)
+                return self._flat
+        return storage.copied(parameters, self._dtype)
+
+    @contextlib.contextmanager
+    def _exclusive(self, where: str, seed: int = 0, state: _core.State | None = None) -> Iterator[_core.State]:
+        parameters = dict(self.named_parameters())
+        with contextlib.ExitStack() as held:
+            with storage.idle(parameters, where):
+                if state is None:
+                    if self._flat is None or not storage.holds(self._flat, parameters, self._dtype):
+                        self._flat = storage.gather(parameters, self._dtype, seed)
+                    state = self._flat
+                elif not storage.holds(state, parameters, self._dtype):
+                    raise RuntimeError(
+                        f"[{where}] the model's parameters have moved since this Trainer was made: make another"
+                    )
+                held.enter_context(storage.holding(state))
+            yield state
 
     def _parameter_names(self) -> list[str]:
         return [name for name, _ in self.named_parameters()]
@@ -124,14 +153,21 @@ class Module(Model):
     def state_dict(self) -> dict[str, Floats]:
         """Every parameter by name: read-only views, which follow the training."""
         self._state()
-        return {name: read_only(parameter.values) for name, parameter in self.named_parameters()}
+        return {
+            name: read_only(p.values if p.owner is not None else p.values.astype(self._dtype))
+            for name, p in self.named_parameters()
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Copies values into all parameters.
 
         Raises:
+            TypeError: If `state_dict` is no mapping of arrays of numbers.
             ValueError: If names or shapes differ, or a value is NaN or infinite; nothing is changed then.
+            RuntimeError: If another thread is training them.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"[load_state_dict] expected a mapping of names to arrays, got {type(state_dict).__name__}")
         parameters = dict(self.named_parameters())
         missing = [name for name in parameters if name not in state_dict]
         extra = [name for name in state_dict if name not in parameters]
@@ -148,8 +184,9 @@ class Module(Model):
             values[name] = as_floats(array, self._dtype, "load_state_dict", name)
             check_finite(values[name].reshape(len(array), -1), "load_state_dict", name)
         self._state()
-        for name, parameter in parameters.items():
-            parameter.values[...] = values[name]
+        with storage.idle(parameters, "load_state_dict"):
+            for name, parameter in parameters.items():
+                parameter.values[...] = values[name]
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over (name, dtype, shape, little-endian bytes) of every parameter in order."""

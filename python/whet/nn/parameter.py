@@ -42,9 +42,10 @@ class Parameter:
         else:
             self._values[...] = values
 
-    def lives_in(self, state: _core.State) -> bool:
-        """Whether the values are a part of that flat vector."""
-        return self._owner is state
+    @property
+    def owner(self) -> _core.State | None:
+        """The flat vector that the values are a part of, or None."""
+        return self._owner
 
     def move(self, state: _core.State, index: int) -> None:
         """Copies the values to their place in a flat vector, which holds them from now on."""

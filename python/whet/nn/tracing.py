@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whet import _core
 
@@ -39,6 +39,14 @@ class Value:
 
     def __add__(self, other: Value) -> Value:
         return self.apply("add", [other])
+
+    __radd__ = __add__
+
+    def _unsupported(self, *_: object) -> Any:
+        raise TypeError("[forward] a traced value knows layers, + and nn.concatenate, not this")
+
+    __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _unsupported
+    __matmul__ = __rmatmul__ = __pow__ = __neg__ = __abs__ = __getitem__ = _unsupported
 
     def __repr__(self) -> str:
         return f"Value(shape=(rows, {', '.join(map(str, self.shape))}))"
@@ -117,4 +125,6 @@ def concatenate(values: Sequence[Value]) -> Value:
     if not values:
         raise ValueError("[concatenate] expected at least one value, got none")
     first, *others = values
+    if not isinstance(first, Value):
+        raise TypeError(f"[concatenate] expected values of this forward pass, got {type(first).__name__}")
     return first.apply("concatenate", others)

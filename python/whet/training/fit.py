@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
 from whet._arrays import Floats, as_features, as_weights
+from whet._checks import as_count, as_number, as_seed
 from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics import Metric
@@ -22,22 +23,12 @@ from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.history import History
-from whet.training.model import check_seed
 from whet.training.progress import Progress
 
 if TYPE_CHECKING:
     from whet.training.model import Model
 
 __all__ = ["Plan", "Rows", "run"]
-
-
-def check_count(value: object, where: str, name: str) -> int:
-    """`value` as an int; raises TypeError or ValueError unless it is an integer of at least one."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"[{where}] expected {name} to be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"[{where}] expected {name} to be at least 1, got {value}")
-    return int(value)
 
 
 class Plan:
@@ -60,20 +51,23 @@ class Plan:
     ) -> None:
         self.loss = losses.get(loss)
         self.optimizer = optim.get(optimizer)
-        self.epochs = check_count(epochs, "fit", "epochs")
+        self.epochs = as_count(epochs, "fit", "epochs")
         self.metrics = get_metrics(metrics)
+        for metric in self.metrics:
+            metric.check(self.loss)
         self.shuffle = bool(shuffle)
+        if stop_at is not None and not isinstance(stop_at, Mapping):
+            raise TypeError(f"[fit] expected stop_at to map names to targets, got {type(stop_at).__name__}")
         self.stop_at = dict(stop_at or {})
-        self.max_steps = math.inf if max_steps is None else check_count(max_steps, "fit", "max_steps")
-        check_seed(seed, "fit")
-        self.seed = int(seed)
+        self.max_steps = math.inf if max_steps is None else as_count(max_steps, "fit", "max_steps")
+        self.seed = as_seed(seed, "fit")
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
         self.on_interrupt = on_interrupt
         self.progress = progress
         if isinstance(batch_size, str) and batch_size != "auto":
             raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
-        self.batch_size = batch_size if isinstance(batch_size, str) else check_count(batch_size, "fit", "batch_size")
+        self.batch_size = batch_size if isinstance(batch_size, str) else as_count(batch_size, "fit", "batch_size")
 
     @staticmethod
     def refuse(**asked: bool) -> None:
@@ -93,7 +87,7 @@ class Plan:
             return rows
         if isinstance(self.batch_size, str):
             return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256)
-        return self.batch_size
+        return min(self.batch_size, rows)
 
     def learning_rates(self, first: int, count: int, epoch_steps: int) -> list[float]:
         """Those of steps `first` to `first + count - 1` if a schedule says so, else none."""
@@ -132,10 +126,17 @@ class Rows:
 
     @classmethod
     def of(
-        cls, model: Model, loss: Loss, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, where: str
+        cls,
+        model: Model,
+        loss: Loss,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        where: str,
+        width: int | None = None,
     ) -> Rows:
         """Checks and converts, without copying what is right already."""
-        features = as_features(X, model.dtype, where)
+        features = as_features(X, model.dtype, where, width)
         if len(features) == 0:
             raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
         outputs = model._width_of_output(features.shape[1])
@@ -152,9 +153,7 @@ class Rows:
 
 def _set_apart(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows | None]:
     """Training rows and validation rows."""
-    if not 0 <= fraction < 1:
-        raise ValueError(f"[fit] expected validation_fraction from 0 to below 1, got {fraction}")
-    if fraction == 0:
+    if as_number(fraction, "fit", "validation_fraction", low=0, high=1) == 0:
         return rows, None
     count = round(fraction * len(rows))
     if count == 0 or count == len(rows):
@@ -188,28 +187,24 @@ def run(
             raise ValueError("[fit] expected validation_data or validation_fraction, got both")
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
             raise TypeError("[fit] expected validation_data to be a pair (X, y)")
-        if np.shape(validation_data[0])[1:] != rows.features.shape[1:]:
-            raise ValueError(
-                f"[fit] expected validation_data with {rows.features.shape[1]} features, "
-                f"got shape {np.shape(validation_data[0])}"
-            )
-        validation: Rows | None = Rows.of(model, plan.loss, *validation_data, None, "fit")
+        width = rows.features.shape[1]
+        validation: Rows | None = Rows.of(model, plan.loss, *validation_data, None, "validation_data", width)
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
     plan.check_goals(validation is not None)
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
     batch_rows = plan.batch_rows(len(rows))
-    with model._exclusive("fit"):
-        return _train(model, plan, rows, validation, batch_rows)
+    with model._exclusive("fit", plan.seed) as state:
+        return _train(model, state, plan, rows, validation, batch_rows)
 
 
-def _train(model: Model, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int) -> History:
+def _train(
+    model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int
+) -> History:
     graph = model._graph(rows.features.shape[1])
     loss_options = list(plan.loss.options().items())
     options = list(plan.optimizer.options().items())
-    trainer = _core.Trainer(
-        graph, model._state(plan.seed), plan.loss.name, loss_options, plan.optimizer.kernel, options
-    )
+    trainer = _core.Trainer(graph, state, plan.loss.name, loss_options, plan.optimizer.kernel, options)
     outputs = graph.shape(graph.output)[0]
     steps = -(-len(rows) // batch_rows)
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,15 +20,7 @@ from whet.training.history import History
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Model", "check_seed"]
-
-
-def check_seed(seed: object, where: str) -> None:
-    """Raises TypeError or ValueError unless `seed` is an integer from 0 to 2^64 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"[{where}] expected seed to be an integer, got {type(seed).__name__}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"[{where}] expected seed from 0 to 2**64 - 1, got {seed}")
+__all__ = ["Model"]
 
 
 class Model:
@@ -43,7 +34,6 @@ class Model:
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
     _predictor: tuple[_core.Graph, str, _core.Predictor] | None = None
-    _training: threading.Lock | None = None
 
     @property
     def dtype(self) -> str:
@@ -54,8 +44,17 @@ class Model:
         """The model's graph for inputs of that many features."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _state(self, seed: int = 0) -> _core.State:
-        """The parameters, drawn from `seed` if they have not been yet."""
+    def _state(self) -> _core.State:
+        """The parameters to read, drawn from seed 0 if they have not been yet."""
+        raise TypeError(f"[{type(self).__name__}] has no parameters")
+
+    def _exclusive(
+        self, where: str, seed: int = 0, state: _core.State | None = None
+    ) -> AbstractContextManager[_core.State]:
+        """The parameters to train, drawn from `seed` if they have not been yet, held off from all others.
+
+        With `state`, they have to be there already.
+        """
         raise TypeError(f"[{type(self).__name__}] has no parameters")
 
     def _parameter_names(self) -> list[str]:
@@ -145,7 +144,7 @@ class Model:
         )
         plan.refuse(
             class_weight=class_weight is not None,
-            callbacks=len(callbacks) > 0,
+            callbacks=callbacks is not None and len(callbacks) > 0,
             max_seconds=max_seconds is not None,
             precision=precision != "float32",
             checkpoint=checkpoint is not None,
@@ -223,22 +222,8 @@ class Model:
         value = _core.loss(None, output, target, None, loss.name, list(loss.options().items()))
         return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
 
-    @contextmanager
-    def _exclusive(self, where: str) -> Iterator[None]:
-        """Holds off a second training of the same model."""
-        lock = self.__dict__.setdefault("_training", threading.Lock())
-        if not lock.acquire(blocking=False):
-            raise RuntimeError(f"[{where}] another thread is training this model")
-        try:
-            yield
-        finally:
-            lock.release()
-
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_predictor": None, "_training": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({name: value for name, value in state.items() if name != "_training"})
+        return {**self.__dict__, "_predictor": None}
 
 
 def describe_training(model: Model) -> dict[str, Any]:

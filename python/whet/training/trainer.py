@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core, losses, optim
-from whet._arrays import Floats, read_only
+from whet._arrays import Floats, check_finite, read_only
+from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.fit import Rows, warn_of_links
-from whet.training.model import Model, check_seed
+from whet.training.model import Model
 
 __all__ = ["Trainer"]
 
@@ -36,13 +37,13 @@ class Trainer:
     def __init__(self, model: Model, loss: str | Loss, optimizer: str | Optimizer = "adam", seed: int = 0) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"[Trainer] expected a model, got {type(model).__name__}")
-        check_seed(seed, "Trainer")
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optim.get(optimizer)
         if isinstance(self.optimizer.learning_rate(), Schedule):
             raise ValueError("[Trainer] expected a number as learning rate: a schedule needs a length")
-        self._state = model._state(seed)
+        with model._exclusive("Trainer", as_seed(seed, "Trainer")) as state:
+            self._state = state
         self._core: _core.Trainer | None = None
         self._width: int | None = None
         self._waiting: tuple[dict[str, Floats], int] | None = None  # slots and steps of a file, until the first step
@@ -73,7 +74,7 @@ class Trainer:
                 another model) since this trainer was made.
         """
         rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
-        with self.model._exclusive("step"):
+        with self.model._exclusive("step", state=self._state):
             core = self._trainer(rows.features.shape[1])
             loss: float = core.step(rows.features, rows.target, rows.weights)
             return loss
@@ -86,6 +87,7 @@ class Trainer:
         """
         if self._core is None:
             raise RuntimeError("[gradients] there is no step yet")
+        self._check_place("gradients")
         return {name: read_only(self._core.gradient(i)) for i, name in enumerate(self.model._parameter_names())}
 
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
@@ -98,10 +100,10 @@ class Trainer:
 
         Raises:
             OSError: If the file cannot be written; an earlier file of that name is then whole.
+            RuntimeError: If the model's parameters have moved since this trainer was made.
         """
-        tensors = {
-            f"parameters.{name}": self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())
-        }
+        self._check_place("save")
+        tensors = {f"parameters.{name}": array for name, array in self._parameters().items()}
         description = {"kind": "trainer", "steps": self.steps, "loss": self.loss.name, "optimizer": self.optimizer.name}
         write_model(path, {**tensors, **self._slots()}, description)
 
@@ -111,43 +113,52 @@ class Trainer:
         Raises:
             OSError: If the file cannot be read.
             ValueError: If it is damaged or of another model or optimizer; nothing has changed then.
+            RuntimeError: If another thread trains the model, or its parameters have moved since this trainer was made.
         """
         tensors, description = read_model(path)
-        if description.get("kind") != "trainer" or description["optimizer"] != self.optimizer.name:
-            raise ValueError(
-                f"[load] expected a file of a Trainer with {self.optimizer.name}, got one of "
-                f"{description.get('kind')} {description.get('optimizer', '')}".rstrip()
-            )
-        names = self.model._parameter_names()
-        shapes = {name: self._state.parameter(i).shape for i, name in enumerate(names)}
-        steps = int(description["steps"])
-        slots = {key: value for key, value in tensors.items() if not key.startswith("parameters.")}
-        wanted = {f"{slot}.{name}" for slot in self._slot_names() for name in names} if steps else set()
-        if {key.removeprefix("parameters.") for key in tensors} - set(slots) != set(names) or set(slots) != wanted:
+        kind, optimizer, steps = (description.get(name) for name in ("kind", "optimizer", "steps"))
+        if kind != "trainer" or optimizer != self.optimizer.name:
+            raise ValueError(f"[load] expected a file of a Trainer with {self.optimizer.name}, got {kind} {optimizer}")
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 2**62:
+            raise ValueError("[load] expected a whole file of a Trainer: its number of steps is damaged")
+        parameters = self._parameters()
+        kinds = ("parameters", *self._slot_names()) if steps else ("parameters",)
+        expected = {f"{kind}.{name}": array for kind in kinds for name, array in parameters.items()}
+        if set(tensors) != set(expected):
             raise ValueError("[load] the file holds other parameters or slots than this trainer")
-        for key, value in tensors.items():
-            name = key.split(".", 1)[1]
-            if value.shape != shapes[name]:
-                raise ValueError(f"[load] expected {key} with shape {shapes[name]}, got {value.shape}")
-        for i, name in enumerate(names):
-            self._state.parameter(i)[...] = tensors[f"parameters.{name}"]
-        self._core, self._width = None, None
-        self._waiting = (slots, steps)
+        for key, array in expected.items():
+            found = tensors[key]
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(
+                    f"[load] expected {key} of {array.dtype} with shape {array.shape}, "
+                    f"got {found.dtype} with shape {found.shape}"
+                )
+            check_finite(found.reshape(len(found), -1), "load", key)
+        with self.model._exclusive("load", state=self._state):
+            for name, array in parameters.items():
+                array[...] = tensors.pop(f"parameters.{name}")
+            self._core, self._width, self._waiting = None, None, (tensors, steps)
+
+    def _parameters(self) -> dict[str, Floats]:
+        return {name: self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())}
+
+    def _check_place(self, where: str) -> None:
+        """Raises RuntimeError if the model's parameters have moved."""
+        with self.model._exclusive(where, state=self._state):
+            pass
 
     def _slot_names(self) -> list[str]:
         (entry,) = (entry for entry in _core.optimizers() if entry["name"] == self.optimizer.kernel)
         return list(entry["slots"])
 
     def _slots(self) -> dict[str, Floats]:
-        if self._core is None:
+        if self._core is None or self._core.steps == 0:
             return self._waiting[0] if self._waiting else {}
         names = self.model._parameter_names()
         slots = enumerate(self._slot_names())
         return {f"{slot}.{name}": self._core.slot(s, i) for s, slot in slots for i, name in enumerate(names)}
 
     def _trainer(self, width: int) -> _core.Trainer:
-        if self.model._state() is not self._state:
-            raise RuntimeError("[step] the model's parameters have moved since this Trainer was made: make another")
         if self._core is not None and self._width == width:
             return self._core
         if self._core is not None:

@@ -117,10 +117,11 @@ inline typename Types<T>::Bits log_exponent(Vec<T> x) {
 template <class T>
 inline Vec<T> add_exponent(Vec<T> sum, typename Types<T>::Bits exponent) {
   using V = Vec<T>;
-  // The integer k goes through the low bits of a number whose unit it is: no conversion from 64-bit integers below
-  // AVX-512.
+  // k + bias goes through the low bits of a number whose unit it is: AVX2 cannot convert 64-bit integers.
+  constexpr typename V::Int bias = sizeof(T) == 4 ? 256 : 2048;
   const V magic(ExpConstants<T>::magic);
-  const V k = V::from_bits(magic.bits() + (exponent >> Types<T>::mantissa_bits)) - magic;
+  const typename V::Bits biased = (exponent + (bias << Types<T>::mantissa_bits)) >> Types<T>::mantissa_bits;
+  const V k = V::from_bits(magic.bits() + biased) - V(ExpConstants<T>::magic + bias);
   return fma(k, V(ExpConstants<T>::ln2_high), fma(k, V(ExpConstants<T>::ln2_low), sum));
 }
 

@@ -23,9 +23,9 @@ struct Types;
 
 template <>
 struct Types<float> {
-  using Int = int32_t;
+  using Int = uint32_t;
   using Register __attribute__((vector_size(kBytes))) = float;
-  using Bits __attribute__((vector_size(kBytes))) = int32_t;
+  using Bits __attribute__((vector_size(kBytes))) = uint32_t;
   // NumPy's memory is aligned to its elements only.
   using Unaligned __attribute__((vector_size(kBytes), aligned(4), may_alias)) = float;
   static constexpr Int abs_mask = 0x7fffffff;
@@ -34,9 +34,9 @@ struct Types<float> {
 
 template <>
 struct Types<double> {
-  using Int = int64_t;
+  using Int = uint64_t;
   using Register __attribute__((vector_size(kBytes))) = double;
-  using Bits __attribute__((vector_size(kBytes))) = int64_t;
+  using Bits __attribute__((vector_size(kBytes))) = uint64_t;
   using Unaligned __attribute__((vector_size(kBytes), aligned(8), may_alias)) = double;
   static constexpr Int abs_mask = 0x7fffffffffffffff;
   static constexpr int mantissa_bits = 52;
@@ -45,7 +45,7 @@ struct Types<double> {
 /// The result of a comparison, lane by lane.
 template <class T>
 struct Mask {
-  typename Types<T>::Bits m;
+  decltype(typename Types<T>::Register{} < typename Types<T>::Register{}) m;
 };
 
 /// One register of T.

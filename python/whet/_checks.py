@@ -1,0 +1,56 @@
+"""Checks of the numbers that users give, with errors that say what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+__all__ = ["as_count", "as_number", "as_seed"]
+
+
+def as_number(value: object, where: str, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """`value` as a finite float from `low` to below `high`.
+
+    Raises:
+        TypeError: If it is no real number.
+        ValueError: If it is outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"[{where}] expected {name} to be a number, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or not low <= number < high:
+        least = "" if low == -math.inf else f"at least {low:g} and "
+        bound = "finite" if high == math.inf else f"below {high:g}"
+        raise ValueError(f"[{where}] expected {name} {least}{bound}, got {number}")
+    return number
+
+
+def as_count(value: object, where: str, name: str) -> int:
+    """`value` as an int from 1 to 2^62.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"[{where}] expected {name} to be an integer, got {type(value).__name__}")
+    if not 1 <= int(value) <= 2**62:
+        raise ValueError(f"[{where}] expected {name} to be at least 1 and at most 2**62, got {value}")
+    return int(value)
+
+
+def as_seed(value: object, where: str) -> int:
+    """`value` as an int from 0 to 2^64 - 1.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is outside.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"[{where}] expected seed to be an integer, got {type(value).__name__}")
+    if not 0 <= int(value) < 2**64:
+        raise ValueError(f"[{where}] expected seed from 0 to 2**64 - 1, got {value}")
+    return int(value)
