@@ -159,7 +159,7 @@ def test_info_of_a_network(capsys, tmp_path):
 
 
 def test_version(capsys):
-    assert run(capsys, "--version") == (0, f"whet {whet.__version__}\n", "")
+    assert run(capsys, "-V") == run(capsys, "--version") == (0, f"whet {whet.__version__}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +175,9 @@ def test_version(capsys):
         ["train", "t.csv", "--target", "y", "--lr", "-1"],
         ["train", "t.csv", "--target", "y", "--lr", "nan"],
         ["train", "t.csv", "--target", "y", "--batch-size", "0"],
+        ["train", "t.csv", "--target", "y", "--batch-size", "9" * 23],
+        ["train", "t.csv", "--target", "y", "--validation", "1"],
+        ["train", "t.csv", "--target", "y", "--out", ""],
         ["train", "t.csv", "--target", "y", "--hidden", "128;128"],
         ["train", "t.csv", "--target", "y", "--hidden", "0"],
         ["train", "t.csv", "--target", "y", "--seed", "-1"],
@@ -213,7 +216,7 @@ def failing(tmp_path, penguins, model):
         ([*train, "species", "--out", tmp_path], [f"{tmp_path}: Is a directory"]),
         (["predict", tmp_path / "nosuch.whet", penguins], ["nosuch.whet: No such file"]),
         (["predict", tmp_path / "half.whet", penguins], ["half.whet"]),
-        (["predict", penguins, penguins], ["penguins.csv"]),
+        (["predict", penguins, penguins], ["penguins.csv: expected a model file"]),
         (["predict", model, tmp_path / "other.csv"], ["'bill_length_mm'", "missing"]),
         (["predict", model, penguins, "--out", tmp_path / "no" / "p.csv"], ["p.csv: No such file"]),
         (["evaluate", model, tmp_path / "other.csv"], ["'species'"]),
@@ -271,7 +274,7 @@ def test_demo_goes_from_a_table_to_a_test_error():
         r"time +[\d.]+ s of training",
     ]:
         assert re.search(f"^{line}", out, re.MULTILINE), line
-    assert "2/2" in err, "the progress bar"
+    assert err == "", "a progress bar is for a terminal"
     rows = re.findall(r"^  (mean|least|whet).* ([\d,]+) +(-?[\d.]+)$", out, re.MULTILINE)
     scores = {name: (float(rmse.replace(",", "")), float(r2)) for name, rmse, r2 in rows}
     table = data.load_california_housing()
@@ -319,6 +322,37 @@ def test_a_full_disk_is_an_error(penguins, model):
         done = whet_command("predict", model, penguins, stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert done.returncode == 1
     assert re.fullmatch(rb"whet: error: [^\n]*space[^\n]*\n", done.stderr)
+
+
+def test_a_message_names_the_environment_variable():
+    done = whet_command("info", env={**os.environ, "WHET_NUM_THREADS": "x"})
+    assert done.stderr.startswith(b"whet: error: [WHET_NUM_THREADS] expected a number")
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("info - <&-", "standard input is closed"),
+        ("train - --target x <&-", "standard input is closed"),
+        ("info - </dev/null", "standard input: expected a model file"),
+        ("predict {model} {table} >&-", "standard output is closed"),
+        ("train {table} --target species --out - >&-", "standard output is closed"),
+    ],
+)
+def test_closed_and_empty_streams(penguins, model, shell, words):
+    command = f"{sys.executable} -m whet " + shell.format(model=model, table=penguins)
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.fullmatch(r"whet: error: [^\n]+\n", done.stderr)
+    assert words in done.stderr
+
+
+def test_training_with_rows_set_aside(capsys, penguins):
+    options = ["--hidden", "8", "--epochs", "1", "--validation", "0.2"]
+    code, out, _ = run(capsys, "train", penguins, "--target", "species", *options)
+    assert code == 0
+    assert re.search(r"^training +1 epoch in", out, re.MULTILINE)
+    assert re.search(r"^validation +loss [\d.]+", out, re.MULTILINE)
 
 
 def test_starting_is_light():

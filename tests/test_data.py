@@ -385,3 +385,24 @@ def test_outliers(rng):
         data.clip_outliers(table, columns=["c"])
     with pytest.raises(ValueError, match="factor"):
         data.clip_outliers(table, factor=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (dict(delimiter=";;"), ValueError, "one character.*';;'"),
+        (dict(kinds=3), TypeError, "mapping.*int"),
+        (dict(kinds={"a": "foo"}), ValueError, "'a'.*'foo'"),
+        (dict(kinds={"zz": "number"}), ValueError, "'zz'"),
+        (dict(names="ab"), TypeError, "list of column names"),
+    ],
+)
+def test_options_of_csv_that_are_refused(options, error, words):
+    with pytest.raises(error, match=words):
+        read("a,b\n1,2\n", **options)
+
+
+def test_odd_cells():
+    assert read("a\n\u0663\n").kinds == {"a": "category"}
+    with pytest.raises(ValueError, match="131,072 characters"):
+        read("a\n" + "x" * 140_000)

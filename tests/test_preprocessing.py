@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -212,7 +213,7 @@ def test_tables_a_preprocessor_refuses():
     before = json.dumps(fitted.describe())
     for bad, words in [
         ({"a": [1.0, np.inf], "b": ["x", "y"]}, r"'a'.*finite.*row 1"),
-        ({"a": [1.0, "secret"], "b": ["x", "y"]}, r"'a'.*numbers.*text in row 0"),
+        ({"a": [1.0, "secret"], "b": ["x", "y"]}, r"'a'.*numbers.*text in row 1"),
         ({"a": [1.0, 1e300], "b": ["x", "y"]}, r"'a'.*float32.*row 1"),
     ]:
         with pytest.raises(ValueError, match=words) as raised:
@@ -227,3 +228,20 @@ def test_tables_a_preprocessor_refuses():
         data.Preprocessor().transform(train)
     with pytest.raises(ValueError, match=r"StandardScaler.*'Scaler'"):
         data.Preprocessor(scaler="Scaler")
+
+
+@pytest.mark.parametrize("name", ["imputer", "category_imputer", "encoder"])
+def test_steps_that_are_none(name):
+    with pytest.raises(TypeError, match=rf"{name}.*got str"):
+        data.Preprocessor(**{name: "median"})
+
+
+def test_numbers_written_as_text_and_other_tables():
+    fitted = data.Preprocessor().fit({"a": [1.0, 2.0, 4.0]})
+    want = fitted.transform({"a": [2.0, None, 4.0]})
+    assert same_bits(fitted.transform({"a": ["2", "NA", " 4.0"]}), want)
+    assert data.Preprocessor().fit(np.eye(3)).transform(np.eye(3)).shape == (3, 3)
+    with pytest.raises(ValueError, match="text in row 0"):
+        fitted.transform({"a": ["\u0663"]})
+    with pytest.raises(ValueError, match=r"'a'.*row 1"):
+        data.Preprocessor().fit(data.read_csv(io.StringIO("a\n1\n1e400\n")))

@@ -60,6 +60,12 @@ def test_the_line_goes_through_the_point_that_was_left_out(tmp_path):
     assert prediction == pytest.approx(truth, abs=0.05)
 
 
+def test_the_shell_example_reads_a_table_that_is_there():
+    tables = re.findall(r"^whet \w+ .*?(\S+\.csv)", README, re.MULTILINE)
+    assert len(tables) == 2
+    assert all((ROOT / table).exists() for table in tables)
+
+
 REPORT = """<testsuites><testsuite><testcase classname="tests.test_a" name="test_b[x]">
 <skipped type="pytest.skip" message="no AVX-512 here"/></testcase><testcase classname="tests.test_a" name="test_c"/>
 </testsuite></testsuites>"""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 import sklearn.model_selection
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,3 +170,34 @@ def test_data_that_cannot_be_split():
             data.split(*arguments)
     with pytest.raises(ValueError, match="'g'"):
         data.split(np.eye(4), groups="g")
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_series_and_columns_of_frames(library):
+    frame = library.DataFrame({"a": range(8), "b": ["p", "q"] * 4})
+    (X, y), (_, other) = data.split(frame[["a"]], frame["b"], sizes=(0.5, 0.5))
+    assert type(y) is library.Series
+    assert [("p", "q")[a % 2] for a in X["a"]] == list(y)
+    assert len(other) == 4
+    assert sorted(data.split(frame, sizes=(0.5, 0.5), stratify="b")[0]["b"]) == ["p", "p", "q", "q"]
+
+
+def test_mappings_and_float32_sizes():
+    columns = {"a": [1, 2, 3, 4, 5], "b": ["x", None, "y", "z", "w"]}
+    train, test = data.split(columns, sizes=(np.float32(0.8), np.float32(0.2)))
+    assert {name: len(cells) for name, cells in train.items()} == {"a": 4, "b": 4}
+    assert columns["b"][test["a"][0] - 1] == test["b"][0]
+
+
+@pytest.mark.parametrize(
+    ("item", "sizes", "error", "words"),
+    [
+        ([1, 2], 0.8, TypeError, "sequence.*float"),
+        ([[1, 2], [3]], (0.5, 0.5), ValueError, "one length"),
+        (scipy.sparse.eye_array(4).tocsr(), (0.5, 0.5), TypeError, "toarray"),
+        ({"a": [1, 2], "b": [1]}, (0.5, 0.5), ValueError, "same rows"),
+    ],
+)
+def test_data_and_sizes_that_are_explained(item, sizes, error, words):
+    with pytest.raises(error, match=words):
+        data.split(item, sizes=sizes)

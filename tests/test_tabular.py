@@ -413,3 +413,21 @@ def test_ctrl_c_leaves_a_model_that_predicts(rng):
     timer.join()
     assert model.history.stopped_by == "interrupt"
     assert np.isfinite(model.predict(columns)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(hidden=64), "sequence of widths"),
+        (dict(network=3), "network.*int"),
+        (dict(preprocessor=3), "Preprocessor.*int"),
+    ],
+)
+def test_models_that_are_refused(arguments, words):
+    with pytest.raises(TypeError, match=words):
+        TabularModel("t", **arguments)
+
+
+def test_an_unknown_argument_names_the_function_called(regression):
+    with pytest.raises(TypeError, match=r"TabularModel\.fit.*'bogus'"):
+        regression[0].fit(regression[1], bogus=1)

@@ -27,8 +27,9 @@ __all__ = ["main"]
 
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
 _STREAM = "-"
-# The name of the function that found an error, which says little to who did not call it.
-_WHERE = re.compile(r"^\[\w+\] ")
+# The name of the function that found an error, which says little to who did not call it; an environment variable does.
+_WHERE = re.compile(r"^\[(?!WHET_)\w+\] ")
+_MOST = 2**62  # what the compiled core surely takes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _warnings_as_messages():
             try:
                 parser = _parser()
+                if not (sys.argv[1:] if argv is None else argv):
+                    parser.print_help(sys.stderr)
+                    parser.exit(2, "\nwhet: error: expected a command\n")
                 arguments = parser.parse_args(argv)
                 if vars(arguments).get("model") == vars(arguments).get("table") == _STREAM:
                     parser.error("expected the model or the table on standard input, got both")
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="whet", description="Train and use neural networks on tables.")
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("-V", "--version", action=_Version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     table: dict[str, Any] = {
         "metavar": "TABLE.csv",
@@ -80,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     file: dict[str, Any] = {"metavar": "m.whet", "help": "a file written by whet train; - is standard input"}
 
     demo = commands.add_parser("demo", help="train on the bundled California housing data, and say what was done")
-    demo.add_argument("--epochs", type=_count, default=40, help="passes over the training rows (%(default)s)")
-    demo.add_argument("--seed", type=_seed, default=0, help="of the split and the training (%(default)s)")
+    demo.add_argument(
+        "--epochs", type=_count, metavar="N", default=40, help="passes over the training rows (%(default)s)"
+    )
+    demo.add_argument("--seed", type=_seed, metavar="N", default=0, help="of the split and the training (%(default)s)")
     demo.set_defaults(run=_demo)
 
     train = commands.add_parser("train", help="train on a table")
@@ -94,20 +100,36 @@ def _parser() -> argparse.ArgumentParser:
         "--hidden",
         type=_widths,
         default=(128, 128),
+        metavar="W,W,...",
         help="widths of the hidden layers (128,128); '' for a linear model",
     )
-    train.add_argument("--epochs", type=_count, default=40, help="passes over the rows (%(default)s)")
-    train.add_argument("--lr", type=_rate, help="learning rate of Adam (0.003, and 0.0003 for the last fifth)")
-    train.add_argument("--batch-size", type=_batch, default="auto", help="rows per step (%(default)s)")
-    train.add_argument("--seed", type=_seed, default=0, help="of the training (%(default)s)")
-    train.add_argument("--out", metavar="m.whet", help="where to write the model; - is standard output")
+    train.add_argument("--epochs", type=_count, metavar="N", default=40, help="passes over the rows (%(default)s)")
+    train.add_argument(
+        "--lr", type=_rate, metavar="RATE", help="learning rate of Adam (0.003, and 0.0003 for the last fifth)"
+    )
+    train.add_argument(
+        "--batch-size", type=_batch, default="auto", metavar="N|auto", help="rows per step (%(default)s)"
+    )
+    train.add_argument("--seed", type=_seed, metavar="N", default=0, help="of the training (%(default)s)")
+    train.add_argument(
+        "--validation",
+        type=_fraction,
+        default=0.0,
+        metavar="FRACTION",
+        help="of the rows, set aside by seed; the last loss on them is printed",
+    )
+    train.add_argument("--out", type=_path, metavar="m.whet", help="where to write the model; - is standard output")
     train.set_defaults(run=_train)
 
     predict = commands.add_parser("predict", help="predict the target of each row of a table")
     predict.add_argument("model", **file)
     predict.add_argument("table", **table)
     predict.add_argument(
-        "--out", default=_STREAM, metavar="p.csv", help="where to write the predictions; standard output by default"
+        "--out",
+        type=_path,
+        default=_STREAM,
+        metavar="p.csv",
+        help="where to write the predictions; standard output by default",
     )
     predict.set_defaults(run=_predict)
 
@@ -154,7 +176,9 @@ def _demo(arguments: argparse.Namespace) -> None:
     )
 
     model = TabularModel(table.target or "")
-    history = model.fit(train, validation_data=validation, epochs=arguments.epochs, seed=arguments.seed, progress=True)
+    history = model.fit(
+        train, validation_data=validation, epochs=arguments.epochs, seed=arguments.seed, progress=_watched()
+    )
     truth = _numbers(test)
     predicted = {
         "mean of training rows": np.full(test.rows, _numbers(train).mean()),
@@ -174,7 +198,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     _line("model", _describe_network(model))
     _line("losses", "mean squared error of the standardised target")
     for epoch, (loss, held) in enumerate(zip(history["loss"], history["val_loss"], strict=True), 1):
-        _line(f"  epoch {epoch}", f"training {loss:.4f}  validation {held:.4f}")
+        if epoch in (1, len(history["loss"])) or epoch % 5 == 0:
+            _line(f"  epoch {epoch}", f"training {loss:.4f}  validation {held:.4f}")
     _line("time", f"{history.seconds:.1f} s of training, {total:.1f} s from table to test error")
     _line("test rows", f"{'RMSE (dollars)':>14}  {'R2':>6}")
     errors = {name: metrics.rmse(truth, values) for name, values in predicted.items()}
@@ -199,7 +224,8 @@ def _train(arguments: argparse.Namespace) -> None:
             batch_size=arguments.batch_size,
             optimizer=None if arguments.lr is None else optim.Adam(lr=arguments.lr),
             seed=arguments.seed,
-            progress=sys.stderr is not None and sys.stderr.isatty(),
+            validation_fraction=arguments.validation,
+            progress=_watched(),
         )
     except KeyboardInterrupt:
         if model.history is not None and arguments.out is not None:
@@ -215,6 +241,9 @@ def _train(arguments: argparse.Namespace) -> None:
     _line("task", _describe_task(model), report)
     _line("model", _describe_network(model), report)
     _line("training", _describe_history(history), report)
+    if arguments.validation:
+        _line("validation", f"loss {history['val_loss'][-1]:.4g} on the {arguments.validation:.3g} set aside", report)
+    _line("scores", "on all rows of the table" if arguments.validation else "on the training rows", report)
     for name, value in model.evaluate(table).items():
         _line(f"  {name}", f"{value:.6g}", report)
     if arguments.out is not None:
@@ -275,12 +304,14 @@ def _count(value: str) -> int:
 
 
 def _seed(value: str) -> int:
-    return _whole(value, 0, "a whole number of at least 0")
+    return _whole(value, 0, "a whole number of at least 0", 2**64 - 1)
 
 
-def _whole(value: str, least: int, what: str) -> int:
-    if not re.fullmatch(r"[0-9]+", value) or int(value) < least:
+def _whole(value: str, least: int, what: str, most: int = _MOST) -> int:
+    if not re.fullmatch(r"[0-9]{1,4000}", value) or int(value) < least:
         raise argparse.ArgumentTypeError(f"expected {what}, got {value!r}")
+    if int(value) > most:
+        raise argparse.ArgumentTypeError(f"expected {what} and at most {most}, got {value!r}")
     return int(value)
 
 
@@ -293,6 +324,19 @@ def _rate(value: str) -> float:
         if 0 < float(value) < float("inf"):
             return float(value)
     raise argparse.ArgumentTypeError(f"expected a positive number, got {value!r}")
+
+
+def _fraction(value: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(value) < 1:
+            return float(value)
+    raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {value!r}")
+
+
+def _path(value: str) -> str:
+    if not value:
+        raise argparse.ArgumentTypeError("expected the name of a file or -, got nothing")
+    return value
 
 
 def _widths(value: str) -> tuple[int, ...]:
@@ -329,11 +373,27 @@ def _open_model(path: str) -> Any:
     from whet.models import load
 
     if path != _STREAM:
+        with open(path, "rb") as file:
+            _check_model(file.read(9), path)
         return load(path)
-    with _temporary() as file:
-        with open(file, "wb") as stream:
-            stream.write(sys.stdin.buffer.read())
-        return load(file)
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; expected a model there")
+    content = sys.stdin.buffer.read()
+    _check_model(content, "standard input")
+    with _temporary() as name:
+        with open(name, "wb") as stream:
+            stream.write(content)
+        try:
+            return load(name)
+        except ValueError as error:
+            raise ValueError(str(error).replace(repr(name), "standard input")) from None
+
+
+def _check_model(start: bytes, where: str) -> None:
+    """Say in plain words what is no model file at all: those begin with eight bytes of length and a brace."""
+    if start[8:9] != b"{":
+        what = "something else" if start else "nothing"
+        raise ValueError(f"{where}: expected a model file, written by whet train or save; got {what}")
 
 
 def _save(model: TabularModel, path: str) -> None:
@@ -357,6 +417,7 @@ def _temporary() -> Iterator[str]:
 @contextlib.contextmanager
 def _output(path: str) -> Iterator[IO[str]]:
     if path == _STREAM:
+        _check_writable(path)
         yield sys.stdout
         return
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -365,6 +426,8 @@ def _output(path: str) -> Iterator[IO[str]]:
 
 def _check_writable(path: str | None) -> None:
     """Find out before a long training that its result could not be written."""
+    if path == _STREAM and sys.stdout is None:
+        raise ValueError("standard output is closed; --out FILE writes to a file")
     if path in (None, _STREAM):
         return
     folder = os.path.dirname(os.path.abspath(str(path)))
@@ -393,7 +456,16 @@ def _describe_network(model: TabularModel) -> str:
 
 def _describe_history(history: History) -> str:
     losses = history["loss"]
-    return f"{len(losses)} epochs in {history.seconds:.1f} s, loss {losses[0]:.4g} at first, {losses[-1]:.4g} at last"
+    epochs = f"{len(losses)} epoch{'' if len(losses) == 1 else 's'}"
+    return (
+        f"{epochs} in {history.seconds:.1f} s, "
+        f"loss {losses[0]:.4g} at first, {losses[-1]:.4g} at last, on the training rows"
+    )
+
+
+def _watched() -> bool:
+    """Tell whether someone looks at standard error, where a progress bar goes."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _line(name: str, value: str, stream: IO[str] | None = None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -74,6 +75,18 @@ class TabularModel:
             raise TypeError(f"[TabularModel] expected the name of the target column, got {type(target).__name__}")
         if task not in _TASKS:
             raise ValueError(f"[TabularModel] expected a task among {', '.join(_TASKS)}, got {task!r}")
+        if isinstance(hidden, str) or not isinstance(hidden, Iterable):
+            raise TypeError(
+                f"[TabularModel] expected hidden as a sequence of widths such as (64,), got {type(hidden).__name__}"
+            )
+        if network is not None and not callable(network):
+            raise TypeError(
+                "[TabularModel] expected network to be an nn.Module or a function that makes one, "
+                f"got {type(network).__name__}"
+            )
+        if preprocessor is not None and not isinstance(preprocessor, Preprocessor):
+            given = type(preprocessor).__name__
+            raise TypeError(f"[TabularModel] expected preprocessor to be a whet.data.Preprocessor, got {given}")
         self.target = target
         self._asked: Task = task
         self._given = network
@@ -127,6 +140,7 @@ class TabularModel:
             OSError: a file that is not there or cannot be read.
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
+        _check_options(options)
         table = as_dataset(data).with_target(self.target)
         self._check_target(table)
         task = self._task(table)
@@ -366,6 +380,15 @@ class TabularModel:
         if not isinstance(network, nn.Module):
             raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
         return network
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    from whet import nn
+
+    known = inspect.signature(nn.Module.fit).parameters
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(f"[TabularModel.fit] expected arguments that fit knows, got {', '.join(map(repr, unknown))}")
 
 
 def _labels(table: Dataset) -> Column:

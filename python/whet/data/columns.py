@@ -20,6 +20,9 @@ Kind: TypeAlias = Literal["number", "category"]
 
 KINDS: tuple[Kind, ...] = ("number", "category")
 
+# How tables write "not known".
+MISSING = frozenset({"", "NA", "N/A", "nan", "NaN", "null", "None", "?"})
+
 _NUMBERS = (int, float, np.integer, np.floating, decimal.Decimal, fractions.Fraction)
 _BOOLEANS = (bool, np.bool_)
 _PLAIN = (str, *_BOOLEANS, *_NUMBERS)
@@ -83,7 +86,7 @@ def infer(cells: Iterable[Any], name: str) -> Column:
 
 
 def convert(column: Column, kind: Kind, name: str) -> Column:
-    """Turn a column into the asked kind.
+    """Turn a column into the asked kind; numbers may be written as text, as in a CSV file.
 
     Raises:
         ValueError: text where numbers are asked for, named by its first row.
@@ -97,11 +100,22 @@ def convert(column: Column, kind: Kind, name: str) -> Column:
         return _category(None if number != number else _whole(number) for number in numbers.tolist())[index]
     numbers = np.full(len(column), np.nan)
     for row, cell in enumerate(column):
-        if isinstance(cell, str):
-            raise ValueError(f"[data] column {name!r}: expected numbers, got text in row {row}")
-        if cell is not None:
-            numbers[row] = cell
+        if cell is None:
+            continue
+        try:
+            numbers[row] = parse_number(cell.strip()) if isinstance(cell, str) else cell
+        except ValueError:
+            raise ValueError(f"[data] column {name!r}: expected numbers, got text in row {row}") from None
     return numbers
+
+
+def parse_number(cell: str) -> float:
+    """Read a cell of a text file as a number, NaN where it is missing; ValueError for other text."""
+    if cell in MISSING:
+        return np.nan
+    if "_" in cell or not cell.isascii():  # Python reads 1_000 and other scripts' digits; tables do not mean that
+        raise ValueError
+    return float(cell)
 
 
 def is_missing(column: Column) -> npt.NDArray[np.bool_]:

@@ -137,7 +137,7 @@ class Dataset:
         Raises:
             ValueError: a name that is not there.
         """
-        wanted = _listed(names)
+        wanted = listed(names)
         absent = [name for name in wanted if name not in self._features]
         if absent:
             raise ValueError(f"[data] expected columns among {list(self.names)}, got {absent}")
@@ -238,7 +238,7 @@ class Dataset:
 
 def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Sequence[str] | None) -> dict[str, Column]:
     if isinstance(features, Mapping):
-        chosen = list(features) if names is None else _listed(names)
+        chosen = list(features) if names is None else listed(names)
         absent = [name for name in chosen if name not in features]
         if absent:
             raise ValueError(f"[data] expected columns among {list(features)}, got {absent}")
@@ -248,21 +248,21 @@ def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Seque
         raise ValueError(f"[data] expected features of shape (rows, columns), got shape {matrix.shape}")
     if matrix.dtype == np.bool_:
         matrix = matrix.astype(np.uint8)
-    chosen = [f"x{position}" for position in range(matrix.shape[1])] if names is None else _listed(names)
+    chosen = [f"x{position}" for position in range(matrix.shape[1])] if names is None else listed(names)
     if len(chosen) != matrix.shape[1]:
         raise ValueError(f"[data] expected {matrix.shape[1]} names, got {len(chosen)}")
     return {name: as_column(matrix[:, position], name) for position, name in enumerate(chosen)}
 
 
-def _listed(names: Iterable[str]) -> list[str]:
+def listed(names: Iterable[str]) -> list[str]:
     """List names, refusing a bare text (whose letters would be taken for names) and repetitions."""
     if isinstance(names, str):
         raise TypeError(f"[data] expected a list of column names, got the text {names!r}")
-    listed = [label(name) for name in names]
-    repeated = sorted({name for name in listed if listed.count(name) > 1}) if len(set(listed)) < len(listed) else []
+    found = [label(name) for name in names]
+    repeated = sorted({name for name in found if found.count(name) > 1}) if len(set(found)) < len(found) else []
     if repeated:
         raise ValueError(f"[data] column names appear more than once: {repeated}")
-    return listed
+    return found
 
 
 def _common_rows(features: Mapping[str, Column], target: str | None, labels: Column | None) -> int:

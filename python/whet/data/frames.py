@@ -9,7 +9,7 @@ import numpy as np
 
 from whet.data.columns import Column, convert, infer
 
-__all__ = ["frame_columns", "frame_names", "is_frame", "take_rows"]
+__all__ = ["frame_columns", "frame_names", "is_frame", "row_values", "take_rows"]
 
 
 def is_frame(data: object) -> bool:
@@ -40,8 +40,18 @@ def frame_columns(frame: Any, columns: Iterable[str] | None = None) -> dict[str,
 
 
 def take_rows(frame: Any, rows: Any) -> Any:
-    """Select rows by their numbers, giving a table of the same library."""
-    return _frame(frame)[rows.tolist()].to_native()
+    """Select rows of a table or a series by their numbers, giving one of the same library."""
+    import narwhals as nw
+
+    series: Any = nw.from_native(frame, allow_series=True, pass_through=True)
+    table = series if isinstance(series, nw.Series) else _frame(frame)
+    return table[rows.tolist()].to_native()
+
+
+def row_values(frame: Any, name: str) -> Any:
+    """Read one column, which may hold dates: shape (rows,)."""
+    series = _collected(frame)[name]
+    return series.to_numpy() if series.dtype.is_temporal() else _column(series, name)
 
 
 def _native(data: Any) -> Any:

@@ -47,14 +47,25 @@ class Preprocessor:
             if scaler not in _SCALERS:
                 raise ValueError(f"[data] expected a scaler among {list(_SCALERS)}, got {scaler!r}")
             scaler = _SCALERS[scaler]()
+        for name, step, kind in (
+            ("imputer", imputer, Imputer),
+            ("scaler", scaler, Scaler),
+            ("category_imputer", category_imputer, CategoryImputer),
+            ("encoder", encoder, OneHotEncoder),
+        ):
+            if step is not None and not isinstance(step, kind):
+                raise TypeError(f"[data] expected {name} to be a whet.data.{kind.__name__}, got {type(step).__name__}")
         self._imputer = copy.copy(imputer) if imputer is not None else Imputer()
         self._scaler = copy.copy(scaler)
         self._category_imputer = copy.copy(category_imputer) if category_imputer is not None else CategoryImputer()
         self._encoder = copy.copy(encoder) if encoder is not None else OneHotEncoder()
         self._kinds: dict[str, Kind] | None = None
 
-    def fit(self, data: Dataset) -> Preprocessor:
-        """Learn from the features of the training rows; the labels are not looked at.
+    def fit(self, data: Any) -> Preprocessor:
+        """Learn from the features of the training rows; the labels of a Dataset are not looked at.
+
+        Args:
+            data: a Dataset, or another table as whet.data.as_dataset takes it, all of whose columns are features.
 
         Raises:
             ValueError: no rows or no features, or infinite numbers, named by their column and first row.
@@ -62,6 +73,7 @@ class Preprocessor:
         Warns:
             WhetWarning: categories that were too many to keep.
         """
+        data = _dataset(data)
         if not data.columns or not data.rows:
             raise ValueError(
                 f"[data] expected at least one row and one feature to fit, got {data.rows} and {data.columns}"
@@ -88,7 +100,7 @@ class Preprocessor:
         self.__dict__ = fitted.__dict__
         return self
 
-    def transform(self, data: Dataset) -> npt.NDArray[np.float32]:
+    def transform(self, data: Any) -> npt.NDArray[np.float32]:
         """Turn a table with the columns of fit, in any order, into a new C-contiguous matrix (rows, features).
 
         Raises:
@@ -99,6 +111,7 @@ class Preprocessor:
             WhetWarning: columns that fit did not see; they are ignored.
         """
         kinds = self.kinds
+        data = _dataset(data)
         match_columns(data.names, kinds)
         matrix = np.zeros((data.rows, len(self.feature_names)), np.float32)
         numbers = len(self._numbers) + len(self._imputer.indicated_)
@@ -193,6 +206,12 @@ class Preprocessor:
         if bad.any():
             row, position = np.argwhere(bad)[0]
             raise ValueError(f"[data] column {self._numbers[position]!r}: expected {what}, got another in row {row}")
+
+
+def _dataset(data: Any) -> Dataset:
+    from whet.data.tables import as_dataset
+
+    return data if isinstance(data, Dataset) else as_dataset(data)
 
 
 def match_columns(present: Iterable[str], wanted: Iterable[str], ignored: Iterable[str] = ()) -> None:

@@ -16,15 +16,12 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 
-from whet.data.columns import Column, Kind
-from whet.data.dataset import Dataset
+from whet.data.columns import KINDS, MISSING, Column, Kind, parse_number
+from whet.data.dataset import Dataset, listed
 
 __all__ = ["MISSING", "Source", "read_csv", "read_npz"]
 
 Source: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
-
-# How tables write "not known".
-MISSING = frozenset({"", "NA", "N/A", "nan", "NaN", "null", "None", "?"})
 
 _GZIP = b"\x1f\x8b"
 # np.load looks for these arrays when it is not told which are the features and the labels.
@@ -58,18 +55,37 @@ def read_csv(
         ValueError: an empty file, a row with too few or too many cells, a name that appears twice, another encoding,
             text in a column asked to be numbers, a target that is not there.
     """
+    table = parse_csv(source, names=names, kinds=kinds, delimiter=delimiter, encoding=encoding)
+    absent = [name for name in kinds or {} if name not in table]
+    if absent:
+        raise ValueError(f"[data] expected kinds of columns among {list(table)}, got {absent}")
+    return table if target is None else table.with_target(target)
+
+
+def parse_csv(
+    source: Source,
+    *,
+    names: Sequence[str] | None = None,
+    kinds: Mapping[str, Kind] | None = None,
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+) -> Dataset:
+    """Read a table as read_csv does, where kinds may name columns that are not there."""
     where = _name(source)
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
+        raise ValueError(f"[data] expected a delimiter of one character, no quote and no line end, got {delimiter!r}")
+    chosen = _checked_kinds(kinds)
+    given = None if names is None else listed(names if isinstance(names, str) else map(str, names))
     with _explained(where, encoding), _text(source, encoding) as lines:
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
-            header = _header(rows, where) if names is None else [str(name) for name in names]
+            header = _header(rows, where) if given is None else given
             cells = _cells(rows, header, where)
         except csv.Error as error:
-            raise ValueError(f"[data] {where}, line {rows.line_num}: {error}") from None
-    chosen = dict(kinds or {})
+            limit = f" (csv.field_size_limit, {csv.field_size_limit():,} characters)" if "limit" in str(error) else ""
+            raise ValueError(f"[data] {where}, line {rows.line_num}: {error}{limit}") from None
     columns = {name: _column(column, chosen.get(name), name, where) for name, column in zip(header, cells, strict=True)}
-    table = Dataset(columns)
-    return table if target is None else table.with_target(target)
+    return Dataset(columns)
 
 
 def read_npz(source: Source, *, features: str | None = None, labels: str | None = None) -> Dataset:
@@ -111,6 +127,15 @@ def read_npz(source: Source, *, features: str | None = None, labels: str | None 
     return Dataset(matrix.reshape(len(matrix), -1), truth, target=target)
 
 
+def _checked_kinds(kinds: Any) -> dict[str, Kind]:
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise TypeError(f"[data] expected kinds as a mapping from column names, got {type(kinds).__name__}")
+    for name, kind in (kinds or {}).items():
+        if kind not in KINDS:
+            raise ValueError(f"[data] column {name!r}: expected kind {' or '.join(map(repr, KINDS))}, got {kind!r}")
+    return dict(kinds or {})
+
+
 def _name(source: object) -> str:
     if isinstance(source, (str, os.PathLike)):
         return "standard input" if source == "-" else os.fspath(source)
@@ -121,6 +146,8 @@ def _text(source: Source, encoding: str) -> IO[str]:
     """Give the lines of a source with their line ends as they are."""
     if isinstance(source, (str, os.PathLike)):
         if source == "-":
+            if sys.stdin is None:
+                raise ValueError("[data] standard input is closed; expected a table there")
             return _decoded(sys.stdin.buffer.read(), encoding)
         with open(source, "rb") as file:
             return _decoded(file.read(), encoding)
@@ -177,23 +204,17 @@ def _checked(rows: Any, width: int, where: str) -> Iterator[list[str]]:
 def _column(cells: Sequence[str], kind: Kind | None, name: str, where: str) -> Column:
     if kind != "category":
         try:
-            return np.array([np.nan if cell in MISSING else _number(cell) for cell in cells], np.float64)
+            return np.array([parse_number(cell) for cell in cells], np.float64)
         except ValueError:
             if kind == "number":
-                row = next(row for row, cell in enumerate(cells) if cell not in MISSING and not _is_number(cell))
+                row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
                 raise ValueError(f"[data] {where}, column {name!r}: expected numbers, got text in row {row}") from None
     return np.fromiter((None if cell in MISSING else cell for cell in cells), object, len(cells))
 
 
-def _number(cell: str) -> float:
-    if "_" in cell:  # Python reads 1_000 as a number; tables do not mean that
-        raise ValueError
-    return float(cell)
-
-
 def _is_number(cell: str) -> bool:
     try:
-        _number(cell)
+        parse_number(cell)
     except ValueError:
         return False
     return True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +36,11 @@ def split(
     >>> (X_train, y_train), (X_test, y_test) = split(X, y, sizes=(0.8, 0.2), seed=42)
 
     Args:
-        data: a Dataset, a pandas, Polars or PyArrow table, an array of shape (rows, ...) or a list; or several.
+        data: a Dataset, a pandas, Polars or PyArrow table or series, a mapping of columns, an array of shape
+            (rows, ...) or a list; or several.
         sizes: of the parts, see split_indices.
         seed: of the shuffling.
-        stratify: see split_indices; for a Dataset also the name of a column, as in the next two.
+        stratify: see split_indices; for a table also the name of a column, as in the next two.
         groups: see split_indices.
         time: see split_indices.
 
@@ -49,19 +50,23 @@ def split(
     Raises:
         TypeError, ValueError: see split_indices; data whose rows differ in number.
     """
+    from whet.data.frames import frame_names, is_frame, row_values
+
     if not data:
         raise TypeError("[data] split expects data, got none; split_indices takes a number of rows")
-    items = [np.asarray(item) if isinstance(item, (list, tuple)) else item for item in data]
+    items = [_item(item) for item in data]
     rows = _rows(items)
 
     def resolved(values: npt.ArrayLike | str | None) -> npt.ArrayLike | None:
         if not isinstance(values, str):
             return values
         for item in items:
-            if isinstance(item, Dataset) and values in item:
+            if isinstance(item, (Dataset, Mapping)) and values in item:
                 column: Column = item[values]
                 return column
-        raise ValueError(f"[data] expected the name of a column of a Dataset, got {values!r}")
+            if is_frame(item) and values in frame_names(item):
+                return cast(npt.ArrayLike, row_values(item, values))
+        raise ValueError(f"[data] expected the name of a column of a table, got {values!r}")
 
     indices = split_indices(
         rows, sizes, seed=seed, stratify=resolved(stratify), groups=resolved(groups), time=resolved(time)
@@ -127,7 +132,10 @@ def _integer(value: object, what: str) -> int:
 
 def _counts(sizes: Sequence[float], rows: int) -> list[int]:
     """Turn sizes into numbers of rows."""
-    parts = list(sizes)
+    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+        raise TypeError(f"[data] expected sizes as a sequence such as (0.8, 0.2), got {type(sizes).__name__}")
+    # By way of text, as float32's 0.8 and 0.2 add up to more than 1.
+    parts = [float(str(size)) if isinstance(size, (np.float16, np.float32)) else size for size in sizes]
     whole = [isinstance(size, numbers.Integral) for size in parts]
     real = all(isinstance(size, numbers.Real) and not isinstance(size, bool) for size in parts)
     if not parts or not real or any(whole) != all(whole):
@@ -216,11 +224,34 @@ def _check_rows(values: npt.NDArray[Any], rows: int, what: str) -> None:
         raise ValueError(f"[data] expected {what} of shape ({rows},), got {values.shape}")
 
 
+def _item(item: Any) -> Any:
+    """Make arrays of lists and of the columns of a mapping."""
+    if isinstance(item, Mapping) and not isinstance(item, Dataset):
+        columns = {
+            name: np.asarray(cells) if hasattr(cells, "__array__") else as_column(cells, name)
+            for name, cells in item.items()
+        }
+        if not columns:
+            raise ValueError("[data] expected a table with at least one column, got an empty mapping")
+        _rows(list(columns.values()))
+        return columns
+    if not isinstance(item, (list, tuple)):
+        return item
+    try:
+        return np.asarray(item)
+    except ValueError:
+        raise ValueError("[data] expected a list of rows of one length, got rows of several") from None
+
+
 def _rows(items: Sequence[Any]) -> int:
     lengths = []
     for item in items:
+        if isinstance(item, dict):
+            item = next(iter(item.values()))
         if isinstance(item, np.ndarray) and item.ndim == 0:
             raise TypeError("[data] expected tables or arrays with rows, got a single number; split_indices takes one")
+        if type(item).__module__.startswith("scipy.sparse"):
+            raise TypeError("[data] expected tables or dense arrays, got a sparse one; its toarray() makes it dense")
         if not hasattr(item, "__len__"):
             raise TypeError(f"[data] expected tables or arrays with rows, got {type(item).__name__}")
         lengths.append(len(item))
@@ -234,6 +265,8 @@ def _take(item: Any, index: Index) -> Any:
         return item.take(index)
     if isinstance(item, np.ndarray):
         return item[index]
+    if isinstance(item, dict):
+        return {name: column[index] for name, column in item.items()}
     from whet.data.frames import take_rows
 
     return take_rows(item, index)

@@ -11,7 +11,7 @@ import numpy as np
 from whet.data.columns import Kind
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import match_columns
-from whet.data.readers import read_csv, read_npz
+from whet.data.readers import parse_csv, read_npz
 
 __all__ = ["as_dataset"]
 
@@ -44,7 +44,7 @@ def as_dataset(
 
     if isinstance(data, (str, os.PathLike)) or hasattr(data, "read"):
         is_npz = isinstance(data, (str, os.PathLike)) and os.fspath(data).endswith(".npz")
-        data = read_npz(data) if is_npz else read_csv(data, kinds=kinds)
+        data = read_npz(data) if is_npz else parse_csv(data, kinds=kinds)
     elif isinstance(data, (np.ndarray, list, tuple)):
         data = Dataset(data, kinds=kinds)
     if isinstance(data, Dataset):
