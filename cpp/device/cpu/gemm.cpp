@@ -15,6 +15,7 @@ namespace {
 
 /// k of a block. 256 to 384 cost up to 10 % at 512 x 512 x 512, for c passes by more often.
 constexpr int64_t kDepth = 512;
+static_assert(kSlabRows <= kDepth);
 /// Rows of a block, in tiles: 20 * 14 * 512 packed floats of a are 573 KB of 1 MB of L2.
 constexpr int64_t kBlockTiles = 20;
 /// Panels of b that one thread packs at a time: 4 * 32 * 512 floats are 262 KB.
@@ -75,7 +76,7 @@ struct Multiplication {
   T* c;
   int64_t c_stride, m, n, k;
   Operand<T> a, b;
-  bool accumulate;
+  TileMode mode;  // how the first cut of k meets c; `add` allows one cut only
   Finish<T> finish;
   int threads;
 
@@ -109,13 +110,20 @@ struct Multiplication {
     product.n = std::min(n, last_panel * panel) - j;
     product.k = cut(s + 1) - p;
     product.panel = panel;
-    product.mode = accumulate || s > 0 ? TileMode::chain : TileMode::store;
+    product.mode = s > 0 ? TileMode::chain : mode;
     if (s + 1 == cuts && finish.function) {
       product.finish = finish;
       if (finish.bias) product.finish.bias += j;
       if (finish.input) product.finish.input += i * finish.input_stride + j;
     }
     return product;
+  }
+
+  void run() const {
+    if (tiles <= kBlockTiles && (threads == 1 || panels >= 4 * threads))
+      by_columns();
+    else
+      by_rows();
   }
 
   /// One block of rows: every thread takes a slice of the columns, and packs what it needs by itself.
@@ -200,11 +208,8 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
       finish.function(c, c_stride, finish.bias, finish.input, finish.input_stride, m, n, finish.options);
     return;
   }
-  const Multiplication<T> product{kernels, c, c_stride, m, n, k, a, b, accumulate, finish, threads_for(m, n, k)};
-  if (product.tiles <= kBlockTiles && (product.threads == 1 || product.panels >= 4 * product.threads))
-    product.by_columns();
-  else
-    product.by_rows();
+  const TileMode mode = accumulate ? TileMode::chain : TileMode::store;
+  Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, threads_for(m, n, k)}.run();
 }
 
 namespace {
@@ -214,6 +219,11 @@ template <class T>
 void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows,
                     const T* a, int64_t a_stride, const T* b, int64_t b_stride, bool accumulate) {
   const int threads = threads_for(m, n, rows);
+  if (rows <= kSlabRows) {
+    const TileMode mode = accumulate ? TileMode::add : TileMode::store;
+    return Multiplication<T>{kernels, c, c_stride, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1}, mode, {}, threads}
+        .run();
+  }
   const int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
   const int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
   Blocks blocks{m, n, panel, divide_up(m, kSlabTiles * kernels.tile_rows), 1};

@@ -19,7 +19,7 @@ constexpr int kTileRows = 4;  // 8 + 2 + 1 of 16, and one for the product that n
 #endif
 // A tile of few rows takes four registers of columns, or the latency of FMA would show.
 constexpr int kWideRows = kTileRows / 3 + 1;
-// Rows of b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
+// How many k a and b are fetched ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
 constexpr int kAhead = 8;
 
 /// Where rows 0 .. 13 of a stand: two pointers seven rows apart and three strides, which x86 multiplies by 1, 2 or 4.
