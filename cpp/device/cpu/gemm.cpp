@@ -13,11 +13,11 @@ namespace {
 
 // Block sizes. None of them changes a bit of a result: where k is cut, the chains go on from c.
 
-/// k of a block. 256 to 384 cost up to 10 % at 512 x 512 x 512, for c passes by more often.
-constexpr int64_t kDepth = 512;
+/// k of a block. At 1024 x 1024 x 1024, 512 and 768 take 8 % and 5 % longer, for c passes by more often.
+constexpr int64_t kDepth = 1024;
 static_assert(kSlabRows <= kDepth);
-/// Rows of a block, in tiles: 20 * 14 * 512 packed floats of a are 573 KB of 1 MB of L2.
-constexpr int64_t kBlockTiles = 20;
+/// Of a, packed, in one block: 8 tiles of 14 x 1024 floats; two panels of b stand beside them in 1 MB of L2.
+constexpr int64_t kBlockBytes = int64_t{448} << 10;
 /// Panels of b that one thread packs at a time: 4 * 32 * 512 floats are 262 KB.
 constexpr int64_t kGroupPanels = 4;
 /// Rows and columns of a block that is summed over slabs, in tiles and panels: in L2 there are two blocks of c
@@ -84,6 +84,7 @@ struct Multiplication {
   int64_t panels = divide_up(n, panel);
   int64_t tiles = divide_up(m, kernels.tile_rows);
   int64_t cuts = divide_up(k, kDepth);
+  int64_t block_tiles = std::max(kBlockBytes / (divide_up(k, cuts) * kernels.tile_rows * size), int64_t{4});
 
   static constexpr int64_t size = sizeof(T);
 
@@ -120,7 +121,7 @@ struct Multiplication {
   }
 
   void run() const {
-    if (tiles <= kBlockTiles && (threads == 1 || panels >= 4 * threads))
+    if (tiles <= block_tiles && (threads == 1 || panels >= 4 * threads))
       by_columns();
     else
       by_rows();
@@ -148,7 +149,7 @@ struct Multiplication {
 
   /// Many rows: b is packed once, by all threads together, as many columns at a time as L3 holds.
   void by_rows() const {
-    int64_t down = divide_up(tiles, kBlockTiles), across = 1;
+    int64_t down = divide_up(tiles, block_tiles), across = 1;
     if (threads > 1) {
       // Whole rounds of tasks for all threads, none of fewer than two tiles; then the columns are cut as well.
       down = std::min(divide_up(down, threads) * threads, divide_up(tiles, 2));

@@ -19,11 +19,20 @@ constexpr int kTileRows = 4;  // 8 + 2 + 1 of 16, and one for the product that n
 #endif
 // A tile of few rows takes four registers of columns, or the latency of FMA would show.
 constexpr int kWideRows = kTileRows / 3 + 1;
-// Rows of b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16. Fetching a ahead
-// too costs 3 % at 256 x 256 x 256.
+// Rows of an unpacked b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
+// Fetching a ahead too costs 3 % at 256 x 256 x 256.
 constexpr int kAhead = 8;
+// Rows of a packed tile whose element of a is no register's broadcast but the memory operand of each FMA: fewer
+// instructions, more loads. Where another thread shares the core, 8 % faster at 1024 x 1024 x 1024 than none; alone,
+// none to four are equal, and seven cost 2 %. AVX2 has no such operand.
+#if defined(WHET_ISA_avx512)
+constexpr int kFoldedRows = 4;
+#else
+constexpr int kFoldedRows = 0;
+#endif
 
-/// Where rows 0 .. 13 of a stand: two pointers seven rows apart and three strides, which x86 multiplies by 1, 2 or 4.
+/// Where rows 0 .. 13 of an unpacked a stand: two pointers seven rows apart and three strides, which x86 multiplies by
+/// 1, 2 or 4.
 template <class T>
 struct RowPointers {
   const char* low;
@@ -59,13 +68,14 @@ struct RowPointers {
   }
 };
 
+/// `next` is memory to fetch into L2 meanwhile, given if and only if a and b both lie packed.
 template <class T>
 using Tile = void (*)(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k,
-                      int64_t k, int64_t cols, TileMode mode);
+                      int64_t k, int64_t cols, TileMode mode, const T* next);
 
 /// Calls body(pointer, part) for each register of a row of c that has columns.
 template <class T, int N, class Body>
-inline void for_each_of_row(T* c, Vec<T>* sums, int64_t cols, Body body) {
+WHET_ALWAYS_INLINE inline void for_each_of_row(T* c, Vec<T>* sums, int64_t cols, Body body) {
   constexpr int size = Vec<T>::size;
   for (int j = 0; j < N; ++j) {
     const int64_t rest = cols - j * size;
@@ -76,22 +86,11 @@ inline void for_each_of_row(T* c, Vec<T>* sums, int64_t cols, Body body) {
   }
 }
 
-/// c (M, cols) from a (M, k) and b (k, N registers). Only c may have fewer columns than the registers hold.
+/// acc (M, N registers) += a (M, k) b (k, N registers), wherever they stand.
 template <class T, int N, int... rows>
-inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride, const T* a, int64_t a_row,
-                     int64_t a_k, const T* b, int64_t b_k, int64_t k, int64_t cols, TileMode mode) {
+WHET_ALWAYS_INLINE inline void add_strided(std::integer_sequence<int, rows...>, Vec<T> (*acc)[N], const T* a,
+                                           int64_t a_row, int64_t a_k, const T* b, int64_t b_k, int64_t k) {
   using V = Vec<T>;
-  V acc[sizeof...(rows)][N];
-  if (mode == TileMode::chain) {
-    const auto load = [](T* p, V& sum, auto part) { sum = part.load(p); };
-    for (auto& row : acc)
-      for (V& sum : row) sum = V(T(0));
-    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, load), ...);
-  } else {
-    for (auto& row : acc)
-      for (V& sum : row) sum = V(T(0));
-  }
-
   RowPointers<T> pointers(a, a_row);
   a_k *= static_cast<int64_t>(sizeof(T));
   do {
@@ -107,6 +106,68 @@ inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride
     pointers.advance(a_k);
     b += b_k;
   } while (--k > 0);
+}
+
+/// The same with both operands packed: a (k, M), b (k, N registers).
+template <class T, int N, int... rows>
+WHET_ALWAYS_INLINE inline void add_packed(std::integer_sequence<int, rows...>, Vec<T> (*acc)[N], const T* a, const T* b,
+                                          int64_t k, const T* next) {
+  using V = Vec<T>;
+  constexpr int M = sizeof...(rows), kUnrolled = 4;
+  const T* a_again = a;
+  const auto add = [&](int p) WHET_ALWAYS_INLINE {
+    V bv[N];
+    for (int j = 0; j < N; ++j) bv[j] = V::load(b + (p * N + j) * V::size);
+    const auto row = [&](int i) WHET_ALWAYS_INLINE {
+      const V av(a[p * M + i]);
+      if (N == 2 && i >= M - kFoldedRows) {
+        acc[i][0] = fma(av, bv[0], acc[i][0]);
+        acc[i][N - 1] = fma(V(a_again[p * M + i]), bv[N - 1], acc[i][N - 1]);
+      } else {
+        for (int j = 0; j < N; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+      }
+    };
+    (row(rows), ...);
+  };
+  for (; k >= kUnrolled; k -= kUnrolled) {
+    __builtin_prefetch(next, 0, 2);
+    next += 64 / sizeof(T);
+    // Hidden from the compilers: they would make one broadcast of two equal ones.
+    a_again = a;
+    asm("" : "+r"(a_again));
+    add(0), add(1), add(2), add(3);
+    a += kUnrolled * M;
+    b += kUnrolled * N * V::size;
+    asm("" : "+r"(a), "+r"(b));
+  }
+  for (; k > 0; --k) {
+    a_again = a;
+    add(0);
+    a += M;
+    b += N * V::size;
+  }
+}
+
+/// c (M, cols) from a (M, k) and b (k, N registers). Only c may have fewer columns than the registers hold.
+template <class T, int N, int... rows>
+inline void run_tile(std::integer_sequence<int, rows...> all, T* c, int64_t c_stride, const T* a, int64_t a_row,
+                     int64_t a_k, const T* b, int64_t b_k, int64_t k, int64_t cols, TileMode mode, const T* next) {
+  using V = Vec<T>;
+  V acc[sizeof...(rows)][N];
+  if (mode == TileMode::chain) {
+    const auto load = [](T* p, V& sum, auto part) { sum = part.load(p); };
+    for (auto& row : acc)
+      for (V& sum : row) sum = V(T(0));
+    (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, load), ...);
+  } else {
+    for (auto& row : acc)
+      for (V& sum : row) sum = V(T(0));
+  }
+
+  if (next)
+    add_packed<T, N>(all, acc, a, b, k, next);
+  else
+    add_strided<T, N>(all, acc, a, a_row, a_k, b, b_k, k);
 
   const auto add = [](T* p, V sum, auto part) { part.store(p, part.load(p) + sum); };
   const auto store = [](T* p, V sum, auto part) { part.store(p, sum); };
@@ -120,8 +181,8 @@ inline void run_tile(std::integer_sequence<int, rows...>, T* c, int64_t c_stride
 
 template <class T, int M, int N>
 void tile(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k, int64_t k,
-          int64_t cols, TileMode mode) {
-  run_tile<T, N>(std::make_integer_sequence<int, M>(), c, c_stride, a, a_row, a_k, b, b_k, k, cols, mode);
+          int64_t cols, TileMode mode, const T* next) {
+  run_tile<T, N>(std::make_integer_sequence<int, M>(), c, c_stride, a, a_row, a_k, b, b_k, k, cols, mode, next);
 }
 
 /// The tiles of N registers' columns, by their rows less one.
@@ -170,14 +231,17 @@ void multiply(const BlockProduct<T>& p) {
     const T* const b = p.b_packed ? p.b + j * p.k : packed ? p.b_edge : p.b + j;
     const T* const a = p.a_packed ? p.a + i * p.k : p.a + i * p.a_row;
     T* const c = p.c + i * p.c_stride + j;
+    // Each tile fetches its share of the next panel, or the panel's first tile takes twice as long as the others.
+    const bool another = p.b_packed && j + p.panel < p.n;
+    const T* const next = p.a_packed && packed ? b + (another ? p.panel : 0) * p.k + p.panel * p.k * i / p.m : nullptr;
     if (p.k >= kLongEnough) {
-      const int64_t next = 2 * rows < p.m - i ? 2 * rows : p.m - i;
-      for (int64_t r = rows; r < next; ++r)
+      const int64_t end = 2 * rows < p.m - i ? 2 * rows : p.m - i;
+      for (int64_t r = rows; r < end; ++r)
         for (int64_t col = 0; col < cols; col += 64 / static_cast<int64_t>(sizeof(T)))
           __builtin_prefetch(c + r * p.c_stride + col, 1);
     }
     find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a_row, p.a_packed ? rows : p.a_k, b,
-                             packed ? padded_panel<T>(cols) : p.b_stride, p.k, cols, p.mode);
+                             packed ? padded_panel<T>(cols) : p.b_stride, p.k, cols, p.mode, next);
     if (const Finish<T>& f = p.finish; f.function)
       f.function(c, p.c_stride, f.bias ? f.bias + j : nullptr, f.input ? f.input + i * f.input_stride + j : nullptr,
                  f.input_stride, rows, cols, f.options);

@@ -6,6 +6,9 @@
 #include <immintrin.h>
 #endif
 
+/// For functions and lambdas that see sums kept in registers: a call would send them through memory.
+#define WHET_ALWAYS_INLINE __attribute__((always_inline))
+
 /// Registers of the instruction set that this object is compiled for, as values with ordinary operators.
 /// The structs stand in the set's namespace, so that no two sets share a symbol.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
