@@ -91,8 +91,8 @@ struct Multiplication {
   // Rows of b 512 bytes apart use an eighth of L1's sets.
   bool pack_b = b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes) ||
                 (tiles > 8 && (tiles > 16 || b.row * size % 512 == 0));
-  // A row-major a whose rows share their lines of L1 cannot be read where it stands.
-  bool aliased = a.col == 1 && a.row * size % kAliasBytes == 0 && panels > 1;
+  // An a whose rows share their lines of L1 cannot be read where it stands.
+  bool aliased = std::max(a.row, a.col) * size % kAliasBytes == 0 && panels > 1;
 
   int64_t cut(int64_t s) const { return k * s / cuts; }
 
