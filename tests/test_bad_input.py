@@ -13,7 +13,7 @@ import pytest
 
 import whet
 from tests.helpers import layouts, run_python, same_bits
-from whet import nn, optim
+from whet import losses, nn, optim
 
 ROWS, FEATURES, CLASSES = 12, 3, 4
 
@@ -254,6 +254,8 @@ def test_a_vector_and_a_column_are_the_same_target(x, y):
         (lambda: nn.Linear(0, 3), ValueError),
         (lambda: nn.Linear(3, -1), ValueError),
         (lambda: nn.Linear(2.5, 3), (TypeError, ValueError)),
+        (lambda: nn.Linear(3, 4, bias="x"), TypeError),
+        (lambda: losses.Loss(), TypeError),
         (lambda: nn.MLP(3, (0,), 1), ValueError),
         (lambda: nn.MLP(3, (4,), 1, activation="swish9"), ValueError),
         (lambda: nn.GELU(approximate="sinh"), ValueError),
@@ -406,6 +408,14 @@ try:
 except OSError as error:
     print(error)
 """
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model.whet", ["model.whet"]])
+def test_what_is_no_path_is_named(saved, path):
+    model, _ = saved
+    for call in (whet.load, model.save):
+        with pytest.raises(TypeError, match=rf"expected a path.*{type(path).__name__}"):
+            call(path)
 
 
 def test_a_save_that_fails_keeps_the_old_file(saved, tmp_path):

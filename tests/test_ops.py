@@ -466,3 +466,20 @@ def test_the_number_of_threads_does_not_change_the_bits(rng, dtype):
         assert same_bits(activated, results[0][1])
         assert value == results[0][2][0]
         assert same_bits(gradient, results[0][2][1])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: ops.activation(None, x),
+        lambda x: ops.activation_gradient(3, x, x),
+        lambda x: ops.update(None, x, x.copy(), {}),
+        lambda x: ops.matmul(x, x, activation=3),
+        lambda x: ops.matmul(x, x, transpose_a="no"),
+        lambda x: ops.matmul(x, x, transpose_b=None),
+        lambda x: ops.one_hot([0, 1], 2.5),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_named(call):
+    with pytest.raises(TypeError, match=r"^\[\w+\] expected"):
+        call(np.ones((3, 3), np.float32))

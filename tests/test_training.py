@@ -1,6 +1,8 @@
 """The loop around the engine: fit, its arguments and its end; Trainer; interrupts."""
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -306,6 +308,20 @@ def test_trainer_saves_and_goes_on(data, tmp_path):
             other.load(tmp_path / "trainer")
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
+def test_a_copied_trainer_goes_on_alike_and_apart(data, duplicate):
+    X, y = data
+    trainer = whet.Trainer(nn.MLP(6, (7,), 1).initialize(2), "mse", "adam")
+    for _ in range(3):
+        trainer.step(X, y)
+    twin = duplicate(trainer)
+    assert twin.steps == 3
+    assert [twin.step(X, y) for _ in range(3)] == [trainer.step(X, y) for _ in range(3)]
+    trainer.step(X, y)
+    assert (twin.steps, trainer.steps) == (6, 7)
+    assert twin.model.fingerprint() != trainer.model.fingerprint()
+
+
 def test_trainer_gradients_are_views_of_the_last_step(data):
     X, y = data
     trainer = whet.Trainer(nn.Linear(6, 1), losses.MSELoss(), optim.SGD(lr=0.0))
@@ -464,6 +480,8 @@ def test_a_trainer_whose_parameters_moved_says_so_everywhere(data, tmp_path):
         ({"epochs": 0}, ValueError),
         ({"epochs": 1.5}, TypeError),
         ({"seed": -1}, ValueError),
+        ({"shuffle": "no"}, TypeError),
+        ({"progress": 1}, TypeError),
     ],
     ids=str,
 )

@@ -151,7 +151,7 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
 
 void Trainer::report_loss(double loss) const {
   std::ostringstream message;
-  message << "[fit] the loss became " << loss << " at step " << steps_ + 1
+  message << "[train] the loss became " << loss << " at step " << steps_ + 1
           << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
   throw NonFiniteError(message.str());
 }

@@ -3,9 +3,46 @@
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
 
-__all__ = ["as_count", "as_number", "as_seed"]
+import numpy as np
+
+__all__ = ["as_count", "as_flag", "as_name", "as_number", "as_path", "as_seed"]
+
+
+def as_flag(value: object, where: str, name: str) -> bool:
+    """`value` as a bool: True, False, or NumPy's.
+
+    Raises:
+        TypeError: If it is something else, such as the text "no", which would count as true.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"[{where}] expected {name} to be True or False, got {value!r}")
+
+
+def as_name(value: object, where: str, name: str) -> str:
+    """`value`, if it is text.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"[{where}] expected {name} to be text, got {type(value).__name__}")
+
+
+def as_path(value: object, where: str) -> str:
+    """A path of a file as text.
+
+    Raises:
+        TypeError: If it is neither text nor `os.PathLike` of text.
+    """
+    path = value.__fspath__() if isinstance(value, os.PathLike) else value
+    if isinstance(path, str):
+        return path
+    raise TypeError(f"[{where}] expected a path, as text or os.PathLike, got {type(value).__name__}")
 
 
 def as_number(value: object, where: str, name: str, low: float = -math.inf, high: float = math.inf) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from whet import _core
 from whet._arrays import Floats
+from whet._checks import as_path
 
 __all__ = ["read_model", "write_model"]
 
@@ -25,20 +26,22 @@ def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], des
     """Writes a model file: to a temporary file beside it, synced, then renamed; a crash leaves the old file or the new.
 
     Raises:
+        TypeError: If `path` is no path.
         OSError: If the file cannot be written.
     """
     from safetensors.numpy import save
 
+    given = as_path(path, "save")
     text = json.dumps({"format": FORMAT, "whet": _core.__version__, **description}, allow_nan=False)
     data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"whet": text})
-    target = Path(os.path.realpath(path))  # a link stays a link
+    target = Path(os.path.realpath(given))  # a link stays a link
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(data)  # a device takes the bytes, a folder refuses them
         else:
             _write(target, data)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+        raise OSError(error.errno, error.strerror, given) from None
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -67,11 +70,13 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[st
     """The tensors and the description of a model file.
 
     Raises:
+        TypeError: If `path` is no path.
         OSError: If the file cannot be read.
         ValueError: If it is no whole model file, or one of a newer whet.
     """
     from safetensors import SafetensorError, safe_open
 
+    path = as_path(path, "load")
     with open(path, "rb"):
         pass  # a missing or unreadable file is an OSError, as for any other
     try:
@@ -82,11 +87,11 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[st
         found = description["format"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = "it has no whet metadata" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"[load] expected a whole whet model file, got {os.fspath(path)!r}: {reason}") from None
+        raise ValueError(f"[load] expected a whole whet model file, got {path!r}: {reason}") from None
     if not isinstance(found, int) or found > FORMAT:
         writer = description.get("whet", "?")
         raise ValueError(
             f"[load] expected a model file of format {FORMAT} or older, got {found}: "
-            f"{os.fspath(path)!r} was written by whet {writer}, this is {_core.__version__}"
+            f"{path!r} was written by whet {writer}, this is {_core.__version__}"
         )
     return tensors, description

@@ -26,6 +26,10 @@ class Loss:
     #: What turns raw outputs into what ``predict_proba`` returns: "softmax", "sigmoid" or None.
     link: ClassVar[str | None] = None
 
+    def __post_init__(self) -> None:
+        if type(self) is Loss:
+            raise TypeError("[losses] expected one of the losses, such as losses.MSELoss; Loss is their common ground")
+
     def options(self) -> dict[str, float]:
         """The numbers that the kernel takes."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
 from whet._arrays import Floats, as_array
+from whet._checks import as_count, as_flag, as_name
 
 __all__ = ["activation", "activation_gradient", "loss", "matmul", "one_hot", "softmax", "update"]
 
@@ -112,16 +113,17 @@ def matmul(
         if array.ndim != 2:
             raise ValueError(f"[matmul] expected {name} with two dimensions, got shape {array.shape}")
     # A transposed view is the other orientation of contiguous rows.
-    flags = [transpose_a, transpose_b]
+    flags = [as_flag(transpose_a, "matmul", "transpose_a"), as_flag(transpose_b, "matmul", "transpose_b")]
     for i in range(2):
         if not _is_rows(arrays[i]) and _is_rows(arrays[i].T):
             arrays[i], flags[i] = arrays[i].T, not flags[i]
+    function = "identity" if activation is None else as_name(activation, "matmul", "activation")
     left, right = _rows(arrays[0]), _rows(arrays[1])
     vector = None if bias is None else np.ascontiguousarray(arrays[2])
     shape = (left.shape[1 if flags[0] else 0], right.shape[0 if flags[1] else 1])
     result = _result(out, shape, left.dtype, "matmul")
     target = _scratch(result, *arrays)
-    _core.matmul(target, left, flags[0], right, flags[1], vector, activation or "identity", [])
+    _core.matmul(target, left, flags[0], right, flags[1], vector, function, [])
     return _deliver(target, result)
 
 
@@ -155,7 +157,7 @@ def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options:
     if result.shape == matrix.shape and _is_rows(result) and result.flags.aligned:
         same = result is array or not np.may_share_memory(result, array)
         target = result if same else target
-    _core.activate(target, matrix, name, _options(options))
+    _core.activate(target, matrix, as_name(name, "activation", "name"), _options(options))
     return _deliver(target, result) if target.shape == result.shape else _deliver(target.reshape(result.shape), result)
 
 
@@ -181,10 +183,13 @@ def activation_gradient(
     array, upstream = _floats("activation_gradient", x=x, dy=dy)
     if array.shape != upstream.shape:
         raise ValueError(f"[activation_gradient] expected dy with shape {array.shape}, got {upstream.shape}")
+    function = as_name(name, "activation_gradient", "name")
     result = _result(out, array.shape, array.dtype, "activation_gradient")
     matrix = np.ascontiguousarray(array).reshape(1, -1)
     target = np.empty(matrix.shape, matrix.dtype)
-    _core.activation_gradient(target, np.ascontiguousarray(upstream).reshape(1, -1), matrix, name, _options(options))
+    _core.activation_gradient(
+        target, np.ascontiguousarray(upstream).reshape(1, -1), matrix, function, _options(options)
+    )
     return _deliver(target.reshape(result.shape), result)
 
 
@@ -225,6 +230,7 @@ def one_hot(labels: ArrayLike, classes: int) -> NDArray[np.float32]:
         TypeError: If the labels are not integers.
         ValueError: If one is no class, or the shape is another.
     """
+    classes = as_count(classes, "one_hot", "classes")
     array = as_array(labels, "one_hot", "labels")
     if array.dtype.kind == "f":
         raise TypeError(f"[one_hot] expected integer labels, got dtype {array.dtype}")
@@ -289,6 +295,7 @@ def update(
         TypeError: If the dtypes differ or are no floats.
         ValueError: If shapes differ, the parameter cannot be written in place, or a name is unknown.
     """
+    name = as_name(name, "update", "name")
     given = options if betas is None else {**options, "betas": betas}
     optimizer = optim.make(name, given)
     (slot_names,) = (entry["slots"] for entry in _core.optimizers() if entry["name"] == optimizer.kernel)

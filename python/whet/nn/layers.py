@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from whet._checks import as_count
+from whet._checks import as_count, as_flag
 from whet.nn import init
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
@@ -41,10 +41,11 @@ class Linear(Module):
             for name, value in (("weight_init", weight_init), ("bias_init", bias_init))
             if value is not None
         }
+        has_bias = as_flag(bias, "Linear", "bias")
         bound = 1 / math.sqrt(self.in_features)
         default = init.Uniform(-bound, bound)
         self.weight = Parameter((self.out_features, self.in_features), self._given.get("weight_init", default))
-        self.bias = Parameter((self.out_features,), self._given.get("bias_init", default)) if bias else None
+        self.bias = Parameter((self.out_features,), self._given.get("bias_init", default)) if has_bias else None
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
 from whet._arrays import Floats, as_features, as_weights
-from whet._checks import as_count, as_number, as_seed
+from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics import Metric
@@ -55,7 +55,7 @@ class Plan:
         self.metrics = get_metrics(metrics)
         for metric in self.metrics:
             metric.check(self.loss)
-        self.shuffle = bool(shuffle)
+        self.shuffle = as_flag(shuffle, "fit", "shuffle")
         if stop_at is not None and not isinstance(stop_at, Mapping):
             raise TypeError(f"[fit] expected stop_at to map names to targets, got {type(stop_at).__name__}")
         self.stop_at = dict(stop_at or {})
@@ -64,7 +64,7 @@ class Plan:
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
         self.on_interrupt = on_interrupt
-        self.progress = progress
+        self.progress = as_flag(progress, "fit", "progress")
         if isinstance(batch_size, str) and batch_size != "auto":
             raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
         self.batch_size = batch_size if isinstance(batch_size, str) else as_count(batch_size, "fit", "batch_size")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -138,6 +139,16 @@ class Trainer:
             for name, array in parameters.items():
                 array[...] = tensors.pop(f"parameters.{name}")
             self._core, self._width, self._waiting = None, None, (tensors, steps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._check_place("copy")
+        slots = {name: np.array(array) for name, array in self._slots().items()}
+        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "slots": (slots, self.steps)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["model"], state["loss"], state["optimizer"])  # type: ignore[misc]
+        slots, steps = state["slots"]
+        self._waiting = (slots, steps) if steps else None
 
     def _parameters(self) -> dict[str, Floats]:
         return {name: self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())}
