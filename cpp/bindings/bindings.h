@@ -62,6 +62,7 @@ Activation parse_activation(const std::string& name, const Options& options);
 
 void bind_device(py::module_& module);
 void bind_ops(py::module_& module);
+void bind_fast_ops(py::module_& module);
 void bind_graph(py::module_& module);
 void bind_engine(py::module_& module);
 

@@ -46,6 +46,17 @@ def matmul(
     options: _Options,
     /,
 ) -> None: ...
+def fast_matmul(
+    a: object,
+    b: object,
+    transpose_a: object,
+    transpose_b: object,
+    bias: object,
+    activation: object,
+    precision: object,
+    out: object,
+    /,
+) -> _Array | None: ...
 def activate(out: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def activation_gradient(dx: _Array, dy: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def loss(

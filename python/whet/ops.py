@@ -105,6 +105,9 @@ def matmul(
         TypeError: If an operand does not hold real numbers or `out` has another dtype.
         ValueError: If shapes do not fit, or a name is unknown.
     """
+    fast = _core.fast_matmul(a, b, transpose_a, transpose_b, bias, activation, precision, out)
+    if fast is not None:
+        return fast
     if precision != "float32":
         raise ValueError(f"[matmul] expected precision 'float32', got {precision!r}")
     operands = {"a": a, "b": b} if bias is None else {"a": a, "b": b, "bias": bias}

@@ -31,6 +31,8 @@ constexpr int64_t kUnpackedBytes = int64_t{512} << 10;
 constexpr int64_t kUnpackedPanels = 8;
 /// Rows so far apart share their lines of L1.
 constexpr int64_t kAliasBytes = 4096;
+/// Multiply-adds that are one block, where the operands stand: cutting it up takes a dozen divisions.
+constexpr int64_t kSmallProduct = 1 << 17;
 /// Multiply-adds that are worth another thread: about 4 us of one.
 constexpr double kMinProducts = 1 << 18;
 
@@ -61,13 +63,34 @@ void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product) {
 /// Packs the b of one block, whose columns lie `b_col` apart, or if not `all`, its last panel unless that is full.
 template <class T>
 void pack_local_b(const KernelTable<T>& kernels, BlockProduct<T>& product, int64_t b_col, bool all) {
-  const int64_t from = all ? 0 : product.n / product.panel * product.panel;
+  const int64_t from = all ? 0 : product.n & -product.panel;  // panels are powers of two
   if (from == product.n) return;
   T* const packed = reserve<T>(local_b, product.k * round_up(product.n - from, product.panel));
   kernels.pack_b(packed, product.b + from * b_col, b_col == 1 ? product.b_stride : b_col, b_col != 1, product.k,
                  product.n - from, product.panel);
   product.b_packed = all;
   (all ? product.b : product.b_edge) = packed;
+}
+
+template <class T>
+void multiply_small(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t k,
+                    Operand<T> a, Operand<T> b, TileMode mode, const Finish<T>& finish) {
+  BlockProduct<T> product{};
+  product.c = c;
+  product.c_stride = c_stride;
+  product.a = a.data;
+  product.a_row = a.row;
+  product.a_k = a.col;
+  product.b = b.data;
+  product.b_stride = b.row;
+  product.m = m;
+  product.n = n;
+  product.k = k;
+  product.panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  product.mode = mode;
+  product.finish = finish;
+  pack_local_b(kernels, product, b.col, b.col != 1);
+  kernels.multiply(product);
 }
 
 template <class T>
@@ -210,7 +233,11 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
     return;
   }
   const TileMode mode = accumulate ? TileMode::chain : TileMode::store;
-  Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, threads_for(m, n, k)}.run();
+  // The first comparison keeps the product of three from overflowing.
+  if (m < kSmallProduct && n * k < kSmallProduct && m * (n * k) <= kSmallProduct)
+    multiply_small(kernels, c, c_stride, m, n, k, a, b, mode, finish);
+  else
+    Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, threads_for(m, n, k)}.run();
 }
 
 namespace {
