@@ -10,8 +10,8 @@ using Npy = py::detail::npy_api;
 
 /// NumPy's one descriptor object of a native dtype.
 PyObject* descriptor(DType dtype) {
-  static PyObject* const descriptors[] = {py::dtype::of<float>().release().ptr(),
-                                          py::dtype::of<double>().release().ptr()};
+  static PyObject* const descriptors[] = {numpy_dtype(DType::float32).release().ptr(),
+                                          numpy_dtype(DType::float64).release().ptr()};
   return descriptors[static_cast<int>(dtype)];
 }
 

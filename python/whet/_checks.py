@@ -1,4 +1,4 @@
-"""Checks of the numbers that users give, with errors that say what was expected and what came."""
+"""Checks of the numbers, flags, names and paths that users give; the errors say what was expected and what came."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def as_path(value: object, where: str) -> str:
     Raises:
         TypeError: If it is neither text nor `os.PathLike` of text.
     """
-    path = value.__fspath__() if isinstance(value, os.PathLike) else value
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(path, str):
         return path
     raise TypeError(f"[{where}] expected a path, as text or os.PathLike, got {type(value).__name__}")

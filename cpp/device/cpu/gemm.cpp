@@ -18,7 +18,7 @@ constexpr int64_t kDepth = 1024;
 static_assert(kSlabRows <= kDepth);
 /// Of a, packed, in one block: 8 tiles of 14 x 1024 floats; two panels of b stand beside them in 1 MB of L2.
 constexpr int64_t kBlockBytes = int64_t{448} << 10;
-/// Panels of b that one thread packs at a time: 4 * 32 * 512 floats are 262 KB.
+/// Panels of b that one thread packs at a time: 4 * 32 * 1024 floats are 524 KB.
 constexpr int64_t kGroupPanels = 4;
 /// Rows and columns of a block that is summed over slabs, in tiles and panels: in L2 there are two blocks of c
 /// (168 x 256 floats are 172 KB each), a (172 KB) and b (262 KB).
@@ -48,6 +48,12 @@ template <class T>
 T* reserve(Arena& arena, int64_t elements) {
   arena.reserve(static_cast<size_t>(elements) * sizeof(T));
   return reinterpret_cast<T*>(arena.data());
+}
+
+/// Columns of a panel of b for a product of m rows.
+template <class T>
+int64_t panel_width(const KernelTable<T>& kernels, int64_t m) {
+  return (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
 }
 
 /// Packs the a of one block.
@@ -86,7 +92,7 @@ void multiply_small(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64
   product.m = m;
   product.n = n;
   product.k = k;
-  product.panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  product.panel = panel_width(kernels, m);
   product.mode = mode;
   product.finish = finish;
   pack_local_b(kernels, product, b.col, b.col != 1);
@@ -103,7 +109,7 @@ struct Multiplication {
   Finish<T> finish;
   int threads;
 
-  int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  int64_t panel = panel_width(kernels, m);
   int64_t panels = divide_up(n, panel);
   int64_t tiles = divide_up(m, kernels.tile_rows);
   int64_t cuts = divide_up(k, kDepth);
@@ -252,7 +258,7 @@ void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64
     return Multiplication<T>{kernels, c, c_stride, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1}, mode, {}, threads}
         .run();
   }
-  const int64_t panel = (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
+  const int64_t panel = panel_width(kernels, m);
   const int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
   Blocks blocks{m, n, panel, divide_up(m, kSlabTiles * kernels.tile_rows), 1};
   // As many blocks as give every thread the same share.

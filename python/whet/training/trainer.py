@@ -142,12 +142,11 @@ class Trainer:
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_place("copy")
-        slots = {name: np.array(array) for name, array in self._slots().items()}
-        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "slots": (slots, self.steps)}
+        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "progress": self._progress()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["model"], state["loss"], state["optimizer"])  # type: ignore[misc]
-        slots, steps = state["slots"]
+        slots, steps = state["progress"]
         self._waiting = (slots, steps) if steps else None
 
     def _parameters(self) -> dict[str, Floats]:
@@ -169,11 +168,15 @@ class Trainer:
         slots = enumerate(self._slot_names())
         return {f"{slot}.{name}": self._core.slot(s, i) for s, slot in slots for i, name in enumerate(names)}
 
+    def _progress(self) -> tuple[dict[str, Floats], int]:
+        """Copies of the slots, and the steps taken."""
+        return {name: np.array(array) for name, array in self._slots().items()}, self.steps
+
     def _trainer(self, width: int) -> _core.Trainer:
         if self._core is not None and self._width == width:
             return self._core
         if self._core is not None:
-            self._waiting = ({key: np.array(value) for key, value in self._slots().items()}, self._core.steps)
+            self._waiting = self._progress()
         graph = self.model._graph(width)
         loss, options = list(self.loss.options().items()), list(self.optimizer.options().items())
         warn_of_links(graph, self.loss)
