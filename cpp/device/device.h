@@ -42,11 +42,14 @@ struct Target {
   const int32_t* classes = nullptr;
 };
 
-/// What follows a product while its tile is in cache: y = activation(x + bias).
+/// What follows a product x while its tile is in cache: y = f(x + bias) + residual, or, if `saved` is given,
+/// y = (x + bias) f'(saved) + residual. Matrices may have null data, and none may be y.
 struct Epilogue {
   const void* bias = nullptr;  // one element per column, or null
   Activation activation{};
-  Matrix input{};  // where x + bias is kept for the backward pass, or null data
+  Matrix input{};       // where x + bias is kept for the backward pass
+  ConstMatrix saved{};  // f's output or input, as f declares: its derivative is wanted, and nothing is kept
+  ConstMatrix residual{};
 };
 
 struct Optimizer {
@@ -64,7 +67,7 @@ class Device {
   virtual DType dtype() const = 0;
 
   /// y (m, n) = epilogue(a b), or a transposed a or b. Each element is one chain of FMAs over k in ascending order.
-  /// With `accumulate`, the chain starts from y; then there is no epilogue.
+  /// With `accumulate`, the chain starts from y.
   virtual void gemm(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
                     const Epilogue& epilogue) = 0;
 

@@ -42,14 +42,8 @@ class CpuDevice final : public Device {
     const FlushDenormals flush;
     const Operand<T> left{data(a), transpose_a ? 1 : a.stride, transpose_a ? a.stride : 1};
     const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
-    Finish<T> finish{};
-    const bool nothing =
-        !epilogue.bias && !epilogue.input.data && epilogue.activation.id == math::ActivationId::Identity;
-    if (!accumulate && !nothing)
-      finish = {kernels_.finish[static_cast<int>(epilogue.activation.id)], static_cast<const T*>(epilogue.bias),
-                data(epilogue.input), epilogue.input.stride, epilogue.activation.options.data()};
     multiply_matrices(kernels_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left, right,
-                      accumulate, finish);
+                      accumulate, finish(epilogue));
   }
 
   void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) override {
@@ -202,6 +196,23 @@ class CpuDevice final : public Device {
   static T* at(Matrix x, const Block& b) { return row(x, b.row) + b.col; }
 
   static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }
+
+  Finish<T> finish(const Epilogue& e) const {
+    const auto id = static_cast<int>(e.activation.id);
+    const bool nothing =
+        !e.bias && !e.input.data && !e.residual.data && e.activation.id == math::ActivationId::Identity;
+    return {.function = nothing        ? nullptr
+                        : e.saved.data ? kernels_.finish_backward[id]
+                                       : kernels_.finish[id],
+            .bias = static_cast<const T*>(e.bias),
+            .input = data(e.input),
+            .input_stride = e.input.stride,
+            .saved = data(e.saved),
+            .saved_stride = e.saved.stride,
+            .residual = data(e.residual),
+            .residual_stride = e.residual.stride,
+            .options = e.activation.options.data()};
+  }
 
   static int slot_count(math::OptimizerId id) {
     static constexpr int counts[] = {

@@ -139,13 +139,11 @@ struct Multiplication {
     product.m = rows;
     product.n = std::min(n, last_panel * panel) - j;
     product.k = cut(s + 1) - p;
+    product.row = i;
+    product.col = j;
     product.panel = panel;
     product.mode = s > 0 ? TileMode::chain : mode;
-    if (s + 1 == cuts && finish.function) {
-      product.finish = finish;
-      if (finish.bias) product.finish.bias += j;
-      if (finish.input) product.finish.input += i * finish.input_stride + j;
-    }
+    if (s + 1 == cuts) product.finish = finish;
     return product;
   }
 
@@ -234,8 +232,7 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
   if (m == 0 || n == 0) return;
   if (k == 0) {
     if (!accumulate) fill_zeros(c, c_stride, m, n);
-    if (finish.function)
-      finish.function(c, c_stride, finish.bias, finish.input, finish.input_stride, m, n, finish.options);
+    if (finish.function) finish.function(c, c_stride, {0, m, 0, n}, finish);
     return;
   }
   const TileMode mode = accumulate ? TileMode::chain : TileMode::store;

@@ -56,11 +56,6 @@ double tree_sum(int64_t lo, int64_t hi, const Leaf& leaf) {
   return tree_sum(lo, middle, leaf) + tree_sum(middle, hi, leaf);
 }
 
-/// A part of a matrix: `rows` x `cols` elements from (row, col).
-struct Block {
-  int64_t row, rows, col, cols;
-};
-
 /// c (rows, cols) = the sum of slabs [lo, hi), or c + the sum. slab(s, out, out_stride, mode) computes one slab.
 template <class T, class Slab>
 void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stride, int64_t rows, int64_t cols,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "device/cpu/kernels/mathfun.h"
+#include "device/cpu/kernels/table.h"
 #include "math/activations.h"
 
 namespace whet::cpu::WHET_ISA_NAMESPACE {
@@ -38,18 +39,38 @@ void activate_backward(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride,
   }
 }
 
-/// x = y + bias, kept in `input`, and y = f(x); bias and input may be null.
-template <class T, class F>
-void finish(T* y, int64_t y_stride, const T* bias, T* input, int64_t input_stride, int64_t rows, int64_t cols,
-            const double* options) {
-  const Options<T> o(options);
-  for (int64_t row = 0; row < rows; ++row)
-    for_each_register<T>(cols, [&](int64_t i, auto part) {
-      Vec<T> x = part.load(y + row * y_stride + i);
-      if (bias) x = x + part.load(bias + i);
-      if (input) part.store(input + row * input_stride + i, x);
-      part.store(y + row * y_stride + i, F::value(x, o.values));
+/// Calls body(x, row, col, part) for the registers of a tile of c, with x = c + bias, and stores what it returns, plus
+/// the residual.
+template <class T, class Body>
+WHET_ALWAYS_INLINE inline void finish_tile(T* y, int64_t y_stride, const Block& block, const Finish<T>& f, Body body) {
+  const T* const bias = f.bias ? f.bias + block.col : nullptr;
+  for (int64_t i = 0; i < block.rows; ++i, y += y_stride) {
+    const int64_t row = block.row + i;
+    const T* const residual = f.residual ? f.residual + row * f.residual_stride + block.col : nullptr;
+    for_each_register<T>(block.cols, [&](int64_t j, auto part) WHET_ALWAYS_INLINE {
+      Vec<T> x = part.load(y + j);
+      if (bias) x = x + part.load(bias + j);
+      x = body(x, row, block.col + j, part);
+      part.store(y + j, residual ? x + part.load(residual + j) : x);
     });
+  }
+}
+
+template <class T, class F>
+void finish(T* y, int64_t y_stride, const Block& block, const Finish<T>& f) {
+  const Options<T> o(f.options);
+  finish_tile(y, y_stride, block, f, [&](Vec<T> x, int64_t row, int64_t col, auto part) WHET_ALWAYS_INLINE {
+    if (f.input) part.store(f.input + row * f.input_stride + col, x);
+    return F::value(x, o.values);
+  });
+}
+
+template <class T, class F>
+void finish_backward(T* y, int64_t y_stride, const Block& block, const Finish<T>& f) {
+  const Options<T> o(f.options);
+  finish_tile(y, y_stride, block, f, [&](Vec<T> x, int64_t row, int64_t col, auto part) WHET_ALWAYS_INLINE {
+    return x * F::derivative(part.load(f.saved + row * f.saved_stride + col), o.values);
+  });
 }
 
 template <class T>

@@ -243,9 +243,7 @@ void multiply(const BlockProduct<T>& p) {
     }
     find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a_row, p.a_packed ? rows : p.a_k, b,
                              packed ? padded_panel<T>(cols) : p.b_stride, p.k, cols, p.mode, next);
-    if (const Finish<T>& f = p.finish; f.function)
-      f.function(c, p.c_stride, f.bias ? f.bias + j : nullptr, f.input ? f.input + i * f.input_stride + j : nullptr,
-                 f.input_stride, rows, cols, f.options);
+    if (p.finish.function) p.finish.function(c, p.c_stride, {p.row + i, rows, p.col + j, cols}, p.finish);
   };
   // The panel of b that all tiles share stays in L1; if all of b does, c is better written along its rows.
   constexpr int64_t small = 32 << 10;

@@ -24,6 +24,9 @@ constexpr KernelTable<T> table() {
 #define WHET_ENTRY(F) finish<T, math::F>,
       .finish = {WHET_ACTIVATIONS(WHET_ENTRY)},
 #undef WHET_ENTRY
+#define WHET_ENTRY(F) finish_backward<T, math::F>,
+      .finish_backward = {WHET_ACTIVATIONS(WHET_ENTRY)},
+#undef WHET_ENTRY
 #define WHET_ENTRY(F) activate<T, math::F>,
       .activate = {WHET_ACTIVATIONS(WHET_ENTRY)},
 #undef WHET_ENTRY

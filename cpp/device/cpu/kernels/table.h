@@ -26,14 +26,24 @@ constexpr int64_t kMaxSum = 256;
 /// How a tile of a product meets what stands in c: c = chain, c continues as the chain's start, or c = c + chain.
 enum class TileMode : int { store, chain, add };
 
-/// What follows a product, tile by tile: x = c + bias, kept in `input`, and c = f(x). No function, nothing follows.
+/// A part of a matrix: `rows` x `cols` elements from (row, col).
+struct Block {
+  int64_t row, rows, col, cols;
+};
+
+/// What follows a product, tile by tile while it is in cache: x = c + bias, kept in `input`; c = f(x), or x f'(saved);
+/// c = c + residual. No function, nothing follows. All but the function and its options may be null.
 template <class T>
 struct Finish {
-  void (*function)(T* y, int64_t y_stride, const T* bias, T* input, int64_t input_stride, int64_t rows, int64_t cols,
-                   const double* options);
+  /// `y` is where `block` of the matrix that the operands belong to starts.
+  void (*function)(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
   const T* bias;
   T* input;
   int64_t input_stride;
+  const T* saved;
+  int64_t saved_stride;
+  const T* residual;
+  int64_t residual_stride;
   const double* options;
 };
 
@@ -52,7 +62,8 @@ struct BlockProduct {
   bool b_packed;
   const T* b_edge;  // the last panel, packed, if b is not packed and the panel is not full
   int64_t m, n, k;
-  int64_t panel;  // columns of a full panel: 2 or 4 registers
+  int64_t row, col;  // where the block stands in c, for `finish`
+  int64_t panel;     // columns of a full panel: 2 or 4 registers
   TileMode mode;
   Finish<T> finish;
 };
@@ -69,8 +80,9 @@ struct KernelTable {
   void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k);
   /// b (k, n) into panels, the last one filled up with zeros: `contiguous_k` as for a.
   void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel);
-  void (*finish[kActivations])(T* y, int64_t y_stride, const T* bias, T* input, int64_t input_stride, int64_t rows,
-                               int64_t cols, const double* options);
+  /// For Finish::function: with f, or with its derivative.
+  void (*finish[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
+  void (*finish_backward[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
 
   // Element by element. Strides stand behind their pointers.
   void (*activate[kActivations])(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols,
