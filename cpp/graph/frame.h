@@ -25,6 +25,13 @@ class Frame {
     return instruction_.activation_input < 0 ? Matrix{} : program_.value(pass_, instruction_.activation_input);
   }
 
+  /// What to multiply the gradient of the only input by, once it is complete.
+  Epilogue input_derivative() const {
+    if (instruction_.before < 0) return {};
+    const Instruction& before = program_.instructions()[index(instruction_.before)];
+    return {.activation = *before.activation, .saved = program_.saved(pass_, before)};
+  }
+
   ConstMatrix output_gradient() const { return program_.gradient(pass_, instruction_.output); }
   /// Null data where nobody needs it.
   Matrix input_gradient(int i) const {

@@ -33,7 +33,8 @@ class Op {
   virtual bool backward_reads_inputs() const = 0;
   virtual bool backward_reads_output() const = 0;
 
-  /// Whether `forward` applies an activation that follows it (Frame::activation) while its output is in cache.
+  /// Whether `forward` applies an activation that follows it (Frame::activation) while its output is in cache, and
+  /// `backward` the derivative of one that made its input (Frame::input_derivative).
   virtual bool fuses_activation() const { return false; }
 
   /// The activation that this operation is, if it is nothing else, so that another one can fuse it.

@@ -29,7 +29,10 @@ Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max
       value_offsets_(graph_->values(), -1),
       gradient_offsets_(graph_->values(), -1) {
   fuse();
-  if (purpose == Purpose::train) mark_gradients();
+  if (purpose == Purpose::train) {
+    mark_gradients();
+    fuse_derivatives();
+  }
   place(purpose);
 }
 
@@ -93,6 +96,24 @@ void Program::mark_gradients() {
       instruction.accumulates_parameter.push_back(parameter_written[at(parameter)]);
       parameter_written[at(parameter)] = true;
     }
+  }
+}
+
+/// The last to add to a gradient, if it can, also multiplies it by the derivative of the activation that made the
+/// value.
+void Program::fuse_derivatives() {
+  std::vector<int> reader(graph_->values(), -1);
+  for (size_t i = instructions_.size(); i-- > 0;) {
+    const Instruction& instruction = instructions_[i];
+    if (!needs_gradient_[at(instruction.output)]) continue;
+    for (int value : instruction.node->inputs) reader[at(value)] = static_cast<int>(i);
+  }
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    Instruction& instruction = instructions_[i];
+    const int last = reader[at(instruction.output)];
+    if (!instruction.activation || last < 0 || !instructions_[at(last)].node->op->fuses_activation()) continue;
+    instructions_[at(last)].before = static_cast<int>(i);
+    instruction.differentiated = true;
   }
 }
 
@@ -166,6 +187,10 @@ Matrix Program::gradient(const Pass& pass, int value) const {
   return matrix(pass, gradient_offsets_[at(value)], value);
 }
 
+Matrix Program::saved(const Pass& pass, const Instruction& instruction) const {
+  return value(pass, instruction.saved == math::Saved::input ? instruction.activation_input : instruction.output);
+}
+
 void Program::forward(const Pass& pass, Watch& watch) const {
   for (const Instruction& instruction : instructions_) {
     instruction.node->op->forward(Frame(*this, instruction, pass));
@@ -178,11 +203,10 @@ void Program::backward(const Pass& pass, Watch& watch) const {
     const Instruction& instruction = instructions_[i];
     if (!needs_gradient_[at(instruction.output)]) continue;
     const Frame frame(*this, instruction, pass);
-    if (instruction.activation) {
+    if (instruction.activation && !instruction.differentiated) {
       // In place: every reader of the output has added its part, and nobody reads this gradient again.
       const Matrix dy = gradient(pass, instruction.output);
-      const ConstMatrix saved = instruction.saved == math::Saved::input ? frame.activation_input() : frame.output();
-      device_->activate_backward(dy, dy, saved, *instruction.activation, false);
+      device_->activate_backward(dy, dy, saved(pass, instruction), *instruction.activation, false);
     }
     instruction.node->op->backward(frame);
     watch.poll();

@@ -23,6 +23,8 @@ struct Instruction {
   int output = -1;            // value that the instruction makes: the activation's, if one is fused
   int activation_input = -1;  // value kept for the activation's derivative, or -1
   math::Saved saved = math::Saved::output;
+  int before = -1;              // the instruction whose activation `backward` takes the derivative of, or -1
+  bool differentiated = false;  // another instruction's `backward` takes that of this one's activation
   std::vector<bool> needs_input_gradient, accumulates_input, accumulates_parameter;
 };
 
@@ -65,10 +67,13 @@ class Program {
   Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
   Matrix output_gradient(const Pass& pass) const { return gradient(pass, graph_->output()); }
   Matrix gradient(const Pass& pass, int value) const;
+  /// What the derivative of the activation fused into `instruction` reads.
+  Matrix saved(const Pass& pass, const Instruction& instruction) const;
 
  private:
   void fuse();
   void mark_gradients();
+  void fuse_derivatives();
   void place(Purpose purpose);
   Matrix matrix(const Pass& pass, int64_t offset, int value) const;
 

@@ -40,7 +40,7 @@ class Linear final : public Op {
                           frame.accumulates_parameter(0));
     if (frame.parameters() > 1) device.column_sums(frame.parameter_gradient(1), dy, frame.accumulates_parameter(1));
     if (const Matrix dx = frame.input_gradient(0); dx.data)
-      device.gemm(dx, dy, false, w, false, frame.accumulates_input(0), {});
+      device.gemm(dx, dy, false, w, false, frame.accumulates_input(0), frame.input_derivative());
   }
 
  private:
