@@ -193,7 +193,7 @@ ARGUMENTS_WRONG = {
     "too few weights": (dict(sample_weight=np.ones(ROWS - 1)), ValueError, ["sample_weight", str(ROWS)]),
     "negative weights": (dict(sample_weight=-np.ones(ROWS)), ValueError, ["sample_weight"]),
     "weights with NaN": (dict(sample_weight=np.full(ROWS, np.nan)), ValueError, ["sample_weight"]),
-    "unknown precision": (dict(precision="float8"), ValueError, ["precision"]),
+    "unknown precision": (dict(precision="float8"), ValueError, ["precision", "bfloat16"]),
     "an unknown argument": (dict(epoch=3), TypeError, ["epoch"]),
     "callbacks that are none": (dict(callbacks=(3,)), (TypeError, ValueError), ["callbacks"]),
 }

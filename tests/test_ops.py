@@ -545,3 +545,50 @@ def test_the_fast_way_takes_nothing_that_needs_a_conversion_or_an_error():
     for arguments in left:
         assert fast_matmul(**arguments) is None, arguments
     assert _core.fast_matmul(a, a) is None
+
+
+# bfloat16
+
+
+def rounded_to_bfloat16(x):
+    """The nearest number of 8 bits of precision, of two the even one."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def bfloat16_chains(a, b):
+    """Exact products of rounded operands, added to float32 sums; of each pair along k, the odd one first."""
+    a, b = (rounded_to_bfloat16(x).astype(np.float64) for x in (a, b))
+    depth = a.shape[1]
+    sums = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for pair in range(0, depth, 2):
+        for p in (pair + 1, pair):
+            if p < depth:
+                sums = (sums + np.outer(a[:, p], b[p])).astype(np.float32)
+    return sums
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 2), (17, 33, 7), (64, 64, 64), (100, 70, 131), (40, 300, 1201)])
+@pytest.mark.parametrize("transposes", [(False, False), (True, False), (False, True), (True, True)])
+def test_bfloat16_products_are_chains_of_pairs(rng, shape, transposes):
+    m, n, k = shape
+    a, b = (rng.normal(size=s).astype(np.float32) for s in ((m, k), (k, n)))
+    given = [x.T.copy() if t else x for x, t in zip((a, b), transposes, strict=True)]
+    y = ops.matmul(*given, transpose_a=transposes[0], transpose_b=transposes[1], precision="bfloat16")
+    assert same_bits(y, bfloat16_chains(a, b))
+    exact, magnitude = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
+    assert (np.abs(y - exact) <= (2.0**-7 + k * 2.0**-24) * magnitude).all()
+
+
+def test_bfloat16_keeps_what_is_not_finite():
+    a = np.array([[np.inf, 1, 0], [np.nan, 1, 0], [3.4e38, 1, 0]], np.float32)
+    y = ops.matmul(a, np.eye(3, dtype=np.float32)[:, :1] * 2, precision="bfloat16")
+    assert y[0, 0] == np.inf
+    assert np.isnan(y[1, 0])
+    assert y[2, 0] == np.inf  # the nearest number of 8 bits is beyond the range
+
+
+def test_bfloat16_is_for_float32(rng):
+    a = rng.normal(size=(3, 3))
+    with pytest.raises(ValueError, match=r"float32.*bfloat16.*float64"):
+        ops.matmul(a, a, precision="bfloat16")

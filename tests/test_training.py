@@ -147,6 +147,7 @@ def test_batch_size_auto_depends_on_rows_alone():
         shuffle=True,
         stop_at=None,
         max_steps=None,
+        precision="float32",
         seed=0,
         on_interrupt="raise",
         progress=False,
@@ -168,7 +169,6 @@ def test_gradient_descent_takes_all_rows(data):
         ("class_weight", "balanced"),
         ("callbacks", [object()]),
         ("max_seconds", 1.0),
-        ("precision", "bfloat16"),
         ("checkpoint", "run/"),
         ("checkpoint_every", 10),
         ("resume", True),
@@ -492,3 +492,20 @@ def test_bad_arguments_are_named(data, arguments, error):
 
 def test_none_means_none(data):
     nn.Linear(6, 1).fit(*data, loss="mse", epochs=1, metrics=None, callbacks=None, batch_size=2**62)
+
+
+def test_bfloat16_trains_nearly_as_float32_does(data):
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        model = nn.MLP(6, (32,), 1)
+        history = model.fit(*data, loss="mse", epochs=20, precision=precision, seed=3)
+        losses[precision] = history["loss"][-1]
+        assert model.dtype == "float32"
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
+
+
+def test_bfloat16_is_for_models_of_float32(data):
+    model = nn.Linear(6, 1).to("float64")
+    with pytest.raises(ValueError, match=r"float32 model.*bfloat16.*float64"):
+        model.fit(*data, loss="mse", precision="bfloat16")

@@ -54,6 +54,12 @@ DType parse_dtype(const std::string& name) {
   fail("dtype", "expected 'float32' or 'float64', got '", name, "'");
 }
 
+Precision parse_precision(const std::string& name) {
+  if (name == "float32") return Precision::full;
+  if (name == "bfloat16") return Precision::bfloat16;
+  fail("precision", "expected 'float32' or 'bfloat16', got '", name, "'");
+}
+
 ConstMatrix matrix(const py::array& array, DType dtype, const char* where) {
   check(array, dtype, where);
   if (array.ndim() != 2) fail(where, "expected two dimensions, got a ", describe(array));

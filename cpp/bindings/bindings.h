@@ -44,6 +44,7 @@ Watch interruptible();
 DType dtype_of(const py::array& array, const char* where);
 py::dtype numpy_dtype(DType dtype);
 DType parse_dtype(const std::string& name);
+Precision parse_precision(const std::string& name);
 
 /// A two-dimensional array whose rows are contiguous. Throws TypeError or ValueError, naming `where`.
 ConstMatrix matrix(const py::array& array, DType dtype, const char* where);

@@ -108,14 +108,16 @@ void bind_engine(py::module_& module) {
 
   py::class_<BoundTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
-                       const Options& loss_options, const std::string& optimizer, const Options& optimizer_options) {
+                       const Options& loss_options, const std::string& optimizer, const Options& optimizer_options,
+                       const std::string& precision) {
              const Loss parsed = parse_loss(loss, loss_options);
              const math::OptimizerInfo& info = math::find_optimizer(optimizer);
              const math::OptionValues values = math::option_values(optimizer, info.options, optimizer_options);
-             return new BoundTrainer{graph, parsed, {graph, std::move(state), parsed, info, values}};
+             Device& device = cpu_device(state->dtype(), parse_precision(precision));
+             return new BoundTrainer{graph, parsed, {graph, std::move(state), device, parsed, info, values}};
            }),
            py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
-           py::arg("optimizer_options"))
+           py::arg("optimizer_options"), py::arg("precision") = "float32")
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
            py::arg("seed"), py::arg("number"), py::arg("max_steps"), py::arg("learning_rates"), py::arg("predictions"))

@@ -16,7 +16,8 @@ void check_shape(ConstMatrix m, int64_t rows, int64_t cols, const char* where, c
 }
 
 void matmul(py::array out, const py::array& a, bool transpose_a, const py::array& b, bool transpose_b,
-            const std::optional<py::array>& bias, const std::string& activation, const Options& options) {
+            const std::optional<py::array>& bias, const std::string& activation, const Options& options,
+            const std::string& precision) {
   const DType dtype = dtype_of(a, "matmul");
   const ConstMatrix ma = matrix(a, dtype, "matmul"), mb = matrix(b, dtype, "matmul");
   const Matrix y = mutable_matrix(out, dtype, "matmul");
@@ -28,8 +29,9 @@ void matmul(py::array out, const py::array& a, bool transpose_a, const py::array
   Epilogue epilogue;
   epilogue.bias = bias ? vector(*bias, dtype, n, "matmul bias") : nullptr;
   epilogue.activation = parse_activation(activation, options);
+  Device& device = cpu_device(dtype, parse_precision(precision));
   const Work work;
-  cpu_device(dtype).gemm(y, ma, transpose_a, mb, transpose_b, false, epilogue);
+  device.gemm(y, ma, transpose_a, mb, transpose_b, false, epilogue);
 }
 
 void activate(py::array out, const py::array& x, const std::string& name, const Options& options) {

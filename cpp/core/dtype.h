@@ -10,6 +10,9 @@ enum class DType : uint8_t { float32, float64 };
 constexpr size_t size_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
 constexpr const char* name_of(DType dtype) { return dtype == DType::float32 ? "float32" : "float64"; }
 
+/// How the operands of a product are rounded: as they are, or float32 to bfloat16, whose products are exact in float32.
+enum class Precision : uint8_t { full, bfloat16 };
+
 /// Rows of the arena and the first element of each parameter start at multiples of this many bytes.
 constexpr size_t kAlignment = 64;
 

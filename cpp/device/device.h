@@ -57,10 +57,11 @@ struct Optimizer {
   math::Coefficients coefficients{};
 };
 
-/// The whole-tensor kernels that every device offers, in one dtype. Outputs come first. Matrices may have any stride of
-/// at least `cols` and no alignment beyond their element's; outputs do not overlap inputs unless a kernel says so.
-/// Every kernel gives the same bits for any number of threads, any instruction set with FMA, any stride and alignment,
-/// and gives a row of its result the same bits whatever the other rows are. May be called from several threads at once.
+/// The whole-tensor kernels that every device offers, in one dtype and one precision of products. Outputs come first.
+/// Matrices may have any stride of at least `cols` and no alignment beyond their element's; outputs do not overlap
+/// inputs unless a kernel says so. Every kernel gives the same bits for any number of threads, any instruction set with
+/// FMA, any stride and alignment, and gives a row of its result the same bits whatever the other rows are. May be
+/// called from several threads at once.
 class Device {
  public:
   virtual ~Device() = default;
@@ -72,7 +73,8 @@ class Device {
                     const Epilogue& epilogue) = 0;
 
   /// y (m, n) = a^T b with a (rows, m) and b (rows, n), summed over the rows in slabs. With `accumulate`, added to y.
-  virtual void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) = 0;
+  /// `scales`, if given, holds a factor for each row of b.
+  virtual void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, const void* scales, bool accumulate) = 0;
 
   /// y (cols) = the sum of x over its rows, in slabs. With `accumulate`, added to y.
   virtual void column_sums(void* y, ConstMatrix x, bool accumulate) = 0;
@@ -117,7 +119,8 @@ class Device {
                       const Optimizer& optimizer) = 0;
 };
 
-/// The processor, computing in `dtype`. Lives as long as the process.
-Device& cpu_device(DType dtype);
+/// The processor, computing in `dtype` and rounding the operands of products as `precision` says. Lives as long as the
+/// process. Throws std::invalid_argument for bfloat16 products of float64.
+Device& cpu_device(DType dtype, Precision precision = Precision::full);
 
 }  // namespace whet

@@ -49,11 +49,11 @@ void scale_weights(void* scales, const void* weights, int64_t n, double total) {
 
 }  // namespace
 
-Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss,
+Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
                  const math::OptimizerInfo& optimizer, const math::OptionValues& options)
     : graph_(std::move(graph)),
       state_(std::move(state)),
-      device_(&cpu_device(state_->dtype())),
+      device_(&device),
       loss_(loss),
       optimizer_(&optimizer),
       options_(options),

@@ -42,7 +42,8 @@ struct EpochResult {
 /// not finite, or a watch) leaves parameters, slots and counters as the last whole step left them.
 class Trainer {
  public:
-  Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, const Loss& loss,
+  /// `device` computes in the state's dtype.
+  Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
           const math::OptimizerInfo& optimizer, const math::OptionValues& options);
 
   /// One step on all rows of `batch`. Returns its loss before the update.

@@ -44,6 +44,7 @@ def matmul(
     bias: _Array | None,
     activation: str,
     options: _Options,
+    precision: str,
     /,
 ) -> None: ...
 def fast_matmul(
@@ -93,7 +94,14 @@ class Predictor:
 class Trainer:
     steps: int
     def __init__(
-        self, graph: Graph, state: State, loss: str, loss_options: _Options, optimizer: str, optimizer_options: _Options
+        self,
+        graph: Graph,
+        state: State,
+        loss: str,
+        loss_options: _Options,
+        optimizer: str,
+        optimizer_options: _Options,
+        precision: str = "float32",
     ) -> None: ...
     def step(self, x: _Array, y: _Array, weights: _Array | None) -> float: ...
     def epoch(

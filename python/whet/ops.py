@@ -95,7 +95,10 @@ def matmul(
         transpose_b: Use the transpose of `b`; no copy is made.
         bias: Shape (n,), added to every row.
         activation: Name of an activation with its default options.
-        precision: "float32": every product and sum is rounded to the arrays' dtype.
+        precision: "float32": every product and sum is rounded to the arrays' dtype. "bfloat16", for float32 arrays:
+            the elements of `a` and `b` are rounded to bfloat16 (8 bits of precision, float32's range; the nearest,
+            of two the even one), their products are exact and the sums float32; each element of the result is within
+            a relative 2^-7 of the sum of |a| |b|, beside what float32 sums cost.
         out: Where to put the result, of shape (m, n) and the operands' dtype.
 
     Returns:
@@ -103,13 +106,12 @@ def matmul(
 
     Raises:
         TypeError: If an operand does not hold real numbers or `out` has another dtype.
-        ValueError: If shapes do not fit, or a name is unknown.
+        ValueError: If shapes do not fit, a name is unknown, or float64 shall be multiplied as bfloat16.
     """
     fast = _core.fast_matmul(a, b, transpose_a, transpose_b, bias, activation, precision, out)
     if fast is not None:
         return fast
-    if precision != "float32":
-        raise ValueError(f"[matmul] expected precision 'float32', got {precision!r}")
+    precision = as_name(precision, "matmul", "precision")
     operands = {"a": a, "b": b} if bias is None else {"a": a, "b": b, "bias": bias}
     arrays = _floats("matmul", **operands)
     for name, array in zip("ab", arrays, strict=False):
@@ -126,7 +128,7 @@ def matmul(
     shape = (left.shape[1 if flags[0] else 0], right.shape[0 if flags[1] else 1])
     result = _result(out, shape, left.dtype, "matmul")
     target = _scratch(result, *arrays)
-    _core.matmul(target, left, flags[0], right, flags[1], vector, function, [])
+    _core.matmul(target, left, flags[0], right, flags[1], vector, function, [], precision)
     return _deliver(target, result)
 
 

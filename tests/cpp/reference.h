@@ -45,7 +45,7 @@ struct Sheet {
 inline std::vector<std::string> sets() { return cpu::available_instruction_sets(); }
 
 inline Device& device(const std::string& set, DType dtype) {
-  return cpu::cpu_device(dtype, cpu::find_instruction_set(set));
+  return cpu::cpu_device(dtype, Precision::full, cpu::find_instruction_set(set));
 }
 
 }  // namespace whet

@@ -137,7 +137,7 @@ void sums_over_rows_are_right() {
           const Sheet<T> a(rows, m, 2, 1), b(rows, n, 1, 2);
           Sheet<T> y(m, n, 3, 3);
           const Sheet<T> before = y;
-          device(set, dtype_of<T>).gemm_over_rows(y.matrix(), a.matrix(), b.matrix(), accumulate);
+          device(set, dtype_of<T>).gemm_over_rows(y.matrix(), a.matrix(), b.matrix(), nullptr, accumulate);
           if (set == "baseline") {
             for (int64_t i = 0; i < m; ++i)
               for (int64_t j = 0; j < n; ++j) {

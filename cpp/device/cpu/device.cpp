@@ -9,6 +9,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "core/error.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/gemm.h"
 #include "device/cpu/pool.h"
@@ -33,7 +34,7 @@ int threads_for(int64_t elements, int64_t grain) {
 template <class T>
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(const KernelTable<T>& kernels) : kernels_(kernels) {}
+  CpuDevice(const KernelTable<T>& kernels, Precision precision) : kernels_(kernels), precision_(precision) {}
 
   DType dtype() const override { return std::is_same_v<T, float> ? DType::float32 : DType::float64; }
 
@@ -42,14 +43,14 @@ class CpuDevice final : public Device {
     const FlushDenormals flush;
     const Operand<T> left{data(a), transpose_a ? 1 : a.stride, transpose_a ? a.stride : 1};
     const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
-    multiply_matrices(kernels_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left, right,
-                      accumulate, finish(epilogue));
+    multiply_matrices(kernels_, precision_, data(y), y.stride, y.rows, y.cols, transpose_a ? a.rows : a.cols, left,
+                      right, accumulate, finish(epilogue));
   }
 
-  void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, bool accumulate) override {
+  void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, const void* scales, bool accumulate) override {
     const FlushDenormals flush;
-    multiply_over_rows(kernels_, data(y), y.stride, y.rows, y.cols, a.rows, data(a), a.stride, data(b), b.stride,
-                       accumulate);
+    multiply_over_rows(kernels_, {precision_, static_cast<const T*>(scales)}, data(y), y.stride, y.rows, y.cols, a.rows,
+                       data(a), a.stride, data(b), b.stride, accumulate);
   }
 
   void column_sums(void* y, ConstMatrix x, bool accumulate) override {
@@ -251,19 +252,22 @@ class CpuDevice final : public Device {
   }
 
   const KernelTable<T>& kernels_;
+  const Precision precision_;
 };
 
 }  // namespace
 
-Device& cpu_device(DType dtype, const InstructionSet& set) {
-  // One device for each set and dtype, made at first use and kept.
+Device& cpu_device(DType dtype, Precision precision, const InstructionSet& set) {
+  if (dtype == DType::float64 && precision == Precision::bfloat16)
+    fail("precision", "expected float32 for products in bfloat16, got float64");
+  // One device for each set, dtype and precision, made at first use and kept.
   static std::mutex making;
-  static auto& devices = *new std::map<const void*, std::unique_ptr<Device>>;  // never destroyed
+  static auto& devices = *new std::map<std::pair<const void*, Precision>, std::unique_ptr<Device>>;  // never destroyed
   std::lock_guard lock(making);
   const void* const key = dtype == DType::float32 ? static_cast<const void*>(set.float_kernels) : set.double_kernels;
-  std::unique_ptr<Device>& device = devices[key];
-  if (!device && dtype == DType::float32) device = std::make_unique<CpuDevice<float>>(*set.float_kernels);
-  if (!device && dtype == DType::float64) device = std::make_unique<CpuDevice<double>>(*set.double_kernels);
+  std::unique_ptr<Device>& device = devices[{key, precision}];
+  if (!device && dtype == DType::float32) device = std::make_unique<CpuDevice<float>>(*set.float_kernels, precision);
+  if (!device && dtype == DType::float64) device = std::make_unique<CpuDevice<double>>(*set.double_kernels, precision);
   return *device;
 }
 
@@ -271,10 +275,11 @@ Device& cpu_device(DType dtype, const InstructionSet& set) {
 
 namespace whet {
 
-Device& cpu_device(DType dtype) {
-  static Device* const devices[] = {&cpu::cpu_device(DType::float32, cpu::chosen_instruction_set()),
-                                    &cpu::cpu_device(DType::float64, cpu::chosen_instruction_set())};
-  return *devices[static_cast<int>(dtype)];
+Device& cpu_device(DType dtype, Precision precision) {
+  static const cpu::InstructionSet& set = cpu::chosen_instruction_set();
+  static Device* const plain[] = {&cpu::cpu_device(DType::float32, Precision::full, set),
+                                  &cpu::cpu_device(DType::float64, Precision::full, set)};
+  return precision == Precision::full ? *plain[static_cast<int>(dtype)] : cpu::cpu_device(dtype, precision, set);
 }
 
 }  // namespace whet

@@ -56,46 +56,62 @@ int64_t panel_width(const KernelTable<T>& kernels, int64_t m) {
   return (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
 }
 
-/// Packs the a of one block.
+/// Packs columns of a and of b, which are rows of the other orientation if their own are not contiguous.
 template <class T>
-void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product) {
+void pack_a(const KernelTable<T>& kernels, T* packed, Operand<T> a, int64_t m, int64_t k, Precision precision) {
+  kernels.pack_a(packed, a.data, a.col == 1 ? a.row : a.col, a.col == 1, m, k, {precision, nullptr});
+}
+template <class T>
+void pack_b(const KernelTable<T>& kernels, T* packed, Operand<T> b, int64_t k, int64_t n, int64_t panel,
+            const Packing<T>& packing) {
+  kernels.pack_b(packed, b.data, b.col == 1 ? b.row : b.col, b.col != 1, k, n, panel, packing);
+}
+
+/// The same for the a of one block.
+template <class T>
+void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product, Precision precision) {
   T* const packed = reserve<T>(local_a, product.m * product.k + kernels.vector);
-  const bool contiguous_k = product.a_k == 1;
-  kernels.pack_a(packed, product.a, contiguous_k ? product.a_row : product.a_k, contiguous_k, product.m, product.k);
-  product.a = packed;
+  pack_a(kernels, packed, product.a, product.m, product.k, precision);
+  product.a.data = packed;
   product.a_packed = true;
 }
 
-/// Packs the b of one block, whose columns lie `b_col` apart, or if not `all`, its last panel unless that is full.
+/// And for its b, or if not `all`, b's last panel unless that is full.
 template <class T>
-void pack_local_b(const KernelTable<T>& kernels, BlockProduct<T>& product, int64_t b_col, bool all) {
+void pack_local_b(const KernelTable<T>& kernels, BlockProduct<T>& product, bool all, const Packing<T>& packing) {
   const int64_t from = all ? 0 : product.n & -product.panel;  // panels are powers of two
   if (from == product.n) return;
   T* const packed = reserve<T>(local_b, product.k * round_up(product.n - from, product.panel));
-  kernels.pack_b(packed, product.b + from * b_col, b_col == 1 ? product.b_stride : b_col, b_col != 1, product.k,
-                 product.n - from, product.panel);
+  const Operand<T> columns{product.b.data + from * product.b.col, product.b.row, product.b.col};
+  pack_b(kernels, packed, columns, product.k, product.n - from, product.panel, packing);
   product.b_packed = all;
-  (all ? product.b : product.b_edge) = packed;
+  (all ? product.b.data : product.b_edge) = packed;
 }
 
 template <class T>
-void multiply_small(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t k,
-                    Operand<T> a, Operand<T> b, TileMode mode, const Finish<T>& finish) {
+BlockProduct<T> block_product(T* c, int64_t c_stride, Operand<T> a, Operand<T> b, int64_t m, int64_t n, int64_t k,
+                              int64_t panel, TileMode mode) {
   BlockProduct<T> product{};
   product.c = c;
   product.c_stride = c_stride;
-  product.a = a.data;
-  product.a_row = a.row;
-  product.a_k = a.col;
-  product.b = b.data;
-  product.b_stride = b.row;
+  product.a = a;
+  product.b = b;
   product.m = m;
   product.n = n;
   product.k = k;
-  product.panel = panel_width(kernels, m);
+  product.panel = panel;
   product.mode = mode;
+  return product;
+}
+
+template <class T>
+void multiply_small(const KernelTable<T>& kernels, const Packing<T>& packing, T* c, int64_t c_stride, int64_t m,
+                    int64_t n, int64_t k, Operand<T> a, Operand<T> b, TileMode mode, const Finish<T>& finish) {
+  BlockProduct<T> product = block_product(c, c_stride, a, b, m, n, k, panel_width(kernels, m), mode);
   product.finish = finish;
-  pack_local_b(kernels, product, b.col, b.col != 1);
+  const bool rounded = packing.precision != Precision::full;
+  if (rounded) pack_local_a(kernels, product, packing.precision);
+  pack_local_b(kernels, product, rounded || b.col != 1, packing);
   kernels.multiply(product);
 }
 
@@ -107,6 +123,7 @@ struct Multiplication {
   Operand<T> a, b;
   TileMode mode;  // how the first cut of k meets c; `add` allows one cut only
   Finish<T> finish;
+  Packing<T> packing;  // of b
   int threads;
 
   int64_t panel = panel_width(kernels, m);
@@ -117,32 +134,30 @@ struct Multiplication {
 
   static constexpr int64_t size = sizeof(T);
 
+  bool changed = packing.scales || packing.precision != Precision::full;
   // Rows of b 512 bytes apart use an eighth of L1's sets.
-  bool pack_b = b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes) ||
-                (tiles > 8 && (tiles > 16 || b.row * size % 512 == 0));
+  bool pack_all_b = changed || b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes) ||
+                    (tiles > 8 && (tiles > 16 || b.row * size % 512 == 0));
   // An a whose rows share their lines of L1 cannot be read where it stands.
-  bool aliased = std::max(a.row, a.col) * size % kAliasBytes == 0 && panels > 1;
+  bool pack_all_a =
+      packing.precision != Precision::full || (std::max(a.row, a.col) * size % kAliasBytes == 0 && panels > 1);
 
-  int64_t cut(int64_t s) const { return k * s / cuts; }
+  /// Pairs along k, which bfloat16 takes together, are not cut.
+  int64_t cut(int64_t s) const { return s == cuts ? k : k * s / cuts & -2; }
+  Packing<T> packing_of(int64_t s) const {
+    return {packing.precision, packing.scales ? packing.scales + cut(s) : nullptr};
+  }
 
   /// The product of `rows` rows from i and the columns of some panels, in the s-th cut of k.
   BlockProduct<T> block(int64_t i, int64_t rows, int64_t first_panel, int64_t last_panel, int64_t s) const {
     const int64_t p = cut(s), j = first_panel * panel;
-    BlockProduct<T> product{};
-    product.c = c + i * c_stride + j;
-    product.c_stride = c_stride;
-    product.a = a.data + i * a.row + p * a.col;
-    product.a_row = a.row;
-    product.a_k = a.col;
-    product.b = b.data + p * b.row + j * b.col;
-    product.b_stride = b.row;
-    product.m = rows;
-    product.n = std::min(n, last_panel * panel) - j;
-    product.k = cut(s + 1) - p;
+    const Operand<T> rows_of_a{a.data + i * a.row + p * a.col, a.row, a.col};
+    const Operand<T> columns_of_b{b.data + p * b.row + j * b.col, b.row, b.col};
+    BlockProduct<T> product =
+        block_product(c + i * c_stride + j, c_stride, rows_of_a, columns_of_b, rows,
+                      std::min(n, last_panel * panel) - j, cut(s + 1) - p, panel, s > 0 ? TileMode::chain : mode);
     product.row = i;
     product.col = j;
-    product.panel = panel;
-    product.mode = s > 0 ? TileMode::chain : mode;
     if (s + 1 == cuts) product.finish = finish;
     return product;
   }
@@ -159,15 +174,15 @@ struct Multiplication {
     const int64_t slices = std::min<int64_t>(threads, panels);
     run_tasks(threads, slices, [&](int64_t slice) {
       const int64_t from = panels * slice / slices, to = panels * (slice + 1) / slices;
-      const int64_t group = pack_b ? kGroupPanels : to - from;
+      const int64_t group = pack_all_b ? kGroupPanels : to - from;
       for (int64_t s = 0; s < cuts; ++s) {
         BlockProduct<T> whole = block(0, m, from, to, s);
-        if (aliased || to - from > kUnpackedPanels) pack_local_a(kernels, whole);
+        if (pack_all_a || to - from > kUnpackedPanels) pack_local_a(kernels, whole, packing.precision);
         for (int64_t j = from; j < to; j += group) {
           BlockProduct<T> product = block(0, m, j, std::min(to, j + group), s);
           product.a = whole.a;
           product.a_packed = whole.a_packed;
-          pack_local_b(kernels, product, b.col, pack_b);
+          pack_local_b(kernels, product, pack_all_b, packing_of(s));
           kernels.multiply(product);
         }
       }
@@ -182,21 +197,20 @@ struct Multiplication {
       down = std::min(divide_up(down, threads) * threads, divide_up(tiles, 2));
       if (down < threads) across = divide_up(threads, down);
     }
-    const int64_t at_once = pack_b ? std::max(kPackedBytes / (k * size * panel), int64_t{1}) : panels;
+    const int64_t at_once = pack_all_b ? std::max(kPackedBytes / (k * size * panel), int64_t{1}) : panels;
     for (int64_t first = 0; first < panels; first += at_once) {
       const int64_t here = std::min(at_once, panels - first);
-      T* const packed = pack_b ? reserve<T>(shared_b, k * here * panel) : nullptr;
+      T* const packed = pack_all_b ? reserve<T>(shared_b, k * here * panel) : nullptr;
       // The panels of one cut of k lie together, and they are a group for each thread.
       const auto place = [&](int64_t s, int64_t j) {
         return packed + cut(s) * here * panel + j * panel * (cut(s + 1) - cut(s));
       };
       const int64_t groups = std::min<int64_t>(threads, here);
-      if (pack_b)
+      if (pack_all_b)
         run_tasks(threads, cuts * groups, [&](int64_t task) {
           const int64_t s = task / groups, g = task % groups, from = here * g / groups, to = here * (g + 1) / groups;
           const BlockProduct<T> product = block(0, m, first + from, first + to, s);
-          kernels.pack_b(place(s, from), product.b, b.col == 1 ? b.row : b.col, b.col != 1, product.k, product.n,
-                         panel);
+          pack_b(kernels, place(s, from), product.b, product.k, product.n, panel, packing_of(s));
         });
       const int64_t columns = std::min(across, here);
       run_tasks(threads, down * columns, [&](int64_t task) {
@@ -205,12 +219,12 @@ struct Multiplication {
         const int64_t from = here * y / columns, to = here * (y + 1) / columns;
         for (int64_t s = 0; s < cuts; ++s) {
           BlockProduct<T> product = block(i, rows, first + from, first + to, s);
-          if (aliased || to - from > kUnpackedPanels) pack_local_a(kernels, product);
-          if (pack_b) {
-            product.b = place(s, from);
+          if (pack_all_a || to - from > kUnpackedPanels) pack_local_a(kernels, product, packing.precision);
+          if (pack_all_b) {
+            product.b.data = place(s, from);
             product.b_packed = true;
           } else {
-            pack_local_b(kernels, product, b.col, false);
+            pack_local_b(kernels, product, false, packing);
           }
           kernels.multiply(product);
         }
@@ -227,8 +241,8 @@ void fill_zeros(T* c, int64_t c_stride, int64_t m, int64_t n) {
 }  // namespace
 
 template <class T>
-void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t k,
-                       Operand<T> a, Operand<T> b, bool accumulate, const Finish<T>& finish) {
+void multiply_matrices(const KernelTable<T>& kernels, Precision precision, T* c, int64_t c_stride, int64_t m, int64_t n,
+                       int64_t k, Operand<T> a, Operand<T> b, bool accumulate, const Finish<T>& finish) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
     if (!accumulate) fill_zeros(c, c_stride, m, n);
@@ -236,111 +250,127 @@ void multiply_matrices(const KernelTable<T>& kernels, T* c, int64_t c_stride, in
     return;
   }
   const TileMode mode = accumulate ? TileMode::chain : TileMode::store;
+  const Packing<T> packing{precision, nullptr};
   // The first comparison keeps the product of three from overflowing.
   if (m < kSmallProduct && n * k < kSmallProduct && m * (n * k) <= kSmallProduct)
-    multiply_small(kernels, c, c_stride, m, n, k, a, b, mode, finish);
+    multiply_small(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
   else
-    Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, threads_for(m, n, k)}.run();
+    Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, packing, threads_for(m, n, k)}.run();
 }
 
 namespace {
 
-/// One product over at most so many slabs that a and b, packed, stay in L3.
+/// A product over at most so many slabs that a and b, packed, stay in L3.
 template <class T>
-void multiply_slabs(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows,
-                    const T* a, int64_t a_stride, const T* b, int64_t b_stride, bool accumulate) {
-  const int threads = threads_for(m, n, rows);
-  if (rows <= kSlabRows) {
-    const TileMode mode = accumulate ? TileMode::add : TileMode::store;
-    return Multiplication<T>{kernels, c, c_stride, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1}, mode, {}, threads}
-        .run();
+struct SlabProduct {
+  const KernelTable<T>& kernels;
+  Packing<T> packing;
+  int64_t m, n, rows;
+  const T* a;
+  int64_t a_stride;
+  const T* b;
+  int64_t b_stride;
+
+  int64_t panel = panel_width(kernels, m);
+  int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
+
+  bool rounded = packing.precision != Precision::full;
+  bool pack_all_a = rounded || panels > kUnpackedPanels;
+  bool pack_all_b = rounded || packing.scales || m > 2 * kernels.tile_rows;
+
+  int64_t length(int64_t s) const { return std::min(kSlabRows, rows - s * kSlabRows); }
+  Operand<T> a_of(int64_t s, int64_t row) const { return {a + s * kSlabRows * a_stride + row, 1, a_stride}; }
+  Operand<T> b_of(int64_t s, int64_t col) const { return {b + s * kSlabRows * b_stride + col, b_stride, 1}; }
+  Packing<T> packing_of(int64_t s) const {
+    return {packing.precision, packing.scales ? packing.scales + s * kSlabRows : nullptr};
   }
-  const int64_t panel = panel_width(kernels, m);
-  const int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
-  Blocks blocks{m, n, panel, divide_up(m, kSlabTiles * kernels.tile_rows), 1};
-  // As many blocks as give every thread the same share.
-  const int64_t wanted = divide_up(divide_up(panels, kSlabPanels) * blocks.down, threads) * threads;
-  blocks.across = std::clamp(wanted / blocks.down, int64_t{1}, panels);
 
-  // What more than two blocks use is packed once for all; else it is cheaper in a buffer that stays in L2.
-  const bool pack_a = panels > kUnpackedPanels, pack_b = m > 2 * kernels.tile_rows;
-  const bool share_a = pack_a && blocks.across > 2, share_b = pack_b && blocks.down > 2;
-  const auto length = [&](int64_t s) { return std::min(kSlabRows, rows - s * kSlabRows); };
-  T* const packed_a = share_a ? reserve<T>(shared_a, rows * m + kernels.vector) : nullptr;
-  T* const packed_b = share_b ? reserve<T>(shared_b, rows * panels * panel) : nullptr;
-  const auto a_place = [&](int64_t s, const Block& block) {
-    return packed_a + s * kSlabRows * m + block.row * length(s);
-  };
-  const auto b_place = [&](int64_t s, const Block& block) {
-    return packed_b + s * kSlabRows * panels * panel + block.col * length(s);
-  };
-  if (share_a)
-    run_tasks(threads, slabs * blocks.down, [&](int64_t task) {
-      const int64_t s = task / blocks.down;
-      const Block block = blocks[task % blocks.down * blocks.across];
-      kernels.pack_a(a_place(s, block), a + s * kSlabRows * a_stride + block.row, a_stride, false, block.rows,
-                     length(s));
-    });
-  if (share_b)
-    run_tasks(threads, slabs * blocks.across, [&](int64_t task) {
-      const int64_t s = task / blocks.across;
-      const Block block = blocks[task % blocks.across];
-      kernels.pack_b(b_place(s, block), b + s * kSlabRows * b_stride + block.col, b_stride, false, length(s),
-                     block.cols, panel);
-    });
+  void run(T* c, int64_t c_stride, bool accumulate) const {
+    const int threads = threads_for(m, n, rows);
+    Blocks blocks{m, n, panel, divide_up(m, kSlabTiles * kernels.tile_rows), 1};
+    // As many blocks as give every thread the same share.
+    const int64_t wanted = divide_up(divide_up(panels, kSlabPanels) * blocks.down, threads) * threads;
+    blocks.across = std::clamp(wanted / blocks.down, int64_t{1}, panels);
 
-  sum_over_slabs(kernels, c, c_stride, blocks, slabs, accumulate, threads,
-                 [&](int64_t s, const Block& block, T* out, int64_t out_stride, TileMode mode) {
-                   BlockProduct<T> product{};
-                   product.c = out;
-                   product.c_stride = out_stride;
-                   product.a = share_a ? a_place(s, block) : a + s * kSlabRows * a_stride + block.row;
-                   product.a_row = 1;
-                   product.a_k = a_stride;
-                   product.a_packed = share_a;
-                   product.b = share_b ? b_place(s, block) : b + s * kSlabRows * b_stride + block.col;
-                   product.b_stride = b_stride;
-                   product.b_packed = share_b;
-                   product.m = block.rows;
-                   product.n = block.cols;
-                   product.k = length(s);
-                   product.panel = panel;
-                   product.mode = mode;
-                   if (pack_a && !share_a) pack_local_a(kernels, product);
-                   if (!share_b) pack_local_b(kernels, product, 1, pack_b);
-                   kernels.multiply(product);
-                 });
-}
+    // What more than two blocks use is packed once for all; else it is cheaper in a buffer that stays in L2.
+    const bool share_a = pack_all_a && blocks.across > 2, share_b = pack_all_b && blocks.down > 2;
+    T* const packed_a = share_a ? reserve<T>(shared_a, rows * m + kernels.vector) : nullptr;
+    T* const packed_b = share_b ? reserve<T>(shared_b, rows * panels * panel) : nullptr;
+    const auto a_place = [&](int64_t s, const Block& block) {
+      return packed_a + s * kSlabRows * m + block.row * length(s);
+    };
+    const auto b_place = [&](int64_t s, const Block& block) {
+      return packed_b + s * kSlabRows * panels * panel + block.col * length(s);
+    };
+    if (share_a)
+      run_tasks(threads, slabs * blocks.down, [&](int64_t task) {
+        const int64_t s = task / blocks.down;
+        const Block block = blocks[task % blocks.down * blocks.across];
+        pack_a(kernels, a_place(s, block), a_of(s, block.row), block.rows, length(s), packing.precision);
+      });
+    if (share_b)
+      run_tasks(threads, slabs * blocks.across, [&](int64_t task) {
+        const int64_t s = task / blocks.across;
+        const Block block = blocks[task % blocks.across];
+        pack_b(kernels, b_place(s, block), b_of(s, block.col), length(s), block.cols, panel, packing_of(s));
+      });
+
+    sum_over_slabs(kernels, c, c_stride, blocks, slabs, accumulate, threads,
+                   [&](int64_t s, const Block& block, T* out, int64_t out_stride, TileMode mode) {
+                     BlockProduct<T> product = block_product(out, out_stride, a_of(s, block.row), b_of(s, block.col),
+                                                             block.rows, block.cols, length(s), panel, mode);
+                     if (share_a) product.a.data = a_place(s, block);
+                     if (share_b) product.b.data = b_place(s, block);
+                     product.a_packed = share_a;
+                     product.b_packed = share_b;
+                     if (pack_all_a && !share_a) pack_local_a(kernels, product, packing.precision);
+                     if (!share_b) pack_local_b(kernels, product, pack_all_b, packing_of(s));
+                     kernels.multiply(product);
+                   });
+  }
+};
 
 }  // namespace
 
 template <class T>
-void multiply_over_rows(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t rows,
-                        const T* a, int64_t a_stride, const T* b, int64_t b_stride, bool accumulate) {
+void multiply_over_rows(const KernelTable<T>& kernels, const Packing<T>& packing, T* c, int64_t c_stride, int64_t m,
+                        int64_t n, int64_t rows, const T* a, int64_t a_stride, const T* b, int64_t b_stride,
+                        bool accumulate) {
   static thread_local Arena chunk_memory;
   if (m == 0 || n == 0) return;
   if (rows == 0) {
     if (!accumulate) fill_zeros(c, c_stride, m, n);
     return;
   }
+  if (rows <= kSlabRows) {
+    const TileMode mode = accumulate ? TileMode::add : TileMode::store;
+    const int threads = threads_for(m, n, rows);
+    return Multiplication<T>{kernels,          c,    c_stride, m,       n,      rows, {a, 1, a_stride},
+                             {b, b_stride, 1}, mode, {},       packing, threads}
+        .run();
+  }
   // Chunks of slabs are aligned subtrees, so cutting the rows into them changes no bit.
   const int64_t fitting = kPackedBytes / (kSlabRows * (m + n) * static_cast<int64_t>(sizeof(T)));
   const int64_t chunk = power_of_two_above(std::max(fitting, int64_t{1})) * kSlabRows;
-  sum_into(kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
-           [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
-             const int64_t first = i * chunk;
-             multiply_slabs(kernels, out, out_stride, m, n, std::min(chunk, rows - first), a + first * a_stride,
-                            a_stride, b + first * b_stride, b_stride, mode == TileMode::add);
-           });
+  sum_into(
+      kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
+      [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
+        const int64_t first = i * chunk;
+        const Packing<T> here{packing.precision, packing.scales ? packing.scales + first : nullptr};
+        const SlabProduct<T> product{
+            kernels, here, m, n, std::min(chunk, rows - first), a + first * a_stride, a_stride, b + first * b_stride,
+            b_stride};
+        product.run(out, out_stride, mode == TileMode::add);
+      });
 }
 
-template void multiply_matrices(const KernelTable<float>&, float*, int64_t, int64_t, int64_t, int64_t, Operand<float>,
-                                Operand<float>, bool, const Finish<float>&);
-template void multiply_matrices(const KernelTable<double>&, double*, int64_t, int64_t, int64_t, int64_t,
+template void multiply_matrices(const KernelTable<float>&, Precision, float*, int64_t, int64_t, int64_t, int64_t,
+                                Operand<float>, Operand<float>, bool, const Finish<float>&);
+template void multiply_matrices(const KernelTable<double>&, Precision, double*, int64_t, int64_t, int64_t, int64_t,
                                 Operand<double>, Operand<double>, bool, const Finish<double>&);
-template void multiply_over_rows(const KernelTable<float>&, float*, int64_t, int64_t, int64_t, int64_t, const float*,
-                                 int64_t, const float*, int64_t, bool);
-template void multiply_over_rows(const KernelTable<double>&, double*, int64_t, int64_t, int64_t, int64_t, const double*,
-                                 int64_t, const double*, int64_t, bool);
+template void multiply_over_rows(const KernelTable<float>&, const Packing<float>&, float*, int64_t, int64_t, int64_t,
+                                 int64_t, const float*, int64_t, const float*, int64_t, bool);
+template void multiply_over_rows(const KernelTable<double>&, const Packing<double>&, double*, int64_t, int64_t, int64_t,
+                                 int64_t, const double*, int64_t, const double*, int64_t, bool);
 
 }  // namespace whet::cpu

@@ -26,6 +26,6 @@ const InstructionSet& find_instruction_set(std::string_view name);
 const InstructionSet& chosen_instruction_set();
 
 /// As cpu_device(), with a given set: tests compare them.
-Device& cpu_device(DType dtype, const InstructionSet& set);
+Device& cpu_device(DType dtype, Precision precision, const InstructionSet& set);
 
 }  // namespace whet::cpu

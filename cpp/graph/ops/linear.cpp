@@ -36,7 +36,7 @@ class Linear final : public Op {
     const ConstMatrix dy = frame.output_gradient();
     Device& device = frame.device();
     const ConstMatrix w = weight(frame);
-    device.gemm_over_rows({frame.parameter_gradient(0), w.rows, w.cols, w.cols}, dy, frame.input(0),
+    device.gemm_over_rows({frame.parameter_gradient(0), w.rows, w.cols, w.cols}, dy, frame.input(0), nullptr,
                           frame.accumulates_parameter(0));
     if (frame.parameters() > 1) device.column_sums(frame.parameter_gradient(1), dy, frame.accumulates_parameter(1));
     if (const Matrix dx = frame.input_gradient(0); dx.data)

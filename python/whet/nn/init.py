@@ -219,7 +219,7 @@ class Orthogonal(Initializer):
 
 def _product(a: Doubles, b: Doubles, transpose: bool = False) -> Doubles:
     out = np.empty((a.shape[0], b.shape[0 if transpose else 1]))
-    _core.matmul(out, a, False, b, transpose, None, "identity", [])
+    _core.matmul(out, a, False, b, transpose, None, "identity", [], "float32")
     return out
 
 

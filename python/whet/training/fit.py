@@ -45,6 +45,7 @@ class Plan:
         shuffle: bool,
         stop_at: Mapping[str, float] | None,
         max_steps: int | None,
+        precision: str,
         seed: int,
         on_interrupt: str,
         progress: bool,
@@ -60,6 +61,9 @@ class Plan:
             raise TypeError(f"[fit] expected stop_at to map names to targets, got {type(stop_at).__name__}")
         self.stop_at = dict(stop_at or {})
         self.max_steps = math.inf if max_steps is None else as_count(max_steps, "fit", "max_steps")
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"[fit] expected precision 'float32' or 'bfloat16', got {precision!r}")
+        self.precision = precision
         self.seed = as_seed(seed, "fit")
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
@@ -192,6 +196,8 @@ def run(
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
     plan.check_goals(validation is not None)
+    if plan.precision == "bfloat16" and model.dtype != "float32":
+        raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
     batch_rows = plan.batch_rows(len(rows))
     with model._exclusive("fit", plan.seed) as state:
@@ -204,7 +210,7 @@ def _train(
     graph = model._graph(rows.features.shape[1])
     loss_options = list(plan.loss.options().items())
     options = list(plan.optimizer.options().items())
-    trainer = _core.Trainer(graph, state, plan.loss.name, loss_options, plan.optimizer.kernel, options)
+    trainer = _core.Trainer(graph, state, plan.loss.name, loss_options, plan.optimizer.kernel, options, plan.precision)
     outputs = graph.shape(graph.output)[0]
     steps = -(-len(rows) // batch_rows)
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None

@@ -109,7 +109,9 @@ class Model:
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
             max_steps: Stop after so many batches.
             max_seconds: Not yet supported.
-            precision: Only "float32" yet: products and sums are in the model's own dtype.
+            precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
+                operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
+                float32, and so do evaluation and prediction.
             seed: For parameters that are not drawn yet, the order of rows and the validation rows.
             checkpoint: Not yet supported.
             checkpoint_every: Not yet supported.
@@ -138,6 +140,7 @@ class Model:
             shuffle=shuffle,
             stop_at=stop_at,
             max_steps=max_steps,
+            precision=precision,
             seed=seed,
             on_interrupt=on_interrupt,
             progress=progress,
@@ -146,7 +149,6 @@ class Model:
             class_weight=class_weight is not None,
             callbacks=callbacks is not None and len(callbacks) > 0,
             max_seconds=max_seconds is not None,
-            precision=precision != "float32",
             checkpoint=checkpoint is not None,
             checkpoint_every=checkpoint_every is not None,
             resume=resume,

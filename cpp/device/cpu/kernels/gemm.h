@@ -229,8 +229,8 @@ void multiply(const BlockProduct<T>& p) {
   const auto run = [&](int64_t i, int64_t rows, int64_t j) {
     const int64_t cols = p.n - j < p.panel ? p.n - j : p.panel;
     const bool packed = p.b_packed || cols < p.panel;
-    const T* const b = p.b_packed ? p.b + j * p.k : packed ? p.b_edge : p.b + j;
-    const T* const a = p.a_packed ? p.a + i * p.k : p.a + i * p.a_row;
+    const T* const b = p.b_packed ? p.b.data + j * p.k : packed ? p.b_edge : p.b.data + j;
+    const T* const a = p.a.data + i * (p.a_packed ? p.k : p.a.row);
     T* const c = p.c + i * p.c_stride + j;
     // Each tile fetches its share of the next panel, or the panel's first tile takes twice as long as the others.
     const bool another = p.b_packed && j + p.panel < p.n;
@@ -241,8 +241,8 @@ void multiply(const BlockProduct<T>& p) {
         for (int64_t col = 0; col < cols; col += 64 / static_cast<int64_t>(sizeof(T)))
           __builtin_prefetch(c + r * p.c_stride + col, 1);
     }
-    find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a_row, p.a_packed ? rows : p.a_k, b,
-                             packed ? padded_panel<T>(cols) : p.b_stride, p.k, cols, p.mode, next);
+    find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a.row, p.a_packed ? rows : p.a.col, b,
+                             packed ? padded_panel<T>(cols) : p.b.row, p.k, cols, p.mode, next);
     if (p.finish.function) p.finish.function(c, p.c_stride, {p.row + i, rows, p.col + j, cols}, p.finish);
   };
   // The panel of b that all tiles share stays in L1; if all of b does, c is better written along its rows.
@@ -327,8 +327,39 @@ inline void pack_rows(T* packed, int64_t width, const T* x, int64_t stride, int6
   if (whole < k) pack_transposed(packed + whole * width, width, x + whole, stride, rows, k - whole);
 }
 
+/// x rounded to bfloat16: to the nearest, and of two equally near ones to the even.
+inline vf to_bfloat16(vf x) {
+  const vf::Bits bits = x.bits();
+  return select(x == x, vf::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000), x);
+}
+
+/// Changes x (k, width), a packed tile or panel, in place.
 template <class T>
-void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k) {
+inline void change_packed(T* x, int64_t k, int64_t width, const Packing<T>& packing) {
+  if (packing.scales)
+    for (int64_t p = 0; p < k; ++p) {
+      const Vec<T> scale(packing.scales[p]);
+      for_each_register<T>(
+          width, [&](int64_t i, auto part) { part.store(x + p * width + i, part.load(x + p * width + i) * scale); });
+    }
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (packing.precision != Precision::bfloat16) return;
+    // AVX-512's VDPBF16PS adds the product of an odd k before that of the even one below it; the bits shall be the
+    // same.
+    for (int64_t p = 0; p < k; p += 2) {
+      const int64_t other = p + 1 < k ? width : 0;
+      for_each_register<T>(width, [&](int64_t i, auto part) {
+        T* const even = x + p * width + i;
+        const vf first = to_bfloat16(part.load(even)), second = to_bfloat16(part.load(even + other));
+        part.store(even + other, first);
+        part.store(even, second);
+      });
+    }
+  }
+}
+
+template <class T>
+void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, const Packing<T>& packing) {
   if (contiguous_k) {
     for_each_tile(m, [&](int64_t i, int64_t rows) {
       // The last register of rows first: what it writes too much is the start of the next k, and that is written later.
@@ -337,19 +368,21 @@ void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m,
         pack_rows(packed + i * k + part, rows, a + (i + part) * stride, stride, count, k);
       }
     });
-    return;
-  }
-  // Along the rows of memory: tile after tile would touch a page for every k.
-  for (int64_t p = 0; p < k; ++p)
-    for_each_tile(m, [&](int64_t i, int64_t rows) {
-      for_each_register<T>(rows, [&](int64_t part, auto lanes) {
-        lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
+  } else {
+    // Along the rows of memory: tile after tile would touch a page for every k.
+    for (int64_t p = 0; p < k; ++p)
+      for_each_tile(m, [&](int64_t i, int64_t rows) {
+        for_each_register<T>(rows, [&](int64_t part, auto lanes) {
+          lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
+        });
       });
-    });
+  }
+  for_each_tile(m, [&](int64_t i, int64_t rows) { change_packed(packed + i * k, k, rows, packing); });
 }
 
 template <class T>
-void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel) {
+void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
+            const Packing<T>& packing) {
   constexpr int64_t size = Vec<T>::size;
   // Calls body(first column, columns, panel's width), the width in whole registers.
   const auto for_each_panel = [&](auto body) {
@@ -364,20 +397,21 @@ void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k,
         pack_rows(packed + j * k + part, width, count == 0 ? b : b + (j + part) * stride, stride, count, k);
       }
     });
-    return;
+  } else {
+    for (int64_t p = 0; p < k; ++p)
+      for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
+        const T* const from = b + p * stride + j;
+        T* const to = packed + j * k + p * width;
+        for (int64_t part = 0; part < width; part += size) {
+          const int64_t rest = cols - part;
+          if (rest >= size)
+            Vec<T>::load(from + part).store(to + part);
+          else
+            (rest > 0 ? Vec<T>::load(from + part, rest) : Vec<T>(T(0))).store(to + part);
+        }
+      });
   }
-  for (int64_t p = 0; p < k; ++p)
-    for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
-      const T* const from = b + p * stride + j;
-      T* const to = packed + j * k + p * width;
-      for (int64_t part = 0; part < width; part += size) {
-        const int64_t rest = cols - part;
-        if (rest >= size)
-          Vec<T>::load(from + part).store(to + part);
-        else
-          (rest > 0 ? Vec<T>::load(from + part, rest) : Vec<T>(T(0))).store(to + part);
-      }
-    });
+  for_each_panel([&](int64_t j, int64_t, int64_t width) { change_packed(packed + j * k, k, width, packing); });
 }
 
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE

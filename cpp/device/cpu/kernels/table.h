@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/dtype.h"
 #include "math/activations.h"
 #include "math/losses.h"
 #include "math/optimizers.h"
@@ -47,19 +48,28 @@ struct Finish {
   const double* options;
 };
 
+/// What happens to an operand while it is packed.
+template <class T>
+struct Packing {
+  Precision precision;
+  const T* scales;  // a factor for each k, or null
+};
+
+/// Element (i, j) is data[i * row + j * col]; one of the two strides is 1.
+template <class T>
+struct Operand {
+  const T* data;
+  int64_t row, col;
+};
+
 /// c (m, n) = a (m, k) b (k, n) for one block that the caches hold; k is at least 1.
-/// Element (i, p) of a is a[i * a_row + p * a_k], or a lies packed in tiles; b has contiguous rows, or lies packed in
-/// panels.
+/// a may lie packed in tiles; b has contiguous rows, or lies packed in panels.
 template <class T>
 struct BlockProduct {
   T* c;
   int64_t c_stride;
-  const T* a;
-  int64_t a_row, a_k;
-  bool a_packed;
-  const T* b;
-  int64_t b_stride;
-  bool b_packed;
+  Operand<T> a, b;
+  bool a_packed, b_packed;
   const T* b_edge;  // the last panel, packed, if b is not packed and the panel is not full
   int64_t m, n, k;
   int64_t row, col;  // where the block stands in c, for `finish`
@@ -76,10 +86,12 @@ struct KernelTable {
   int64_t wide_rows;  // up to so many rows, panels of four registers are faster
   void (*multiply)(const BlockProduct<T>& product);
   /// a (m, k) into tiles: `contiguous_k` says which of a's strides is 1, the other is `stride`.
-  /// With contiguous k it may write up to one register past the end.
-  void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k);
+  /// With contiguous k it may write up to one register past the end. In bfloat16, neighbours along k change places.
+  void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k,
+                 const Packing<T>& packing);
   /// b (k, n) into panels, the last one filled up with zeros: `contiguous_k` as for a.
-  void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel);
+  void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
+                 const Packing<T>& packing);
   /// For Finish::function: with f, or with its derivative.
   void (*finish[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
   void (*finish_backward[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
