@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import ROOT, tool
 
 X86 = platform.machine() in {"x86_64", "AMD64"}
-SETS = ("baseline", "avx2", "avx512") if X86 else ("baseline",)
+SETS = ("baseline", "avx2", "avx512", "avx512bf16") if X86 else ("baseline",)
 
 # All that a kernel may call: memory moves that the compiler itself writes, and the linker's own table.
 ALLOWED_CALLS = {"memcpy", "memmove", "memset", "memcmp", "_GLOBAL_OFFSET_TABLE_"}

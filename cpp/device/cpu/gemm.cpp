@@ -33,6 +33,12 @@ constexpr int64_t kUnpackedPanels = 8;
 constexpr int64_t kAliasBytes = 4096;
 /// Multiply-adds that are one block, where the operands stand: cutting it up takes a dozen divisions.
 constexpr int64_t kSmallProduct = 1 << 17;
+/// Elements of c that are computed transposed at a time, for L2.
+constexpr int64_t kTurnedElements = int64_t{64} << 10;
+/// What better_turned reckons with, in FMAs of a register: half a panel, for its tiles load more than they multiply; an
+/// element transposed; and the gain below which nothing is turned. 256 x 256 x 100 with a transposed: 90 -> 116
+/// GFLOP/s.
+constexpr double kHalfPanel = 1.25, kTransposition = 1, kWorthTurning = 0.97;
 /// Multiply-adds that are worth another thread: about 4 us of one.
 constexpr double kMinProducts = 1 << 18;
 
@@ -42,7 +48,7 @@ int threads_for(int64_t m, int64_t n, int64_t k) {
 }
 
 /// Packed operands: of the block that a thread is at, and of all blocks, owned by the thread that was called.
-thread_local Arena local_a, local_b, shared_a, shared_b;
+thread_local Arena local_a, local_b, local_c, shared_a, shared_b;
 
 template <class T>
 T* reserve(Arena& arena, int64_t elements) {
@@ -67,7 +73,21 @@ void pack_b(const KernelTable<T>& kernels, T* packed, Operand<T> b, int64_t k, i
   kernels.pack_b(packed, b.data, b.col == 1 ? b.row : b.col, b.col != 1, k, n, panel, packing);
 }
 
-/// The same for the a of one block.
+/// Elements along k of a packed operand.
+template <class T>
+int64_t packed_depth(const KernelTable<T>& kernels, int64_t k, Precision precision) {
+  return kernels.pairs && precision == Precision::bfloat16 ? divide_up(k, 2) : k;
+}
+
+/// Multiplies a block that is packed as the precision demands.
+template <class T>
+void multiply(const KernelTable<T>& kernels, BlockProduct<T> product, Precision precision) {
+  product.precision = precision;
+  product.k = packed_depth(kernels, product.k, precision);
+  kernels.multiply(product);
+}
+
+/// Packs the a of one block.
 template <class T>
 void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product, Precision precision) {
   T* const packed = reserve<T>(local_a, product.m * product.k + kernels.vector);
@@ -76,7 +96,7 @@ void pack_local_a(const KernelTable<T>& kernels, BlockProduct<T>& product, Preci
   product.a_packed = true;
 }
 
-/// And for its b, or if not `all`, b's last panel unless that is full.
+/// Packs its b, or if not `all`, b's last panel unless that is full.
 template <class T>
 void pack_local_b(const KernelTable<T>& kernels, BlockProduct<T>& product, bool all, const Packing<T>& packing) {
   const int64_t from = all ? 0 : product.n & -product.panel;  // panels are powers of two
@@ -112,7 +132,7 @@ void multiply_small(const KernelTable<T>& kernels, const Packing<T>& packing, T*
   const bool rounded = packing.precision != Precision::full;
   if (rounded) pack_local_a(kernels, product, packing.precision);
   pack_local_b(kernels, product, rounded || b.col != 1, packing);
-  kernels.multiply(product);
+  multiply(kernels, product, packing.precision);
 }
 
 template <class T>
@@ -183,7 +203,7 @@ struct Multiplication {
           product.a = whole.a;
           product.a_packed = whole.a_packed;
           pack_local_b(kernels, product, pack_all_b, packing_of(s));
-          kernels.multiply(product);
+          multiply(kernels, product, packing.precision);
         }
       }
     });
@@ -203,7 +223,8 @@ struct Multiplication {
       T* const packed = pack_all_b ? reserve<T>(shared_b, k * here * panel) : nullptr;
       // The panels of one cut of k lie together, and they are a group for each thread.
       const auto place = [&](int64_t s, int64_t j) {
-        return packed + cut(s) * here * panel + j * panel * (cut(s + 1) - cut(s));
+        return packed + cut(s) * here * panel +
+               j * panel * packed_depth(kernels, cut(s + 1) - cut(s), packing.precision);
       };
       const int64_t groups = std::min<int64_t>(threads, here);
       if (pack_all_b)
@@ -226,12 +247,78 @@ struct Multiplication {
           } else {
             pack_local_b(kernels, product, false, packing);
           }
-          kernels.multiply(product);
+          multiply(kernels, product, packing.precision);
         }
       });
     }
   }
 };
+
+/// Registers of columns that a product of n columns takes for each row and k, the last panel's included.
+template <class T>
+double registers(const KernelTable<T>& kernels, int64_t n) {
+  const int64_t panel = 2 * kernels.vector, rest = n % panel;
+  const double last = rest == 0 ? 0 : rest <= kernels.vector ? kHalfPanel : 2;
+  return static_cast<double>(n / panel * 2) + last;
+}
+
+/// Whether c^T = b^T a^T, and its transposition, takes less time: the columns of c fill panels badly, its rows do not.
+/// All in FMAs of a register, for one k.
+template <class T>
+bool better_turned(const KernelTable<T>& kernels, int64_t m, int64_t n, int64_t k, Operand<T> a, Operand<T> b) {
+  if (n % (2 * kernels.vector) == 0 || m <= kernels.tile_rows) return false;
+  const double rows = static_cast<double>(m), cols = static_cast<double>(n);
+  const double straight = rows * registers(kernels, n) + (b.col == 1 ? 0 : cols * kTransposition);
+  const double turned = cols * registers(kernels, m) + (a.row == 1 ? 0 : rows * kTransposition) +
+                        rows * cols * kTransposition / static_cast<double>(k);
+  return turned < kWorthTurning * straight;
+}
+
+/// The product as c^T = b^T a^T, some rows of c at a time.
+template <class T>
+void multiply_turned(const KernelTable<T>& kernels, const Packing<T>& packing, T* c, int64_t c_stride, int64_t m,
+                     int64_t n, int64_t k, Operand<T> a, Operand<T> b, const Finish<T>& finish) {
+  const int threads = threads_for(m, n, k);
+  const int64_t panel = 2 * kernels.vector, panels = divide_up(m, panel);
+  const int64_t at_once = std::max(kTurnedElements / (n * panel), int64_t{1});
+  const int64_t tasks = std::min(divide_up(divide_up(panels, at_once), threads) * threads, panels);
+  const Operand<T> left{b.data, b.col, b.row};
+  run_tasks(threads, tasks, [&](int64_t task) {
+    const int64_t i = panels * task / tasks * panel, rows = std::min(panels * (task + 1) / tasks * panel, m) - i;
+    const Operand<T> right{a.data + i * a.row, a.col, a.row};
+    T* const turned = reserve<T>(local_c, n * rows);
+    Multiplication<T>{kernels, turned, rows, n, rows, k, left, right, TileMode::store, {}, packing, 1}.run();
+    T* const here = c + i * c_stride;
+    kernels.transpose(here, c_stride, turned, rows, rows, n);
+    if (finish.function) finish.function(here, c_stride, {i, rows, 0, n}, finish);
+  });
+}
+
+/// The product of a few columns, or of a few rows, where the k of the other operand is contiguous; or false.
+template <class T>
+bool multiply_narrow(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t m, int64_t n, int64_t k,
+                     Operand<T> a, Operand<T> b, const Finish<T>& finish) {
+  const bool columns = n <= kNarrow && a.col == 1;
+  if (!columns && !(m <= kNarrow && b.row == 1)) return false;
+  NarrowProduct<T> whole = columns ? NarrowProduct<T>{c, c_stride, 1, a.data, a.row, b.data, b.row, b.col, m, k}
+                                   : NarrowProduct<T>{c, 1, c_stride, b.data, b.col, a.data, a.col, a.row, n, k};
+  if (whole.rows < kernels.vector / 2) return false;
+  const int threads = threads_for(m, n, k);
+  const int64_t units = divide_up(whole.rows, kernels.vector), tasks = std::min<int64_t>(threads, units);
+  const int64_t cols = columns ? n : m;
+  run_tasks(threads, tasks, [&](int64_t task) {
+    const int64_t from = units * task / tasks * kernels.vector;
+    NarrowProduct<T> part = whole;
+    part.rows = std::min(units * (task + 1) / tasks * kernels.vector, whole.rows) - from;
+    part.x += from * whole.x_row;
+    part.c += from * whole.c_row;
+    kernels.multiply_narrow[cols - 1](part);
+    if (!finish.function) return;
+    const Block block = columns ? Block{from, part.rows, 0, n} : Block{0, m, from, part.rows};
+    finish.function(part.c, c_stride, block, finish);
+  });
+  return true;
+}
 
 template <class T>
 void fill_zeros(T* c, int64_t c_stride, int64_t m, int64_t n) {
@@ -251,9 +338,13 @@ void multiply_matrices(const KernelTable<T>& kernels, Precision precision, T* c,
   }
   const TileMode mode = accumulate ? TileMode::chain : TileMode::store;
   const Packing<T> packing{precision, nullptr};
+  if (!accumulate && precision == Precision::full && multiply_narrow(kernels, c, c_stride, m, n, k, a, b, finish))
+    return;
   // The first comparison keeps the product of three from overflowing.
   if (m < kSmallProduct && n * k < kSmallProduct && m * (n * k) <= kSmallProduct)
     multiply_small(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
+  else if (!accumulate && better_turned(kernels, m, n, k, a, b))
+    multiply_turned(kernels, packing, c, c_stride, m, n, k, a, b, finish);
   else
     Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, packing, threads_for(m, n, k)}.run();
 }
@@ -297,10 +388,11 @@ struct SlabProduct {
     T* const packed_a = share_a ? reserve<T>(shared_a, rows * m + kernels.vector) : nullptr;
     T* const packed_b = share_b ? reserve<T>(shared_b, rows * panels * panel) : nullptr;
     const auto a_place = [&](int64_t s, const Block& block) {
-      return packed_a + s * kSlabRows * m + block.row * length(s);
+      return packed_a + s * kSlabRows * m + block.row * packed_depth(kernels, length(s), packing.precision);
     };
     const auto b_place = [&](int64_t s, const Block& block) {
-      return packed_b + s * kSlabRows * panels * panel + block.col * length(s);
+      return packed_b + s * kSlabRows * panels * panel +
+             block.col * packed_depth(kernels, length(s), packing.precision);
     };
     if (share_a)
       run_tasks(threads, slabs * blocks.down, [&](int64_t task) {
@@ -325,7 +417,7 @@ struct SlabProduct {
                      product.b_packed = share_b;
                      if (pack_all_a && !share_a) pack_local_a(kernels, product, packing.precision);
                      if (!share_b) pack_local_b(kernels, product, pack_all_b, packing_of(s));
-                     kernels.multiply(product);
+                     multiply(kernels, product, packing.precision);
                    });
   }
 };
@@ -341,6 +433,13 @@ void multiply_over_rows(const KernelTable<T>& kernels, const Packing<T>& packing
   if (rows == 0) {
     if (!accumulate) fill_zeros(c, c_stride, m, n);
     return;
+  }
+  const bool turned =
+      !accumulate && !packing.scales && better_turned<T>(kernels, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1});
+  if (turned) {
+    T* const transposed = reserve<T>(local_c, m * n);
+    multiply_over_rows(kernels, packing, transposed, m, n, m, rows, b, b_stride, a, a_stride, false);
+    return kernels.transpose(c, c_stride, transposed, m, m, n);
   }
   if (rows <= kSlabRows) {
     const TileMode mode = accumulate ? TileMode::add : TileMode::store;

@@ -12,6 +12,17 @@
 
 namespace whet::cpu {
 
+namespace {
+
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+#endif
+
+}  // namespace
+
 std::span<const InstructionSet> instruction_sets() {
   static constexpr InstructionSet sets[] = {
       {"baseline", [] { return true; }, &baseline::float_kernels, &baseline::double_kernels},
@@ -19,13 +30,9 @@ std::span<const InstructionSet> instruction_sets() {
       // __builtin_cpu_supports asks the operating system too (XGETBV): both halves must keep the registers.
       {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, &avx2::float_kernels,
        &avx2::double_kernels},
-      {"avx512",
-       [] {
-         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                __builtin_cpu_supports("fma");
-       },
-       &avx512::float_kernels, &avx512::double_kernels},
+      {"avx512", has_avx512, &avx512::float_kernels, &avx512::double_kernels},
+      {"avx512bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, &avx512bf16::float_kernels,
+       &avx512bf16::double_kernels},
 #endif
   };
   return sets;

@@ -108,8 +108,17 @@ WHET_ALWAYS_INLINE inline void add_strided(std::integer_sequence<int, rows...>, 
   } while (--k > 0);
 }
 
-/// The same with both operands packed: a (k, M), b (k, N registers).
-template <class T, int N, int... rows>
+/// acc + a b, or with pairs of bfloat16 in each element the sum of two products.
+template <bool pairs, class T>
+WHET_ALWAYS_INLINE inline Vec<T> multiply_add(Vec<T> a, Vec<T> b, Vec<T> acc) {
+  if constexpr (pairs)
+    return dot(a, b, acc);
+  else
+    return fma(a, b, acc);
+}
+
+/// The same as add_strided with both operands packed: a (k, M), b (k, N registers).
+template <class T, int N, bool pairs, int... rows>
 WHET_ALWAYS_INLINE inline void add_packed(std::integer_sequence<int, rows...>, Vec<T> (*acc)[N], const T* a, const T* b,
                                           int64_t k, const T* next) {
   using V = Vec<T>;
@@ -121,10 +130,10 @@ WHET_ALWAYS_INLINE inline void add_packed(std::integer_sequence<int, rows...>, V
     const auto row = [&](int i) WHET_ALWAYS_INLINE {
       const V av(a[p * M + i]);
       if (N == 2 && i >= M - kFoldedRows) {
-        acc[i][0] = fma(av, bv[0], acc[i][0]);
-        acc[i][N - 1] = fma(V(a_again[p * M + i]), bv[N - 1], acc[i][N - 1]);
+        acc[i][0] = multiply_add<pairs>(av, bv[0], acc[i][0]);
+        acc[i][N - 1] = multiply_add<pairs>(V(a_again[p * M + i]), bv[N - 1], acc[i][N - 1]);
       } else {
-        for (int j = 0; j < N; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+        for (int j = 0; j < N; ++j) acc[i][j] = multiply_add<pairs>(av, bv[j], acc[i][j]);
       }
     };
     (row(rows), ...);
@@ -149,7 +158,7 @@ WHET_ALWAYS_INLINE inline void add_packed(std::integer_sequence<int, rows...>, V
 }
 
 /// c (M, cols) from a (M, k) and b (k, N registers). Only c may have fewer columns than the registers hold.
-template <class T, int N, int... rows>
+template <class T, int N, bool pairs, int... rows>
 inline void run_tile(std::integer_sequence<int, rows...> all, T* c, int64_t c_stride, const T* a, int64_t a_row,
                      int64_t a_k, const T* b, int64_t b_k, int64_t k, int64_t cols, TileMode mode, const T* next) {
   using V = Vec<T>;
@@ -164,8 +173,8 @@ inline void run_tile(std::integer_sequence<int, rows...> all, T* c, int64_t c_st
       for (V& sum : row) sum = V(T(0));
   }
 
-  if (next)
-    add_packed<T, N>(all, acc, a, b, k, next);
+  if (pairs || next)
+    add_packed<T, N, pairs>(all, acc, a, b, k, next);
   else
     add_strided<T, N>(all, acc, a, a_row, a_k, b, b_k, k);
 
@@ -179,28 +188,28 @@ inline void run_tile(std::integer_sequence<int, rows...> all, T* c, int64_t c_st
     (for_each_of_row<T, N>(c + rows * c_stride, acc[rows], cols, store), ...);
 }
 
-template <class T, int M, int N>
+template <class T, int M, int N, bool pairs>
 void tile(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t b_k, int64_t k,
           int64_t cols, TileMode mode, const T* next) {
-  run_tile<T, N>(std::make_integer_sequence<int, M>(), c, c_stride, a, a_row, a_k, b, b_k, k, cols, mode, next);
+  run_tile<T, N, pairs>(std::make_integer_sequence<int, M>(), c, c_stride, a, a_row, a_k, b, b_k, k, cols, mode, next);
 }
 
 /// The tiles of N registers' columns, by their rows less one.
-template <class T, int N, class Rows>
+template <class T, int N, bool pairs, class Rows>
 struct Tiles;
 
-template <class T, int N, int... rows>
-struct Tiles<T, N, std::integer_sequence<int, rows...>> {
-  static constexpr Tile<T> of_rows[] = {tile<T, rows + 1, N>...};
+template <class T, int N, bool pairs, int... rows>
+struct Tiles<T, N, pairs, std::integer_sequence<int, rows...>> {
+  static constexpr Tile<T> of_rows[] = {tile<T, rows + 1, N, pairs>...};
 };
 
-template <class T>
+template <class T, bool pairs>
 inline Tile<T> find_tile(int64_t rows, int64_t cols) {
   using All = std::make_integer_sequence<int, kTileRows>;
   using Few = std::make_integer_sequence<int, kWideRows>;
-  if (cols <= Vec<T>::size) return Tiles<T, 1, All>::of_rows[rows - 1];
-  if (cols <= 2 * Vec<T>::size) return Tiles<T, 2, All>::of_rows[rows - 1];
-  return Tiles<T, 4, Few>::of_rows[rows - 1];
+  if (cols <= Vec<T>::size) return Tiles<T, 1, pairs, All>::of_rows[rows - 1];
+  if (cols <= 2 * Vec<T>::size) return Tiles<T, 2, pairs, All>::of_rows[rows - 1];
+  return Tiles<T, 4, pairs, Few>::of_rows[rows - 1];
 }
 
 /// Columns that the panel at the right edge takes, zeros included: 1, 2 or 4 registers.
@@ -224,8 +233,8 @@ inline void for_each_tile(int64_t m, Body body) {
   }
 }
 
-template <class T>
-void multiply(const BlockProduct<T>& p) {
+template <class T, bool pairs>
+void multiply_tiles(const BlockProduct<T>& p) {
   const auto run = [&](int64_t i, int64_t rows, int64_t j) {
     const int64_t cols = p.n - j < p.panel ? p.n - j : p.panel;
     const bool packed = p.b_packed || cols < p.panel;
@@ -241,8 +250,8 @@ void multiply(const BlockProduct<T>& p) {
         for (int64_t col = 0; col < cols; col += 64 / static_cast<int64_t>(sizeof(T)))
           __builtin_prefetch(c + r * p.c_stride + col, 1);
     }
-    find_tile<T>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a.row, p.a_packed ? rows : p.a.col, b,
-                             packed ? padded_panel<T>(cols) : p.b.row, p.k, cols, p.mode, next);
+    find_tile<T, pairs>(rows, cols)(c, p.c_stride, a, p.a_packed ? 1 : p.a.row, p.a_packed ? rows : p.a.col, b,
+                                    packed ? padded_panel<T>(cols) : p.b.row, p.k, cols, p.mode, next);
     if (p.finish.function) p.finish.function(c, p.c_stride, {p.row + i, rows, p.col + j, cols}, p.finish);
   };
   // The panel of b that all tiles share stays in L1; if all of b does, c is better written along its rows.
@@ -253,6 +262,13 @@ void multiply(const BlockProduct<T>& p) {
     });
   else
     for (int64_t j = 0; j < p.n; j += p.panel) for_each_tile(p.m, [&](int64_t i, int64_t rows) { run(i, rows, j); });
+}
+
+template <class T>
+void multiply(const BlockProduct<T>& p) {
+  if constexpr (kPairs && sizeof(T) == sizeof(float))
+    if (p.precision == Precision::bfloat16) return multiply_tiles<T, true>(p);
+  multiply_tiles<T, false>(p);
 }
 
 // A square of as many registers as each has elements is transposed in steps of one instruction each: GCC 12 makes two
@@ -327,39 +343,8 @@ inline void pack_rows(T* packed, int64_t width, const T* x, int64_t stride, int6
   if (whole < k) pack_transposed(packed + whole * width, width, x + whole, stride, rows, k - whole);
 }
 
-/// x rounded to bfloat16: to the nearest, and of two equally near ones to the even.
-inline vf to_bfloat16(vf x) {
-  const vf::Bits bits = x.bits();
-  return select(x == x, vf::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000), x);
-}
-
-/// Changes x (k, width), a packed tile or panel, in place.
 template <class T>
-inline void change_packed(T* x, int64_t k, int64_t width, const Packing<T>& packing) {
-  if (packing.scales)
-    for (int64_t p = 0; p < k; ++p) {
-      const Vec<T> scale(packing.scales[p]);
-      for_each_register<T>(
-          width, [&](int64_t i, auto part) { part.store(x + p * width + i, part.load(x + p * width + i) * scale); });
-    }
-  if constexpr (sizeof(T) == sizeof(float)) {
-    if (packing.precision != Precision::bfloat16) return;
-    // AVX-512's VDPBF16PS adds the product of an odd k before that of the even one below it; the bits shall be the
-    // same.
-    for (int64_t p = 0; p < k; p += 2) {
-      const int64_t other = p + 1 < k ? width : 0;
-      for_each_register<T>(width, [&](int64_t i, auto part) {
-        T* const even = x + p * width + i;
-        const vf first = to_bfloat16(part.load(even)), second = to_bfloat16(part.load(even + other));
-        part.store(even + other, first);
-        part.store(even, second);
-      });
-    }
-  }
-}
-
-template <class T>
-void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, const Packing<T>& packing) {
+inline void pack_tiles(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k) {
   if (contiguous_k) {
     for_each_tile(m, [&](int64_t i, int64_t rows) {
       // The last register of rows first: what it writes too much is the start of the next k, and that is written later.
@@ -368,50 +353,143 @@ void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m,
         pack_rows(packed + i * k + part, rows, a + (i + part) * stride, stride, count, k);
       }
     });
-  } else {
-    // Along the rows of memory: tile after tile would touch a page for every k.
-    for (int64_t p = 0; p < k; ++p)
-      for_each_tile(m, [&](int64_t i, int64_t rows) {
-        for_each_register<T>(rows, [&](int64_t part, auto lanes) {
-          lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
-        });
-      });
+    return;
   }
-  for_each_tile(m, [&](int64_t i, int64_t rows) { change_packed(packed + i * k, k, rows, packing); });
+  // Along the rows of memory: tile after tile would touch a page for every k.
+  for (int64_t p = 0; p < k; ++p)
+    for_each_tile(m, [&](int64_t i, int64_t rows) {
+      for_each_register<T>(rows, [&](int64_t part, auto lanes) {
+        lanes.store(packed + i * k + p * rows + part, lanes.load(a + p * stride + i + part));
+      });
+    });
+}
+
+/// Calls body(first column, columns, panel's width) for n columns, the width in whole registers.
+template <class T, class Body>
+inline void for_each_panel(int64_t n, int64_t panel, Body body) {
+  int64_t j = 0;
+  for (; j + panel <= n; j += panel) body(j, panel, panel);
+  if (j < n) body(j, n - j, padded_panel<T>(n - j));
 }
 
 template <class T>
-void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
-            const Packing<T>& packing) {
+inline void pack_panels(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel) {
   constexpr int64_t size = Vec<T>::size;
-  // Calls body(first column, columns, panel's width), the width in whole registers.
-  const auto for_each_panel = [&](auto body) {
-    int64_t j = 0;
-    for (; j + panel <= n; j += panel) body(j, panel, panel);
-    if (j < n) body(j, n - j, padded_panel<T>(n - j));
-  };
   if (contiguous_k) {
-    for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
+    for_each_panel<T>(n, panel, [&](int64_t j, int64_t cols, int64_t width) {
       for (int64_t part = 0; part < width; part += size) {
         const int64_t rest = cols - part, count = rest < 0 ? 0 : rest < size ? rest : size;
         pack_rows(packed + j * k + part, width, count == 0 ? b : b + (j + part) * stride, stride, count, k);
       }
     });
-  } else {
-    for (int64_t p = 0; p < k; ++p)
-      for_each_panel([&](int64_t j, int64_t cols, int64_t width) {
-        const T* const from = b + p * stride + j;
-        T* const to = packed + j * k + p * width;
-        for (int64_t part = 0; part < width; part += size) {
-          const int64_t rest = cols - part;
-          if (rest >= size)
-            Vec<T>::load(from + part).store(to + part);
-          else
-            (rest > 0 ? Vec<T>::load(from + part, rest) : Vec<T>(T(0))).store(to + part);
-        }
-      });
+    return;
   }
-  for_each_panel([&](int64_t j, int64_t, int64_t width) { change_packed(packed + j * k, k, width, packing); });
+  for (int64_t p = 0; p < k; ++p)
+    for_each_panel<T>(n, panel, [&](int64_t j, int64_t cols, int64_t width) {
+      const T* const from = b + p * stride + j;
+      T* const to = packed + j * k + p * width;
+      for (int64_t part = 0; part < width; part += size) {
+        const int64_t rest = cols - part;
+        if (rest >= size)
+          Vec<T>::load(from + part).store(to + part);
+        else
+          (rest > 0 ? Vec<T>::load(from + part, rest) : Vec<T>(T(0))).store(to + part);
+      }
+    });
+}
+
+/// x rounded to bfloat16: to the nearest, and of two equally near ones to the even.
+inline vf to_bfloat16(vf x) {
+  const vf::Bits bits = x.bits(), quiet = bits | 0x00400000;
+  const vf rounded = vf::from_bits(bits + 0x7fff + (bits >> 16 & 1));
+  return vf::from_bits(select(x == x, rounded, vf::from_bits(quiet)).bits() & 0xffff0000);
+}
+
+/// From so many k of a tile or a panel to what lies packed.
+constexpr int64_t kPackedAtOnce = 16;
+
+/// packed = x (k, width), a part of a tile or a panel that starts at an even k, with its factors and rounded.
+template <class T>
+inline void change_packed(T* packed, T* x, int64_t k, int64_t width, Precision precision, const T* scales) {
+  if (scales)
+    for (int64_t p = 0; p < k; ++p)
+      for_each_register<T>(width, [&](int64_t i, auto part) {
+        part.store(x + p * width + i, part.load(x + p * width + i) * Vec<T>(scales[p]));
+      });
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (precision == Precision::bfloat16) {
+      for (int64_t p = 0; p < k; p += 2)
+        for_each_register<T>(width, [&](int64_t i, auto part) {
+          const bool last = p + 1 == k;
+          const vf even = to_bfloat16(part.load(x + p * width + i));
+          const vf odd = last ? vf(0.0f) : to_bfloat16(part.load(x + (p + 1) * width + i));
+          if (kPairs) return part.store(packed + p / 2 * width + i, vf::from_bits(odd.bits() | even.bits() >> 16));
+          // VDPBF16PS adds the product of the odd k before that of the even one below it: here, too.
+          if (!last) part.store(packed + p * width + i, odd);
+          part.store(packed + (p + !last) * width + i, even);
+        });
+      return;
+    }
+  }
+  for_each_register<T>(k * width, [&](int64_t i, auto part) { part.store(packed + i, part.load(x + i)); });
+}
+
+/// Elements of one column of a or row of b, packed.
+inline int64_t packed_depth(int64_t k, Precision precision) {
+  return kPairs && precision == Precision::bfloat16 ? (k + 1) / 2 : k;
+}
+
+template <class T>
+void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, const Packing<T>& packing) {
+  if (packing.precision == Precision::full && !packing.scales) return pack_tiles(packed, a, stride, contiguous_k, m, k);
+  for_each_tile(m, [&](int64_t i, int64_t rows) {
+    alignas(64) T part[kPackedAtOnce * kTileRows + Vec<T>::size];
+    for (int64_t p = 0; p < k; p += kPackedAtOnce) {
+      const int64_t here = k - p < kPackedAtOnce ? k - p : kPackedAtOnce;
+      pack_tiles(part, a + (contiguous_k ? i * stride + p : p * stride + i), stride, contiguous_k, rows, here);
+      change_packed(packed + i * packed_depth(k, packing.precision) + packed_depth(p, packing.precision) * rows, part,
+                    here, rows, packing.precision, packing.scales ? packing.scales + p : nullptr);
+    }
+  });
+}
+
+template <class T>
+void pack_b(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
+            const Packing<T>& packing) {
+  if (packing.precision == Precision::full && !packing.scales)
+    return pack_panels(packed, b, stride, contiguous_k, k, n, panel);
+  for_each_panel<T>(n, panel, [&](int64_t j, int64_t cols, int64_t width) {
+    alignas(64) T part[kPackedAtOnce * 4 * Vec<T>::size];
+    for (int64_t p = 0; p < k; p += kPackedAtOnce) {
+      const int64_t here = k - p < kPackedAtOnce ? k - p : kPackedAtOnce;
+      pack_panels(part, b + (contiguous_k ? j * stride + p : p * stride + j), stride, contiguous_k, here, cols, panel);
+      change_packed(packed + j * packed_depth(k, packing.precision) + packed_depth(p, packing.precision) * width, part,
+                    here, width, packing.precision, packing.scales ? packing.scales + p : nullptr);
+    }
+  });
+}
+
+/// y (rows, cols) = the transpose of x (cols, rows).
+template <class T>
+void transpose_matrix(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols) {
+  constexpr int64_t size = Vec<T>::size;
+  Vec<T> v[size];
+  for (int64_t row = 0; row < rows; row += size)
+    for (int64_t col = 0; col < cols; col += size) {
+      const int64_t height = rows - row < size ? rows - row : size, width = cols - col < size ? cols - col : size;
+      for (int64_t i = 0; i < size; ++i) {
+        const T* const from = x + (col + i) * x_stride + row;
+        v[i] = i >= width ? Vec<T>(T(0)) : height == size ? Vec<T>::load(from) : Vec<T>::load(from, height);
+      }
+      transpose(v);
+      for (int64_t i = 0; i < size; ++i) {
+        T* const to = y + (row + i) * y_stride + col;
+        if (i < height && width == size)
+          v[i].store(to);
+        else if (i < height)
+          v[i].store(to, width);
+      }
+    }
 }
 
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE

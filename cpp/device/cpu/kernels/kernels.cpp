@@ -4,6 +4,7 @@
 #include "device/cpu/kernels/elementwise.h"
 #include "device/cpu/kernels/gemm.h"
 #include "device/cpu/kernels/losses.h"
+#include "device/cpu/kernels/narrow.h"
 #include "device/cpu/kernels/optimizers.h"
 #include "device/cpu/kernels/reduce.h"
 #include "device/cpu/kernels/table.h"
@@ -18,9 +19,12 @@ constexpr KernelTable<T> table() {
       .vector = Vec<T>::size,
       .tile_rows = kTileRows,
       .wide_rows = kWideRows,
+      .pairs = kPairs,
       .multiply = multiply<T>,
       .pack_a = pack_a<T>,
       .pack_b = pack_b<T>,
+      .multiply_narrow = {multiply_narrow<T, 1>, multiply_narrow<T, 2>, multiply_narrow<T, 3>, multiply_narrow<T, 4>},
+      .transpose = transpose_matrix<T>,
 #define WHET_ENTRY(F) finish<T, math::F>,
       .finish = {WHET_ACTIVATIONS(WHET_ENTRY)},
 #undef WHET_ENTRY

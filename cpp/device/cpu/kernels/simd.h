@@ -13,7 +13,7 @@
 /// The structs stand in the set's namespace, so that no two sets share a symbol.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
-#if defined(WHET_ISA_avx512)
+#if defined(WHET_ISA_avx512)  // and with WHET_ISA_avx512bf16 besides, more of it
 constexpr int kBytes = 64;
 #elif defined(WHET_ISA_avx2)
 constexpr int kBytes = 32;
@@ -221,6 +221,27 @@ inline Vec<T> Vec<T>::first(int64_t n) const {
 }
 
 #endif
+
+/// Whether products in bfloat16 take two elements along k at a time, packed into one.
+#if defined(WHET_ISA_avx512bf16)
+constexpr bool kPairs = true;
+#else
+constexpr bool kPairs = false;
+#endif
+
+#if defined(__AVX512BF16__)
+inline vf dot(vf a, vf b, vf c) {
+  return vf(_mm512_dpbf16_ps(c.r, reinterpret_cast<__m512bh>(a.r), reinterpret_cast<__m512bh>(b.r)));
+}
+#else
+/// What the instruction does: two FMAs, first of the upper halves of each pair.
+inline vf dot(vf a, vf b, vf c) {
+  const auto upper = [](vf pair) { return vf::from_bits(pair.bits() & 0xffff0000); };
+  const auto lower = [](vf pair) { return vf::from_bits(pair.bits() << 16); };
+  return fma(lower(a), lower(b), fma(upper(a), upper(b), c));
+}
+#endif
+inline vd dot(vd a, vd b, vd c) { return fma(a, b, c); }
 
 /// All lanes of a register, or the first n: what a loop's body sees of its operands.
 template <class T>

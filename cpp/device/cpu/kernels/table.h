@@ -75,7 +75,23 @@ struct BlockProduct {
   int64_t row, col;  // where the block stands in c, for `finish`
   int64_t panel;     // columns of a full panel: 2 or 4 registers
   TileMode mode;
+  Precision precision;  // bfloat16 needs both operands packed, and `k` counts what lies packed
   Finish<T> finish;
+};
+
+/// c = x (rows, k) y (k, cols) for one to kNarrow columns: element (i, j) of c is c[i * c_row + j * c_col], x has
+/// contiguous rows x_row apart, and element (p, j) of y is y[p * y_k + j * y_col].
+constexpr int kNarrow = 4;
+
+template <class T>
+struct NarrowProduct {
+  T* c;
+  int64_t c_row, c_col;
+  const T* x;
+  int64_t x_row;
+  const T* y;
+  int64_t y_k, y_col;
+  int64_t rows, k;
 };
 
 template <class T>
@@ -84,14 +100,19 @@ struct KernelTable {
   int64_t vector;     // elements of a register
   int64_t tile_rows;  // rows of the largest tile
   int64_t wide_rows;  // up to so many rows, panels of four registers are faster
+  bool pairs;         // in bfloat16, two elements along k lie packed as one
   void (*multiply)(const BlockProduct<T>& product);
   /// a (m, k) into tiles: `contiguous_k` says which of a's strides is 1, the other is `stride`.
-  /// With contiguous k it may write up to one register past the end. In bfloat16, neighbours along k change places.
+  /// With contiguous k it may write up to one register past the end.
   void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k,
                  const Packing<T>& packing);
   /// b (k, n) into panels, the last one filled up with zeros: `contiguous_k` as for a.
   void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
                  const Packing<T>& packing);
+  /// By the number of columns less one.
+  void (*multiply_narrow[kNarrow])(const NarrowProduct<T>& product);
+  /// y (rows, cols) = the transpose of x (cols, rows).
+  void (*transpose)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// For Finish::function: with f, or with its derivative.
   void (*finish[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
   void (*finish_backward[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
@@ -139,5 +160,10 @@ namespace avx512 {
 extern const KernelTable<float> float_kernels;
 extern const KernelTable<double> double_kernels;
 }  // namespace avx512
+
+namespace avx512bf16 {
+extern const KernelTable<float> float_kernels;
+extern const KernelTable<double> double_kernels;
+}  // namespace avx512bf16
 
 }  // namespace whet::cpu
