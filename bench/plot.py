@@ -151,5 +151,5 @@ def draw(record: Table, folder: Path, name: str) -> list[Path]:
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png", dpi=110)
     # A palette: a third of the bytes.
-    Image.open(pixels).convert("RGB").quantize(64).save(paths[1], optimize=True)
+    Image.open(pixels).convert("RGB").quantize(256).save(paths[1], optimize=True)
     return paths
