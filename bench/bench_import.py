@@ -1,11 +1,14 @@
-"""What do `import whet` and its peers cost, in time and memory?"""
+"""What do `import whet` and its peers cost, in time and memory?
+
+`import whet` alone leaves NumPy and the layers for when they are used; `import whet.nn` is what a training needs.
+"""
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 
+from bench import tables
 from bench.harness import Options, Peer, Record, present
 
 PROGRAM = """
@@ -16,23 +19,28 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 PEERS = {
-    "numpy": Peer("numpy"),
     "whet": Peer("whet"),
+    "whet.nn": Peer("whet"),
+    "numpy": Peer("numpy"),
     "sklearn.neural_network": Peer("sklearn"),
     "torch": Peer("torch"),
 }
 
 
 def run(options: Options) -> Record:
-    taken: dict[str, list[list[float]]] = {name: [] for name in present(PEERS, options.peers)}
+    peers = present(PEERS, options.peers)
+    seconds: dict[str, list[float]] = {name: [] for name in peers}
+    kilobytes: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(options.rounds):
-        for name in taken:
+        for name in peers:
             program = [sys.executable, "-c", PROGRAM.format(module=name)]
-            out = subprocess.run(program, capture_output=True, text=True, check=True).stdout
-            taken[name].append([float(word) for word in out.split()])
-    print("\n| import | milliseconds, median (best) | MB |\n|---|---|---|")
-    for name, rounds in taken.items():
-        times = [1e3 * seconds for seconds, _ in rounds]
-        memory = statistics.median(kilobytes for _, kilobytes in rounds) / 1024
-        print(f"| {name} | {statistics.median(times):.0f} ({min(times):.0f}) | {memory:.0f} |")
-    return {"seconds and kilobytes": taken}
+            out = subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
+            seconds[name].append(float(out[0]))
+            kilobytes[name].append(float(out[1]))
+    made = [
+        tables.make("time", {"import": seconds}, unit="milliseconds", kind="time", scale=1e3),
+        tables.make("memory", {"import": kilobytes}, unit="MB", kind="value", scale=1 / 1024),
+    ]
+    for table in made:
+        print("\n" + tables.markdown(table))
+    return {"tables": made}

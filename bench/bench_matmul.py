@@ -1,45 +1,41 @@
-"""How fast is a square product of float32 matrices, beside NumPy and PyTorch?"""
+"""How fast is a square product of float32 matrices, beside NumPy, PyTorch and the machine's peak?
+
+Cases are named by size and by what is transposed: nn is a b, nt is a b^T, tn is a^T b, tt is a^T b^T. Without --only,
+the transposed ones run at one size.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from bench.harness import Options, Peer, Record, compare, table
+from bench.harness import Options, Peer, Record, sweep
+from bench.products import JAX, NUMPY, PEAK, TORCH, WHET, normal, peak, product
 
 SIZES = (32, 64, 128, 256, 512, 1024, 2048)
+TRANSPOSED = 512
 
+AVX2 = {"WHET_ISA": "avx2"}
 PEERS = {
-    "whet": Peer("whet"),
-    "numpy": Peer("numpy"),
-    # OpenBLAS runs its AVX2 code on recent AMD processors unless it is told otherwise.
-    "numpy avx512": Peer("numpy", {"OPENBLAS_CORETYPE": "SkylakeX"}),
-    "torch": Peer("torch"),
+    "whet": WHET,
+    "whet avx2": Peer("whet", AVX2, isa="avx2", limit="peak avx2"),
+    **NUMPY,
+    "torch": TORCH,
+    "jax": JAX,
+    "peak": PEAK,
+    "peak avx2": Peer("whet", AVX2, isa="avx2"),
 }
 
 
 def prepare(peer, case, threads):
-    n = case["n"]
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, n, n)).astype(np.float32)
-    out = np.empty_like(a)
-    if peer == "whet":
-        from whet import ops
-
-        return lambda: ops.matmul(a, b, out=out), 1
-    if peer == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-        ta, tb, tout = (torch.from_numpy(x) for x in (a, b, out))
-        return lambda: torch.mm(ta, tb, out=tout), 1
-    return lambda: np.matmul(a, b, out=out), 1
+    if peer.startswith("peak"):
+        return peak(threads, case["work"])
+    a, b = normal(2, case["n"], case["n"])
+    return product(peer, a, b, case["kind"][0] == "t", case["kind"][1] == "t", threads), 1
 
 
 def run(options: Options) -> Record:
-    record: Record = {}
-    for threads in (1, 2):
-        cases = {f"{n}": {"n": n} for n in SIZES}
-        results = compare(__name__, PEERS, cases, threads, options)
-        print(f"\nGFLOP/s on {threads} thread{'s' * (threads > 1)}: median (best), whet's advantage")
-        print(table(results, "size", lambda title, seconds: 2 * int(title) ** 3 / seconds / 1e9))
-        record[f"{threads} threads"] = results
-    return record
+    cases = {
+        f"{n} {kind}": {"n": n, "kind": kind, "work": 2 * n**3}
+        for kind in ("nn", "nt", "tn", "tt")
+        for n in SIZES
+        if options.only or kind == "nn" or n == TRANSPOSED
+    }
+    return sweep(__name__, PEERS, cases, options, unit="GFLOP/s", scale=1e-9)

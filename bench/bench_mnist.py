@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench import tables
 from bench.harness import Options, Peer, Record, present
 
 EPOCHS, BATCH, SEEDS = 5, 128, range(5)
@@ -56,15 +57,25 @@ def with_torch(seed, x, y, xt, yt):
 
 
 def run(options: Options) -> Record:
-    arrays, record = data(), {}
-    for name in present(PEERS, options.peers):
-        start = time.perf_counter()
-        accuracies = [{"whet": with_whet, "torch": with_torch}[name](seed, *arrays) for seed in SEEDS]
-        seconds = (time.perf_counter() - start) / len(SEEDS)
-        listed = " ".join(f"{100 * a:.2f}" for a in accuracies)
-        print(f"{name:6} mean {100 * statistics.mean(accuracies):.3f} %  ({listed})  {seconds:.1f} s a seed")
-        record[name] = {"accuracies": accuracies, "seconds": seconds}
-    if "torch" in record:
-        difference = statistics.mean(record["whet"]["accuracies"]) - statistics.mean(record["torch"]["accuracies"])
+    arrays, learners = data(), {"whet": with_whet, "torch": with_torch}
+    names = list(present(PEERS, options.peers))
+    accuracies: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for seed in SEEDS:
+        for name in names:
+            start = time.perf_counter()
+            accuracies[name].append(learners[name](seed, *arrays))
+            seconds[name].append(time.perf_counter() - start)
+    for name in names:
+        listed = " ".join(f"{100 * a:.2f}" for a in accuracies[name])
+        print(f"{name:6} mean {100 * statistics.mean(accuracies[name]):.3f} %  ({listed})")
+    if "torch" in names:
+        difference = statistics.mean(accuracies["whet"]) - statistics.mean(accuracies["torch"])
         print(f"whet - torch: {100 * difference:+.3f} points")
-    return record
+    made = [
+        tables.make("accuracy", {"10,000 test images": accuracies}, unit="%", kind="value", scale=100),
+        tables.make("time", {"5 epochs": seconds}, unit="seconds a seed", kind="time"),
+    ]
+    for table in made:
+        print("\n" + tables.markdown(table))
+    return {"tables": made}

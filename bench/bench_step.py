@@ -6,7 +6,8 @@ import warnings
 from itertools import pairwise
 
 import numpy as np
-from bench.harness import Options, Peer, Record, compare, table
+from bench.harness import Options, Peer, Record, sweep
+from bench.products import NUMPY
 
 # Widths, rows of a batch, batches of the data set, epochs of one timed call.
 CASES = {
@@ -24,8 +25,8 @@ PEERS = {
     "torch": Peer("torch"),
     "torch fused": Peer("torch"),
     "scikit-learn": Peer("sklearn"),
-    "numpy": Peer("numpy"),
-    "numpy avx512": Peer("numpy", {"OPENBLAS_CORETYPE": "SkylakeX"}),
+    "numpy": NUMPY["numpy"],
+    "numpy avx512": NUMPY["numpy avx512"],
 }
 
 
@@ -167,10 +168,4 @@ def numpy_by_hand(case):
 
 
 def run(options: Options) -> Record:
-    record: Record = {}
-    for threads in (2, 1):
-        results = compare(__name__, PEERS, CASES, threads, options)
-        print(f"\nmicroseconds per step on {threads} thread{'s' * (threads > 1)}: median (best), whet's advantage")
-        print(table(results, "model, batch", lambda _, seconds: seconds * 1e6))
-        record[f"{threads} threads"] = results
-    return record
+    return sweep(__name__, PEERS, CASES, options, unit="microseconds per step", kind="time", scale=1e6)

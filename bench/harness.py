@@ -1,11 +1,12 @@
 """One way to measure: every peer in a process of its own, driven turn by turn, one run on the machine at a time.
 
-A benchmark of speed is a module bench_NAME.py with
+A benchmark is a module bench_NAME.py whose docstring begins with the question that it answers, with
+    run      (options) -> record: {"tables": [...]}, see bench/tables.py, and whatever else is worth keeping
+One of speed has also
     PEERS    name -> Peer: what it needs and the environment it runs in
     prepare  (peer, case, threads) -> (function to time, units of work in one call), or None where the peer has no
-             such case; called in the peer's own process
-    run      (options) -> record, which calls `compare` with its cases
-A benchmark of accuracy needs `run` alone. The first line of the module's docstring is the question that it answers.
+             such case, or the reason in words; called in the peer's own process
+and its `run` calls `sweep` with its cases, each a dictionary that travels as JSON and says its "work".
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ import importlib.util
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from bench import tables
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
+
+# OpenBLAS's threads were seen to spin for 35 ms after a product: the next peer's turn begins when they sleep.
+REST = 0.05
 
 Record = dict[str, Any]
 
@@ -40,12 +45,15 @@ class Peer:
 
     package: str
     environment: dict[str, str] = field(default_factory=dict)
+    isa: str = ""  # the instruction set that the processor must have for it
+    limit: str = ""  # the peer that measures what the machine allows this one
+    pinned: bool = False  # kept on as many processors as it may use threads, for it takes no number
 
 
 @dataclass(frozen=True)
 class Options:
     rounds: int = 7
-    seconds: float = 0.2  # for each measurement of each peer
+    seconds: float = 0.1  # for each turn of each peer
     only: str = ""  # cases whose name contains this
     peers: tuple[str, ...] = ()
 
@@ -72,8 +80,10 @@ class Worker:
             **dict.fromkeys(("WHET_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count),
             **description.environment,
         }
+        processors = ",".join(map(str, sorted(os.sched_getaffinity(0))[:threads]))
+        pin = ["taskset", "--cpu-list", processors] if description.pinned else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", module, peer, count],
+            [*pin, sys.executable, "-m", "bench.worker", module, peer, count],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -97,62 +107,108 @@ class Worker:
         self.process.wait()
 
 
-def measure(call: Callable[[], object], units: int, seconds: float) -> float:
-    """Seconds for one unit of work, over calls that fill `seconds`."""
-    calls, spent = 1, 0.0
-    while True:
-        start = time.perf_counter()
-        for _ in range(calls):
-            call()
-        spent = time.perf_counter() - start
-        if spent >= seconds:
-            return spent / (calls * units)
-        calls = max(calls + 1, min(10 * calls, int(1.2 * calls * seconds / max(spent, 1e-9))))
+def spend(call: Callable[[], object], calls: int) -> float:
+    """Seconds that so many calls take."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return time.perf_counter() - start
+
+
+def calls_that_fill(seconds: float, call: Callable[[], object]) -> int:
+    calls = 1
+    while (spent := spend(call, calls)) < seconds / 4:
+        calls = max(calls + 1, min(10 * calls, int(calls * seconds / 2 / max(spent, 1e-9))))
+    return max(1, round(calls * seconds / spent))
 
 
 def present(peers: dict[str, Peer], wanted: tuple[str, ...]) -> dict[str, Peer]:
-    """The peers to measure: whet, and those of the wanted ones that are installed."""
+    """The peers to measure: whet, those of the wanted ones that can run here, and the limits of all of these."""
+    from whet import _core
+
+    sets = _core.available_instruction_sets()
+    limits = {peer.limit for peer in peers.values()}
     chosen = {}
     for name, peer in peers.items():
-        if wanted and name != "whet" and name not in wanted:
+        if wanted and name not in {"whet", *wanted, *limits}:
             continue
         if importlib.util.find_spec(peer.package) is None:
             print(f"{name} is left out: {peer.package} is not installed", file=sys.stderr)
-            continue
-        chosen[name] = peer
-    return chosen
+        elif peer.isa and peer.isa not in sets:
+            print(f"{name} is left out: this processor lacks {peer.isa}", file=sys.stderr)
+        else:
+            chosen[name] = peer
+    needed = {peer.limit for peer in chosen.values()}
+    return {name: peer for name, peer in chosen.items() if name not in limits or name in needed}
 
 
-def compare(
+def take_turns(
     module: str, peers: dict[str, Peer], cases: dict[str, Record], threads: int, options: Options
-) -> dict[str, Record]:
-    """Case -> peer -> {"median", "min", "rounds"} in seconds for a unit of work; peers take turns in every round."""
-    results: dict[str, Record] = {}
-    workers = {name: Worker(module, name, peer, threads) for name, peer in present(peers, options.peers).items()}
+) -> dict[str, dict[str, list[float]]]:
+    """Case -> peer -> seconds for the case's work, one number a round; in every round each peer has one turn."""
+    results: dict[str, dict[str, list[float]]] = {}
+    reasons = set()
+    workers = {name: Worker(module, name, peer, threads) for name, peer in peers.items()}
     try:
         for title, case in cases.items():
-            if options.only not in title:
-                continue
-            able = [name for name, worker in workers.items() if worker.ask(prepare=case)]
+            answers = {name: worker.ask(prepare=case, seconds=options.seconds) for name, worker in workers.items()}
+            reasons |= {f"{name} is left out: {said}" for name, said in answers.items() if isinstance(said, str)}
+            able = [name for name, said in answers.items() if said is True]
             times: dict[str, list[float]] = {name: [] for name in able}
-            for _ in range(options.rounds):
-                for name in able:
-                    times[name].append(workers[name].ask(measure=options.seconds))
-            results[title] = {
-                name: {"median": statistics.median(taken), "min": min(taken), "rounds": taken}
-                for name, taken in times.items()
-            }
+            start, planned = time.perf_counter(), options.rounds * len(able) * (options.seconds + REST)
+            for turn in range(options.rounds):
+                # Calls that take longer than a turn end the case early: three rounds have quartiles.
+                if turn >= 3 and time.perf_counter() - start > 3 * planned:
+                    break
+                for name in able[:: -1 if turn % 2 else 1]:
+                    if threads > 1:
+                        time.sleep(REST)
+                    times[name].append(workers[name].ask(measure=True))
+            results[title] = times
     finally:
         for worker in workers.values():
             worker.close()
+    for reason in sorted(reasons):
+        print(reason, file=sys.stderr)
     return results
+
+
+def thread_counts(wanted: tuple[int, ...]) -> list[int]:
+    """Those of the wanted counts that this machine has processors for."""
+    return [threads for threads in wanted if threads <= len(os.sched_getaffinity(0))]
+
+
+def sweep(
+    module: str,
+    peers: dict[str, Peer],
+    cases: dict[str, Record],
+    options: Options,
+    *,
+    unit: str,
+    kind: tables.Kind = "rate",
+    scale: float = 1.0,
+    threads: tuple[int, ...] = (1, 2),
+) -> Record:
+    """Measures all cases for each number of threads, prints a table for each, and returns the record."""
+    chosen = present(peers, options.peers)
+    limits = {name: peer.limit for name, peer in chosen.items() if peer.limit in chosen}
+    wanted = {title: case for title, case in cases.items() if options.only in title}
+    made = []
+    for count in thread_counts(threads):
+        title = f"{count} thread{'s' * (count > 1)}"
+        times = take_turns(module, chosen, wanted, count, options)
+        work = {case: wanted[case].get("work", 1) for case in times}
+        made.append(tables.make(title, times, unit=unit, kind=kind, scale=scale, work=work, limits=limits))
+        print("\n" + tables.markdown(made[-1]), flush=True)
+    return {"tables": made, "environment": {name: peer.environment for name, peer in chosen.items()}}
 
 
 def machine() -> Record:
     """What a figure depends on besides the code."""
+    processor = platform.processor()
     with contextlib.suppress(OSError):
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else platform.processor()
+        processor = names[0].partition(":")[2].strip() if names else processor
     packages = ("whet", "numpy", "torch", "scikit-learn", "scipy", "jax")
     versions = {}
     for package in packages:
@@ -163,6 +219,7 @@ def machine() -> Record:
     )
     import whet
 
+    versions["whet"] = whet.__version__
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": processor,
@@ -176,26 +233,16 @@ def machine() -> Record:
     }
 
 
-def table(results: dict[str, Record], unit: str, convert: Callable[[str, float], float]) -> str:
-    """Markdown: a row for each case, a column for each peer with its median, best round and ratio to whet."""
-    peers = list(dict.fromkeys(name for row in results.values() for name in row))
-    lines = [f"| {unit} | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
-    for title, row in results.items():
-        cells = []
-        for name in peers:
-            if name not in row:
-                cells.append("-")
-                continue
-            text = f"{convert(title, row[name]['median']):,.4g} ({convert(title, row[name]['min']):,.4g})"
-            if name != "whet" and "whet" in row:
-                text += f" x{row[name]['median'] / row['whet']['median']:.2f}"
-            cells.append(text)
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def save(name: str, record: Record) -> Path:
+def perform(name: str, options: Options) -> Path:
+    """Runs one benchmark and keeps its record, with all that it depends on."""
+    module = importlib.import_module(f"bench.bench_{name}")
+    question = (module.__doc__ or "").splitlines()[0]
+    before = machine()
+    start = time.perf_counter()
+    record = module.run(options)
+    settings = {**asdict(options), "took": time.perf_counter() - start}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps({"benchmark": name, "machine": machine(), **record}, indent=1) + "\n")
+    whole = {"benchmark": name, "question": question, "machine": before, "settings": settings, **record}
+    path.write_text(json.dumps(whole, indent=1) + "\n")
     return path

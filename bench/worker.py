@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from bench.harness import measure
+from bench.harness import calls_that_fill, spend
 
 
 def main(module_name: str, peer: str, threads: int) -> None:
@@ -15,19 +15,24 @@ def main(module_name: str, peer: str, threads: int) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     module = importlib.import_module(module_name)
-    work = None
+    call, units, calls = None, 0.0, 0
     for line in sys.stdin:
         question = json.loads(line)
         if "prepare" in question:
-            work = None  # frees the last case before the next is made
-            work = module.prepare(peer, question["prepare"], threads)
-            if work:
-                work[0]()
-            answer = work is not None
+            call = None  # frees the last case before the next is made
+            made = module.prepare(peer, question["prepare"], threads)
+            answer = made
+            if isinstance(made, tuple):
+                call, units = made
+                call()
+                calls = calls_that_fill(question["seconds"], call)
+                answer = True
         else:
-            assert work is not None
-            work[0]()  # wakes threads and caches after the others' turns
-            answer = measure(*work, question["measure"])
+            assert call is not None
+            # Wakes threads and caches after the others' turns; a call that fills a turn does so by itself.
+            spend(call, max(int(calls > 1), calls // 10))
+            answer = spend(call, calls) / (calls * units)
+        made = None
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -3,6 +3,7 @@
 
 #include "device/cpu/kernels/elementwise.h"
 #include "device/cpu/kernels/gemm.h"
+#include "device/cpu/kernels/limits.h"
 #include "device/cpu/kernels/losses.h"
 #include "device/cpu/kernels/narrow.h"
 #include "device/cpu/kernels/optimizers.h"
@@ -49,6 +50,9 @@ constexpr KernelTable<T> table() {
       .column_sums = column_sums<T>,
       .weighted_sum = weighted_sum<T>,
       .find_nonfinite = find_nonfinite<T>,
+      .fma_flops = fma_flops<T>(),
+      .fma_loop = fma_loop<T>,
+      .stream = stream<T>,
   };
 }
 

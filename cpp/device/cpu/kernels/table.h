@@ -144,6 +144,11 @@ struct KernelTable {
   double (*weighted_sum)(const T* x, const T* weights, int64_t n);
   /// Index of the first element that is NaN or infinite, or -1.
   int64_t (*find_nonfinite)(const T* x, int64_t n);
+
+  // The machine's limits.
+  int64_t fma_flops;  // of one round of fma_loop
+  double (*fma_loop)(int64_t rounds);
+  void (*stream)(T* p, const T* g, T* m, T* v, int64_t n);
 };
 
 namespace baseline {
