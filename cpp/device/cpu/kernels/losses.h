@@ -37,10 +37,11 @@ Vec<T> join_lanes(const Vec<T>* rows, int64_t count, Join join) {
 
 /// Rows that are worked on together, one per lane, so that one logarithm or division serves all of them. Between two
 /// passes their exponentials stay in a buffer, each row from a line of its own: a partial store hinders loads from the
-/// whole register behind it, up to the next row. Long rows go one by one and leave them where the result will be.
+/// whole register behind it, up to the next row. Long rows go one by one and leave them where the result will be. Twice
+/// the capacity pushes the next rows out of the first cache.
 template <class T>
 struct RowGroup {
-  static constexpr int64_t capacity = 8192 / sizeof(T);
+  static constexpr int64_t capacity = 4096 / sizeof(T);
   static constexpr int64_t size = Vec<T>::size;
 
   int64_t rows, stride;
@@ -154,15 +155,14 @@ void choose_columns(int64_t cols, auto rows_of) {
     rows_of(ColumnLoop<T>{cols});
 }
 
-/// Brings what the next group of rows will read and write near while this one is computed: without it each pass waits
-/// for the outer caches.
+/// Brings what the next group of rows will read and write near while this one is computed, else each pass waits for the
+/// outer caches: cross-entropy over 256 x 4000 takes 1.2 instead of 1.5 times as long as its exponentials alone.
 struct Ahead {
-  int64_t rows = 0;
+  int64_t rows;
 
   template <class T>
-  Ahead(const RowGroup<T>& group, int64_t row, int64_t all_rows) {
-    if (group.buffered && row + 2 * group.rows <= all_rows) rows = group.rows;
-  }
+  Ahead(const RowGroup<T>& group, int64_t row, int64_t all_rows)
+      : rows(row + 2 * group.rows <= all_rows ? group.rows : 0) {}
   template <class T>
   void fetch(const T* x, int64_t stride) const {
     __builtin_prefetch(x + rows * stride);
