@@ -97,10 +97,12 @@ void elementwise_losses_are_right() {
       if (info.id == math::LossId::CrossEntropy) continue;
       for (const int64_t cols : {1, 3, 10, 16, 33, 100}) {
         const int64_t rows = 37;
-        const Sheet<T> p(rows, cols, 2, 1, -3, 3), t(rows, cols, 1, 2, 0, 1), scales(1, rows, 0, 3);
-        Sheet<T> d(rows, cols, 3, 4);
+        const Sheet<T> scales(1, rows, 0, 3);
         std::vector<T> losses(static_cast<size_t>(rows));
-        for (const bool scaled : {false, true}) {
+        for (const int gaps : {0, 1, 2, 3}) {
+          const bool scaled = gaps == 1 || gaps == 2;
+          const Sheet<T> p(rows, cols, 2 * gaps, 1, -3, 3), t(rows, cols, gaps, 2, 0, 1);
+          Sheet<T> d(rows, cols, 3 * gaps, 4);
           device(set, dtype_of<T>)
               .loss(losses.data(), d.matrix(), p.matrix(), {.values = t.matrix()},
                     scaled ? scales.values.data() : nullptr, 0.25,
@@ -129,10 +131,10 @@ template <class T>
 void cross_entropy_is_right() {
   const double eps = std::numeric_limits<T>::epsilon();
   for (const std::string& set : sets())
-    for (const int64_t cols : {1, 2, 10, 16, 17, 100})
+    for (const int64_t cols : {1, 2, 4, 8, 10, 16, 17, 100, 300, 1000, 1100})
       for (const double size : {1.0, 30.0, 1e4}) {
         const int64_t rows = 23;
-        const Sheet<T> p(rows, cols, 2, 1, -size, size), t(rows, cols, 1, 2, 0, 1);
+        const Sheet<T> p(rows, cols, 2, 1, -size, size), t(rows, cols, 1, 2, 0, 1), scales(1, rows, 0, 3);
         std::vector<int32_t> classes;
         for (int64_t i = 0; i < rows; ++i) classes.push_back(static_cast<int32_t>((i * 7) % cols));
         for (const bool by_class : {false, true}) {
@@ -141,9 +143,12 @@ void cross_entropy_is_right() {
           Target target{.values = t.matrix(), .classes = by_class ? classes.data() : nullptr};
           if (by_class) target.values = {};
           device(set, dtype_of<T>)
-              .loss(losses.data(), d.matrix(), d.matrix(), target, nullptr, 0.5, {math::LossId::CrossEntropy, {}});
+              .loss(losses.data(), d.matrix(), d.matrix(), target, cols % 4 == 0 ? scales.values.data() : nullptr, 0.5,
+                    {math::LossId::CrossEntropy, {}});
           for (int64_t i = 0; i < rows; ++i) {
-            double largest = -kInfinity, sum = 0, loss = 0, total = 0;
+            const double scale = cols % 4 == 0 ? double{scales(0, i)} : 0.5;
+            double largest = -kInfinity;
+            long double sum = 0, loss = 0, total = 0;  // these run over a thousand columns
             for (int64_t j = 0; j < cols; ++j) largest = std::max<double>(largest, p(i, j));
             for (int64_t j = 0; j < cols; ++j) sum += std::exp(p(i, j) - largest);
             const auto weight = [&](int64_t j) -> double {
@@ -153,17 +158,17 @@ void cross_entropy_is_right() {
               total += weight(j);
               loss -= weight(j) * (p(i, j) - largest - std::log(sum));
             }
-            CHECK(std::abs(losses[static_cast<size_t>(i)] - loss) <= 16 * eps * std::max(1.0, loss), set, ' ', cols,
+            CHECK(std::abs(losses[static_cast<size_t>(i)] - loss) <= 16 * eps * std::max(1.0L, loss), set, ' ', cols,
                   ' ', loss);
             for (int64_t j = 0; j < cols; ++j)
-              CHECK(std::abs(d(i, j) - 0.5 * (std::exp(p(i, j) - largest) / sum * total - weight(j))) <=
-                        16 * eps * std::max(1.0, total),
+              CHECK(std::abs(d(i, j) - scale * (std::exp(p(i, j) - largest) / sum * total - weight(j))) <=
+                        16 * eps * std::max(1.0L, total),
                     set, ' ', cols);
           }
           Sheet<T> soft(rows, cols, 4, 0);
           device(set, dtype_of<T>).softmax(soft.matrix(), p.matrix());
           for (int64_t i = 0; i < rows; ++i) {
-            double sum = 0;
+            long double sum = 0;
             for (int64_t j = 0; j < cols; ++j) sum += soft(i, j);
             CHECK(std::abs(sum - 1) < 8 * eps, set, ' ', cols, ' ', sum);
           }
@@ -176,7 +181,7 @@ TEST(cross_entropy_is_right_in_double) { cross_entropy_is_right<double>(); }
 
 TEST(cross_entropy_keeps_nan) {
   for (const std::string& set : sets())
-    for (const int64_t cols : {1, 3, 16, 40})
+    for (const int64_t cols : {1, 3, 16, 40, 1100})
       for (const int64_t where : {int64_t{0}, cols - 1}) {
         Sheet<float> p(2, cols, 0, 1), d(2, cols, 0, 1);
         p(1, where) = std::nanf("");
@@ -189,6 +194,60 @@ TEST(cross_entropy_keeps_nan) {
         for (int64_t j = 0; j < cols; ++j) CHECK(!std::isnan(d(0, j)) && std::isnan(d(1, j)), set, ' ', cols);
       }
 }
+
+/// Rows are worked on in groups, but each one's result is its own.
+template <class T>
+void rows_are_independent() {
+  for (const std::string& set : sets())
+    for (const int64_t cols : {1, 2, 5, 8, 10, 16, 20, 37, 128, 600, 1100}) {
+      const int64_t rows = 39;
+      const Sheet<T> p(rows, cols, 0, 1, -5, 5), t(rows, cols, 3, 2, 0, 1);
+      std::vector<int32_t> classes;
+      for (int64_t i = 0; i < rows; ++i) classes.push_back(static_cast<int32_t>((i * 7) % cols));
+      Device& cpu = device(set, dtype_of<T>);
+      const auto part = [](const Sheet<T>& sheet, int64_t from, int64_t count) {
+        return ConstMatrix{sheet.values.data() + from * sheet.stride, count, sheet.cols, sheet.stride};
+      };
+      const auto into = [](Sheet<T>& sheet, int64_t from, int64_t count) {
+        return Matrix{sheet.values.data() + from * sheet.stride, count, sheet.cols, sheet.stride};
+      };
+      const auto results = [&](int64_t step) {
+        std::vector<std::vector<T>> all;
+        Sheet<T> y(rows, cols, 1, 3);
+        for (int64_t i = 0; i < rows; i += step) {
+          const int64_t count = std::min(step, rows - i);
+          cpu.softmax(into(y, i, count), part(p, i, count));
+        }
+        all.push_back(y.values);  // with the gaps
+        for (const math::LossInfo& info : math::losses())
+          for (const bool by_class : {false, true})
+            for (const bool with_gradient : {true, false}) {
+              if (by_class && info.id != math::LossId::CrossEntropy) continue;
+              Sheet<T> d(rows, cols, 2, 4);
+              std::vector<T> losses(static_cast<size_t>(rows));
+              for (int64_t i = 0; i < rows; i += step) {
+                const int64_t count = std::min(step, rows - i);
+                Target target{.values = part(t, i, count), .classes = by_class ? classes.data() + i : nullptr};
+                if (by_class) target.values = {};
+                cpu.loss(losses.data() + i, with_gradient ? into(d, i, count) : Matrix{}, part(p, i, count), target,
+                         nullptr, 0.3, {info.id, {}});
+              }
+              all.push_back(losses);
+              all.push_back(d.values);
+            }
+        return all;
+      };
+      const auto together = results(rows);
+      for (const int64_t step : {1, 2, 7, 16}) {
+        const auto apart = results(step);
+        for (size_t i = 0; i < together.size(); ++i)
+          CHECK(same_bits(apart[i], together[i]), set, ' ', cols, " columns, ", step, " rows at a time: ", i);
+      }
+    }
+}
+
+TEST(rows_are_independent_in_float) { rows_are_independent<float>(); }
+TEST(rows_are_independent_in_double) { rows_are_independent<double>(); }
 
 TEST(optimizers_are_right) {
   constexpr int64_t n = 1003;
@@ -216,14 +275,14 @@ TEST(optimizers_are_right) {
 
 template <class T>
 void reductions_are_right() {
-  for (const int64_t cols : {1, 5, 16, 100, 300, 3000})
+  for (const int64_t cols : {1, 5, 16, 30, 64, 100, 300, 3000})
     for (const int64_t rows : {0, 1, 255, 256, 257, 1000, 5000}) {
+      const Sheet<T> x(rows, cols, 1, 1), w(1, rows * (cols + 1), 0, 2);
       std::vector<T> expected;
       double expected_sum = 0;
       for (const std::string& set : sets())
         for (const int threads : {1, 2, 3}) {
           cpu::set_num_threads(threads);
-          const Sheet<T> x(rows, cols, 1, 1), w(1, rows * (cols + 1), 0, 2);
           std::vector<T> y(static_cast<size_t>(cols), T(3));
           Device& cpu = device(set, dtype_of<T>);
           cpu.column_sums(y.data(), x.matrix(), true);
@@ -292,8 +351,7 @@ TEST(rows_move_and_add_up) {
 }
 
 template <class T>
-void bits_are_equal() {
-  const int64_t rows = 700, cols = 37;
+void bits_are_equal(int64_t rows, int64_t cols) {
   std::vector<std::vector<T>> expected;
   for (const std::string& set : sets()) {
     if (set == "baseline") continue;
@@ -330,6 +388,12 @@ void bits_are_equal() {
       }
   }
   cpu::set_num_threads(2);
+}
+
+template <class T>
+void bits_are_equal() {
+  for (const auto& [rows, cols] : {std::pair{20000, 1}, {3000, 10}, {1200, 16}, {700, 37}, {30, 1000}, {20, 1100}})
+    bits_are_equal<T>(rows, cols);
 }
 
 TEST(bits_do_not_depend_on_threads_sets_or_strides_in_float) { bits_are_equal<float>(); }

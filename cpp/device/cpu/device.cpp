@@ -27,6 +27,9 @@ constexpr int64_t kGrainOfMoves = 1 << 16;
 constexpr int64_t kGrainOfUpdates = 1 << 14;
 constexpr int64_t kGrainOfFunctions = 1 << 13;
 
+// What a row's sums, logarithm and division cost, in elements: with ten columns more than these.
+constexpr int64_t kRowElements = 40;
+
 int threads_for(int64_t elements, int64_t grain) {
   return static_cast<int>(std::clamp<int64_t>(elements / grain, 1, num_threads()));
 }
@@ -113,7 +116,7 @@ class CpuDevice final : public Device {
   }
 
   void softmax(Matrix y, ConstMatrix x) override {
-    for_rows(kGrainOfFunctions, x.rows, x.cols, [&](int64_t from, int64_t to) {
+    for_rows(kGrainOfFunctions, x.rows, row_work(x.cols), [&](int64_t from, int64_t to) {
       kernels_.softmax(row(y, from), y.stride, row(x, from), x.stride, to - from, x.cols);
     });
   }
@@ -123,7 +126,9 @@ class CpuDevice final : public Device {
     const T* const t = static_cast<const T*>(target.values.data);
     const T* const s = static_cast<const T*>(scales);
     const int64_t t_stride = target.values.stride;
-    for_rows(kGrainOfFunctions, prediction.rows, prediction.cols, [&](int64_t from, int64_t to) {
+    const bool differences = loss.id == math::LossId::Mse || loss.id == math::LossId::L1;
+    const int64_t grain = differences ? kGrainOfMoves : kGrainOfFunctions;
+    for_rows(grain, prediction.rows, row_work(prediction.cols), [&](int64_t from, int64_t to) {
       T* const out = static_cast<T*>(row_losses) + from;
       T* const d = dprediction.data ? row(dprediction, from) : nullptr;
       const T* const here = row(prediction, from);
@@ -223,6 +228,9 @@ class CpuDevice final : public Device {
     };
     return counts[static_cast<int>(id)];
   }
+
+  /// Single columns are worked on as registers of rows, which then cost nothing besides.
+  static int64_t row_work(int64_t cols) { return cols > 1 ? cols + kRowElements : cols; }
 
   /// Calls body(from, to) on ranges of whole rows, in parallel where there are elements enough.
   template <class Body>
