@@ -69,8 +69,8 @@ class GuardedPages {
     char text[sizeof doing_ + 200];
     const int length = std::snprintf(text, sizeof text, "FAULT at %p, %lld bytes behind the %s of %s: %s\n",
                                      info->si_addr, behind, behind < 0 ? "begin" : "end", where, doing_);
-    const ssize_t written = write(STDERR_FILENO, text, static_cast<size_t>(length));
-    _exit(written < 0 ? kFaultStatus + 1 : kFaultStatus);
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, static_cast<size_t>(length));
+    _exit(kFaultStatus);
   }
 
   static inline char doing_[1000] = "";
