@@ -17,7 +17,7 @@ namespace whet {
 
 constexpr int kFaultStatus = 3;  // what a program ends with that touched a forbidden page
 
-/// Memory between two forbidden pages. It is never given back.
+/// Memory between two forbidden pages, never given back: make it static.
 class GuardedPages {
  public:
   GuardedPages(const char* name, size_t bytes) : name_(name), page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
@@ -67,7 +67,7 @@ class GuardedPages {
       behind = at - (at < pages->begin_ ? pages->begin_ : pages->end_);
     }
     char text[sizeof doing_ + 200];
-    const int length = std::snprintf(text, sizeof text, "FAULT at %p, %lld bytes behind the %s of %s: %s\n",
+    const int length = std::snprintf(text, sizeof text, "FAULT at %p, %lld bytes from the %s of %s: %s\n",
                                      info->si_addr, behind, behind < 0 ? "begin" : "end", where, doing_);
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, static_cast<size_t>(length));
     _exit(kFaultStatus);

@@ -344,7 +344,7 @@ void random_products() {
 }
 
 TEST(pages_around_the_operands_are_forbidden) {
-  const GuardedPages pages("this test's pages", 1);
+  static const GuardedPages pages("the page of this test", 1);
   const std::byte* const beyond[] = {pages.begin<std::byte>() - 1, pages.end<std::byte>()};
   for (const std::byte* at : beyond) {
     const pid_t child = fork();
