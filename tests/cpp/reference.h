@@ -1,14 +1,20 @@
 #pragma once
 
+#include <cmath>
+#include <limits>
+#include <numbers>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "check.h"
 #include "core/random.h"
 #include "device/cpu/cpu.h"
 #include "device/cpu/select.h"
 #include "device/device.h"
+#include "math/registry.h"
 
-/// What the tests of the device share: matrices with gaps between their rows, and every device there is.
+/// What the tests of the device share: matrices with gaps between their rows, every device there is, and formulas.
 namespace whet {
 
 template <class T>
@@ -46,6 +52,51 @@ inline std::vector<std::string> sets() { return cpu::available_instruction_sets(
 
 inline Device& device(const std::string& set, DType dtype) {
   return cpu::cpu_device(dtype, Precision::full, cpu::find_instruction_set(set));
+}
+
+/// An activation in float64 or more, by name, with the C library. One without a formula fails the test.
+template <class R>
+R value_of(std::string_view name, R x, const math::OptionValues& options) {
+  const auto sigmoid = [](R z) { return 1 / (1 + std::exp(-z)); };
+  const R o[] = {static_cast<R>(options[0]), static_cast<R>(options[1])};
+  if (name == "identity") return x;
+  if (name == "relu") return x > 0 || std::isnan(x) ? x : 0;
+  if (name == "leaky_relu") return x > 0 ? x : o[0] * x;
+  if (name == "elu") return x > 0 ? x : o[0] * std::expm1(x);
+  if (name == "gelu") return x * std::erfc(-x / std::numbers::sqrt2_v<R>) / 2;
+  if (name == "gelu_tanh")
+    return x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi_v<R>) * (x + static_cast<R>(0.044715) * x * x * x))) / 2;
+  if (name == "silu") return x * sigmoid(x);
+  if (name == "tanh") return std::tanh(x);
+  if (name == "sigmoid") return sigmoid(x);
+  if (name == "softplus")
+    return o[0] * x > o[1] ? x : (std::max(o[0] * x, R(0)) + std::log1p(std::exp(-std::abs(o[0] * x)))) / o[0];
+  report(__FILE__, __LINE__, "no formula for ", name);
+  return std::numeric_limits<R>::quiet_NaN();
+}
+
+/// Its derivative, in terms of the output or the input, as the activation declares.
+template <class R>
+R slope_of(std::string_view name, R saved, const math::OptionValues& options) {
+  const auto sigmoid = [](R z) { return 1 / (1 + std::exp(-z)); };
+  const R o[] = {static_cast<R>(options[0]), static_cast<R>(options[1])};
+  const R y = saved, x = saved, pi = std::numbers::pi_v<R>;
+  if (name == "identity") return 1;
+  if (name == "relu") return y > 0;
+  if (name == "leaky_relu") return x > 0 ? 1 : o[0];
+  if (name == "elu") return x > 0 ? 1 : o[0] * std::exp(x);
+  if (name == "gelu")
+    return std::erfc(-x / std::numbers::sqrt2_v<R>) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * pi);
+  if (name == "gelu_tanh") {
+    const R c = static_cast<R>(0.044715), root = std::sqrt(2 / pi), t = std::tanh(root * (x + c * x * x * x));
+    return (1 + t + x * (1 - t * t) * root * (1 + 3 * c * x * x)) / 2;
+  }
+  if (name == "silu") return sigmoid(x) * (1 + x * (1 - sigmoid(x)));
+  if (name == "tanh") return 1 - y * y;
+  if (name == "sigmoid") return y * (1 - y);
+  if (name == "softplus") return o[0] * x > o[1] ? R(1) : sigmoid(o[0] * x);
+  report(__FILE__, __LINE__, "no formula for the derivative of ", name);
+  return std::numeric_limits<R>::quiet_NaN();
 }
 
 }  // namespace whet

@@ -10,26 +10,6 @@ using namespace whet;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-double phi(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
-
-/// Formulas with the C library, by name; y is the value. An activation without one fails the test.
-double value_of(std::string_view name, double x, const math::OptionValues& o) {
-  if (name == "identity") return x;
-  if (name == "relu") return x > 0 || std::isnan(x) ? x : 0;
-  if (name == "leaky_relu") return x > 0 ? x : o[0] * x;
-  if (name == "elu") return x > 0 ? x : o[0] * std::expm1(x);
-  if (name == "gelu") return x * phi(x);
-  if (name == "gelu_tanh") return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-  if (name == "silu") return x * sigmoid(x);
-  if (name == "tanh") return std::tanh(x);
-  if (name == "sigmoid") return sigmoid(x);
-  if (name == "softplus")
-    return o[0] * x > o[1] ? x : (std::max(o[0] * x, 0.0) + std::log1p(std::exp(-std::abs(o[0] * x)))) / o[0];
-  report(__FILE__, __LINE__, "no formula for ", name);
-  return kNaN;
-}
-
 std::vector<double> grid() {
   std::vector<double> x;
   for (double v = -12; v <= 12; v += 0.0371) x.push_back(v);
