@@ -485,68 +485,6 @@ def test_arguments_of_a_wrong_kind_are_named(call):
         call(np.ones((3, 3), np.float32))
 
 
-def fast_matmul(a, b, transpose_a=False, transpose_b=False, bias=None, activation=None, precision="float32", out=None):
-    return _core.fast_matmul(a, b, transpose_a, transpose_b, bias, activation, precision, out)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 7, 3), (40, 33, 70)])
-def test_the_fast_way_gives_the_bits_of_the_thorough_one(rng, dtype, shape):
-    m, n, k = shape
-    bias = rng.normal(size=n).astype(dtype)
-    for turn_a, turn_b in [(False, False), (True, False), (False, True), (True, True)]:
-        a = rng.normal(size=(k, m) if turn_a else (m, k)).astype(dtype)
-        b = rng.normal(size=(n, k) if turn_b else (k, n)).astype(dtype)
-        for form in (a, np.asfortranarray(a), np.pad(a, ((0, 0), (1, 2)))[:, 1:-2]):
-            fast = fast_matmul(form, b, turn_a, turn_b, bias, "gelu")
-            swapped = form.astype(form.dtype.newbyteorder())  # needs a conversion, so it goes the other way
-            options = dict(transpose_a=turn_a, transpose_b=turn_b, bias=bias, activation="gelu")
-            assert same_bits(fast, ops.matmul(swapped, b, **options))
-            out = np.full((m, n), np.nan, dtype)
-            assert fast_matmul(form, b, turn_a, turn_b, bias, "gelu", out=out) is out
-            assert same_bits(out, fast)
-
-
-def test_the_fast_way_takes_nothing_that_needs_a_conversion_or_an_error():
-    a = np.ones((4, 4), np.float32)
-    read_only = np.ones((4, 4), np.float32)
-    read_only.flags.writeable = False
-    unaligned = np.frombuffer(bytes(65), np.uint8, offset=1).view(np.float32).reshape(4, 4)
-    row = np.ones(5, np.float32)
-    larger = np.ones((8, 8), np.float32)
-    left = [
-        dict(a=[[1.0]], b=a),
-        dict(a=a, b=a.astype(np.float64)),
-        dict(a=a, b=np.ones((3, 4), np.float32)),
-        dict(a=a, b=np.ones((4, 0), np.float32)),
-        dict(a=np.ma.array(a), b=a),
-        dict(a=a.astype(">f4"), b=a),
-        dict(a=a, b=a[0]),
-        dict(a=unaligned, b=a),
-        dict(a=larger[::2, ::2], b=a),
-        dict(a=a[::-1], b=a),
-        dict(a=np.broadcast_to(row[:4], (4, 4)), b=a),
-        dict(a=a, b=a, transpose_a=1),
-        dict(a=a, b=a, activation="nosuch"),
-        dict(a=a, b=a, activation=3),
-        dict(a=a, b=a, activation="\ud800"),
-        dict(a=a, b=a, precision="bfloat16"),
-        dict(a=a, b=a, bias=row),
-        dict(a=a, b=a, bias=larger[:4, 0]),
-        dict(a=a, b=a, bias=row[:4].astype(np.float64)),
-        dict(a=a, b=a, out=a),
-        dict(a=larger[:4, :4], b=a, out=larger[2:6, :4]),
-        dict(a=a, b=a, bias=larger[0, :4], out=larger[:4, :4]),
-        dict(a=a, b=a, out=read_only),
-        dict(a=a, b=a, out=np.ones((4, 5), np.float32)),
-        dict(a=a, b=a, out=np.ones((4, 4))),
-        dict(a=a, b=a, out=np.asfortranarray(np.ones((4, 4), np.float32))),
-    ]
-    for arguments in left:
-        assert fast_matmul(**arguments) is None, arguments
-    assert _core.fast_matmul(a, a) is None
-
-
 # bfloat16
 
 

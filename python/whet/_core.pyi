@@ -1,6 +1,7 @@
 """The compiled core. Arrays arrive with exactly the dtype and layout that the kernels want: whet._arrays converts."""
 
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ _Array = NDArray[Any]
 _Options = list[tuple[str, float]]
 _Specs = list[tuple[str, list[int]]]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+def fast(function: _F, /) -> _F: ...
 def num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
 def instruction_set() -> str: ...
@@ -47,17 +51,6 @@ def matmul(
     precision: str,
     /,
 ) -> None: ...
-def fast_matmul(
-    a: object,
-    b: object,
-    transpose_a: object,
-    transpose_b: object,
-    bias: object,
-    activation: object,
-    precision: object,
-    out: object,
-    /,
-) -> _Array | None: ...
 def activate(out: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def activation_gradient(dx: _Array, dy: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def loss(

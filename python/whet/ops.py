@@ -1,7 +1,8 @@
 """The kernels on NumPy arrays: products, activations, losses and optimizer updates.
 
 All take float32 or float64 and return the same; other real dtypes are promoted as NumPy does, to float32 at least. An
-``out`` array is written in place and returned.
+``out`` array is written in place and returned. Before each function ``_core.fast`` puts a compiled way, which takes the
+calls that need neither a conversion nor an error, and leaves the others to what stands here.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def _scratch(out: Floats, *operands: NDArray[Any]) -> Floats:
     return np.empty(out.shape, out.dtype)
 
 
+@_core.fast
 def matmul(
     a: ArrayLike,
     b: ArrayLike,
@@ -108,9 +110,6 @@ def matmul(
         TypeError: If an operand does not hold real numbers or `out` has another dtype.
         ValueError: If shapes do not fit, a name is unknown, or float64 shall be multiplied as bfloat16.
     """
-    fast = _core.fast_matmul(a, b, transpose_a, transpose_b, bias, activation, precision, out)
-    if fast is not None:
-        return fast
     precision = as_name(precision, "matmul", "precision")
     operands = {"a": a, "b": b} if bias is None else {"a": a, "b": b, "bias": bias}
     arrays = _floats("matmul", **operands)
@@ -139,6 +138,7 @@ def _flat(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array).reshape(1, -1)
 
 
+@_core.fast
 def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options: float) -> Floats:
     """An activation of the list, element by element.
 
@@ -166,6 +166,7 @@ def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options:
     return _deliver(target, result) if target.shape == result.shape else _deliver(target.reshape(result.shape), result)
 
 
+@_core.fast
 def activation_gradient(
     name: str, x: ArrayLike, dy: ArrayLike, *, out: Floats | None = None, **options: float
 ) -> Floats:
@@ -198,6 +199,7 @@ def activation_gradient(
     return _deliver(target.reshape(result.shape), result)
 
 
+@_core.fast
 def softmax(x: ArrayLike, *, out: Floats | None = None) -> Floats:
     """exp(x) / sum(exp(x)) along the last axis of a matrix.
 
@@ -221,6 +223,7 @@ def softmax(x: ArrayLike, *, out: Floats | None = None) -> Floats:
     return _deliver(target, result)
 
 
+@_core.fast
 def one_hot(labels: ArrayLike, classes: int) -> NDArray[np.float32]:
     """A row for each label, with 1 at the label and 0 elsewhere.
 
@@ -251,6 +254,7 @@ def one_hot(labels: ArrayLike, classes: int) -> NDArray[np.float32]:
     return result
 
 
+@_core.fast
 def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> tuple[float, Floats]:
     """The mean loss of a batch and its gradient with respect to the prediction.
 
@@ -277,6 +281,7 @@ def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> t
     return value, gradient.reshape(array.shape)
 
 
+@_core.fast
 def update(
     name: str,
     parameter: Floats,

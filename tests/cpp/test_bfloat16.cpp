@@ -84,6 +84,8 @@ TEST(pairs_and_floats_give_the_same_weight_gradients) {
   });
 }
 
-TEST(float64_has_no_products_in_bfloat16) { CHECK_THROWS(std::invalid_argument, cpu_device(DType::float64, Precision::bfloat16)); }
+TEST(float64_has_no_products_in_bfloat16) {
+  CHECK_THROWS(std::invalid_argument, cpu_device(DType::float64, Precision::bfloat16));
+}
 
 }  // namespace

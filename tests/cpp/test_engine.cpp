@@ -57,7 +57,11 @@ struct Line {
   Data data() const { return {{x.data(), rows, 2, 2}, {{y.data(), rows, 1, 1}}}; }
   Trainer trainer() const {
     const auto& adam = math::find_optimizer("adam");
-    return {graph, state, cpu_device(DType::float32), Loss{}, adam,
+    return {graph,
+            state,
+            cpu_device(DType::float32),
+            Loss{},
+            adam,
             math::option_values("adam", adam.options, std::vector<std::pair<std::string, double>>{{"lr", 0.05}})};
   }
   const float* parameter(size_t i) const { return static_cast<const float*>(state->parameter(i)); }

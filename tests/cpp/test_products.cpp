@@ -195,7 +195,7 @@ class Trial {
       for (int64_t j = 0; j < p_.n; ++j) y_(i, j) = p_.accumulate ? old_[at(i, j)] : kNaN;
     cpu::set_num_threads(p_.threads);
     if (p_.over_rows)
-      device(set, dtype_of<T>).gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), p_.accumulate);
+      device(set, dtype_of<T>).gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), nullptr, p_.accumulate);
     else
       device(set, dtype_of<T>)
           .gemm(y_.matrix(), a_.matrix(), p_.transpose_a, b_.matrix(), p_.transpose_b, p_.accumulate, epilogue());
