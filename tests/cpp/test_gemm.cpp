@@ -96,6 +96,24 @@ void bits_are_equal() {
 TEST(bits_do_not_depend_on_threads_or_sets_or_alignment_in_float) { bits_are_equal<float>(); }
 TEST(bits_do_not_depend_on_threads_or_sets_or_alignment_in_double) { bits_are_equal<double>(); }
 
+TEST(accumulation_goes_on_with_the_chain) {
+  for (const std::string& set : sets_with_fma())
+    for (const int64_t m : {5, 40, 130})
+      for (const int64_t k : {2, 200, 1500}) {
+        constexpr int64_t n = 70;
+        const int64_t half = k / 2;
+        const Sheet<float> a(m, k, 1, 1), b(k, n, 2, 2);
+        Sheet<float> whole(m, n, 0, 3), parts(m, n, 0, 4);
+        Device& cpu = device(set, DType::float32);
+        cpu.gemm(whole.matrix(), a.matrix(), false, b.matrix(), false, false, {});
+        cpu.gemm(parts.matrix(), {a.values.data(), m, half, a.stride}, false, {b.values.data(), half, n, b.stride},
+                 false, false, {});
+        cpu.gemm(parts.matrix(), {a.values.data() + half, m, k - half, a.stride}, false,
+                 {b.values.data() + half * b.stride, k - half, n, b.stride}, false, true, {});
+        CHECK(same_bits(whole.values, parts.values), set, ' ', m, 'x', n, 'x', k);
+      }
+}
+
 /// Rows first ... first + rows of a product, computed by themselves.
 template <class T>
 std::vector<T> rows_alone(const std::string& set, const Operands<T>& all, int64_t first, int64_t rows) {

@@ -23,9 +23,9 @@ struct Problem {
   int64_t m, n, k;
   int threads;
   double scale;  // of a
-  bool has_bias, has_input, has_saved, has_residual;
+  bool has_bias, has_input, has_saved, has_residual, has_scales;
   const math::ActivationInfo* activation;
-  Place a, b, y, bias, input, saved, residual;
+  Place a, b, y, bias, input, saved, residual, scales;
   uint64_t values;  // where in the list of random numbers its own begin
 };
 
@@ -110,6 +110,7 @@ Problem draw_problem(uint64_t index) {
   p.has_saved = epilogue && draws.one_in(3);
   p.has_input = epilogue && !p.has_saved && draws.one_in(2);
   p.has_residual = epilogue && draws.one_in(3);
+  p.has_scales = p.over_rows && draws.one_in(3);
   p.activation = &math::activations()[epilogue ? draws.below(math::activations().size()) : 0];
   p.a = draw_place(draws, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k);
   p.b = draw_place(draws, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n);
@@ -118,6 +119,7 @@ Problem draw_problem(uint64_t index) {
   p.input = draw_place(draws, p.m, p.n);
   p.saved = draw_place(draws, p.m, p.n);
   p.residual = draw_place(draws, p.m, p.n);
+  p.scales = draw_place(draws, 1, p.k);
   p.values = draws.below(uint64_t{1} << 32);
   return p;
 }
@@ -138,6 +140,7 @@ std::string describe(const Problem& p, uint64_t index, const std::string& set, D
   if (p.has_input) place("kept input", p.input);
   if (p.has_saved) place("saved", p.saved);
   if (p.has_residual) place("residual", p.residual);
+  if (p.has_scales) place("scales", p.scales);
   text << "; repeat with: test_products 1 " << seed << ' ' << index;
   return text.str();
 }
@@ -156,7 +159,7 @@ const std::vector<double>& numbers() {
 ///
 /// The bound. A sum of n products in any order, FMA or not, is within gamma_n sum |a||b| of the exact one, where
 /// gamma_n = n u / (1 - n u) and u = eps / 2 (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, 3.5); an
-/// old value and a bias are one more rounding and one more term each, and so is the reference, with the u of R. Sums of
+/// old value, a bias and a scale are one more rounding each, and so is the reference, with the u of R. Sums of
 /// small whole numbers are exact. An activation passes on the error of its operand times its steepest slope; it, or its
 /// derivative, adds `ulps` units of its scale, as tests/reference.py states them. What follows rounds once each.
 template <class T>
@@ -174,13 +177,15 @@ class Trial {
         bias_(pages_bias, p.bias),
         input_(pages_input, p.input),
         saved_(pages_saved, p.saved),
-        residual_(pages_residual, p.residual) {
+        residual_(pages_residual, p.residual),
+        scales_(pages_scales, p.scales) {
     f_ = {p.activation->id, math::option_values(p.activation->name, p.activation->options, {})};
     draw(a_, p.a, p.scale);
     draw(b_, p.b, 1);
     draw(bias_, p.bias, 1);
     draw(saved_, p.saved, 4);
     draw(residual_, p.residual, 1);
+    draw(scales_, p.scales, 1);
     for (int64_t i = 0; i < p.m * p.n; ++i) old_.push_back(number(1));
     make_reference();
   }
@@ -195,7 +200,9 @@ class Trial {
       for (int64_t j = 0; j < p_.n; ++j) y_(i, j) = p_.accumulate ? old_[at(i, j)] : kNaN;
     cpu::set_num_threads(p_.threads);
     if (p_.over_rows)
-      device(set, dtype_of<T>).gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), nullptr, p_.accumulate);
+      device(set, dtype_of<T>)
+          .gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), p_.has_scales ? scales_.data() : nullptr,
+                          p_.accumulate);
     else
       device(set, dtype_of<T>)
           .gemm(y_.matrix(), a_.matrix(), p_.transpose_a, b_.matrix(), p_.transpose_b, p_.accumulate, epilogue());
@@ -219,7 +226,7 @@ class Trial {
   static constexpr size_t kBytes = kElements * sizeof(T);
   static inline const GuardedPages pages_a{"a", kBytes}, pages_b{"b", kBytes}, pages_y{"y", kBytes},
       pages_bias{"bias", kBytes}, pages_input{"the kept input", kBytes}, pages_saved{"saved", kBytes},
-      pages_residual{"the residual", kBytes};
+      pages_residual{"the residual", kBytes}, pages_scales{"the scales", kBytes};
 
   static void compare(const char* what, int64_t i, int64_t j, T got, R wanted, R bound, const std::string& text) {
     CHECK(std::abs(static_cast<R>(got) - wanted) <= bound, what, '(', i, ", ", j, ") is ", got, ", expected ", wanted,
@@ -253,21 +260,23 @@ class Trial {
   /// x_ = the product with its bias, value_ = what follows from it, and how far from them a result may be.
   void make_reference() {
     const auto k = static_cast<size_t>(p_.k);
-    std::vector<double> left(static_cast<size_t>(p_.m) * k), right(static_cast<size_t>(p_.n) * k);
+    std::vector<double> left(static_cast<size_t>(p_.m) * k);
+    std::vector<R> right(static_cast<size_t>(p_.n) * k);
     for (int64_t p = 0; p < p_.k; ++p) {
+      const R scale = p_.has_scales ? scales_(0, p) : T(1);
       for (int64_t i = 0; i < p_.m; ++i) left[static_cast<size_t>(i * p_.k + p)] = p_.transpose_a ? a_(p, i) : a_(i, p);
       for (int64_t j = 0; j < p_.n; ++j)
-        right[static_cast<size_t>(j * p_.k + p)] = p_.transpose_b ? b_(j, p) : b_(p, j);
+        right[static_cast<size_t>(j * p_.k + p)] = (p_.transpose_b ? b_(j, p) : b_(p, j)) * scale;
     }
     for (int64_t i = 0; i < p_.m; ++i)
       for (int64_t j = 0; j < p_.n; ++j) {
         const double* const row = left.data() + static_cast<size_t>(i) * k;
-        const double* const column = right.data() + static_cast<size_t>(j) * k;
+        const R* const column = right.data() + static_cast<size_t>(j) * k;
         R sum = 0;
         double sizes = 0;  // sum |a||b|
         for (size_t p = 0; p < k; ++p) {
-          sum += static_cast<R>(row[p]) * static_cast<R>(column[p]);
-          sizes += std::abs(row[p] * column[p]);
+          sum += static_cast<R>(row[p]) * column[p];
+          sizes += std::abs(row[p] * static_cast<double>(column[p]));
         }
         for (const T term : {p_.accumulate ? old_[at(i, j)] : T(0), p_.has_bias ? bias_(0, j) : T(0)}) {
           sum += term;
@@ -282,7 +291,7 @@ class Trial {
 
   template <class F>
   R gamma() const {
-    const R nu = static_cast<R>(p_.k + 2) * std::numeric_limits<F>::epsilon() / 2;
+    const R nu = static_cast<R>(p_.k + 3) * std::numeric_limits<F>::epsilon() / 2;
     return nu / (1 - nu);
   }
 
@@ -320,7 +329,7 @@ class Trial {
 
   const Problem& p_;
   uint64_t index_, next_;
-  GuardedMatrix<T> a_, b_, y_, bias_, input_, saved_, residual_;
+  GuardedMatrix<T> a_, b_, y_, bias_, input_, saved_, residual_, scales_;
   Activation f_;
   std::vector<T> old_;
   std::vector<R> x_, x_error_, value_, value_error_;
