@@ -146,21 +146,28 @@ struct Multiplication {
   Packing<T> packing;  // of b
   int threads;
 
-  int64_t panel = panel_width(kernels, m);
-  int64_t panels = divide_up(n, panel);
+  static constexpr int64_t size = sizeof(T);
+
   int64_t tiles = divide_up(m, kernels.tile_rows);
   int64_t cuts = divide_up(k, kDepth);
   int64_t block_tiles = std::max(kBlockBytes / (divide_up(k, cuts) * kernels.tile_rows * size), int64_t{4});
 
-  static constexpr int64_t size = sizeof(T);
-
   bool changed = packing.scales || packing.precision != Precision::full;
-  // Rows of b 512 bytes apart use an eighth of L1's sets.
-  bool pack_all_b = changed || b.col != 1 || (m > kernels.tile_rows && k * n * size > kUnpackedBytes) ||
-                    (tiles > 8 && (tiles > 16 || b.row * size % 512 == 0));
   // An a whose rows share their lines of L1 cannot be read where it stands.
-  bool pack_all_a =
-      packing.precision != Precision::full || (std::max(a.row, a.col) * size % kAliasBytes == 0 && panels > 1);
+  bool aliased = std::max(a.row, a.col) * size % kAliasBytes == 0;
+  // Rows of b 512 bytes apart use an eighth of L1's sets: many tiles would miss it.
+  bool reread = tiles > 8 && (tiles > 16 || b.row * size % 512 == 0);
+  // Wide panels read less: 117 -> 131 and 127 -> 141 GFLOP/s at 128 and 256, the squares of these sizes, where packing
+  // is the other way; nothing where b can be read as it stands, and -7 % with a panel that is not full.
+  bool wide =
+      !changed && !aliased && b.col == 1 && reread && k * n * size <= kUnpackedBytes && n % (4 * kernels.vector) == 0;
+  int64_t panel = wide ? 4 * kernels.vector : panel_width(kernels, m);
+  int64_t panels = divide_up(n, panel);
+  bool pack_all_b =
+      !wide && (changed || b.col != 1 || reread || (m > kernels.tile_rows && k * n * size > kUnpackedBytes));
+  bool pack_all_a = packing.precision != Precision::full || (aliased && panels > 1);
+
+  bool packs_a(int64_t panels_here) const { return !wide && (pack_all_a || panels_here > kUnpackedPanels); }
 
   /// Pairs along k, which bfloat16 takes together, are not cut.
   int64_t cut(int64_t s) const { return s == cuts ? k : k * s / cuts & -2; }
@@ -197,7 +204,7 @@ struct Multiplication {
       const int64_t group = pack_all_b ? kGroupPanels : to - from;
       for (int64_t s = 0; s < cuts; ++s) {
         BlockProduct<T> whole = block(0, m, from, to, s);
-        if (pack_all_a || to - from > kUnpackedPanels) pack_local_a(kernels, whole, packing.precision);
+        if (packs_a(to - from)) pack_local_a(kernels, whole, packing.precision);
         for (int64_t j = from; j < to; j += group) {
           BlockProduct<T> product = block(0, m, j, std::min(to, j + group), s);
           product.a = whole.a;
@@ -240,7 +247,7 @@ struct Multiplication {
         const int64_t from = here * y / columns, to = here * (y + 1) / columns;
         for (int64_t s = 0; s < cuts; ++s) {
           BlockProduct<T> product = block(i, rows, first + from, first + to, s);
-          if (pack_all_a || to - from > kUnpackedPanels) pack_local_a(kernels, product, packing.precision);
+          if (packs_a(to - from)) pack_local_a(kernels, product, packing.precision);
           if (pack_all_b) {
             product.b.data = place(s, from);
             product.b_packed = true;

@@ -17,8 +17,9 @@ constexpr int kTileRows = 6;  // 12 + 2 + 1 of 16
 #else
 constexpr int kTileRows = 4;  // 8 + 2 + 1 of 16, and one for the product that no FMA takes in
 #endif
-// A tile of few rows takes four registers of columns, or the latency of FMA would show.
-constexpr int kWideRows = kTileRows / 3 + 1;
+// A tile of four registers of columns: 24 + 4 + 1 of 32, or 12 + 4 of 16 with the element of a in memory. Few rows need
+// it, or the latency of FMA would show; and it loads less, where b is not packed.
+constexpr int kWideRows = kTileRows == 14 ? 6 : kTileRows / 3 + 1;
 // Rows of an unpacked b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
 // Fetching a ahead too costs 3 % at 256 x 256 x 256.
 constexpr int kAhead = 8;
@@ -224,8 +225,8 @@ constexpr int64_t kLongEnough = 128;
 
 /// m rows in tiles as equal as can be (64 = 13 + 13 + 13 + 13 + 12): calls body(first row, rows).
 template <class Body>
-inline void for_each_tile(int64_t m, Body body) {
-  const int64_t tiles = (m + kTileRows - 1) / kTileRows, rows = m / tiles, larger = m % tiles;
+inline void for_each_tile(int64_t m, Body body, int64_t most = kTileRows) {
+  const int64_t tiles = (m + most - 1) / most, rows = m / tiles, larger = m % tiles;
   for (int64_t t = 0, i = 0; t < tiles; ++t) {
     const int64_t height = rows + (t < larger);
     body(i, height);
@@ -256,12 +257,18 @@ void multiply_tiles(const BlockProduct<T>& p) {
   };
   // The panel of b that all tiles share stays in L1; if all of b does, c is better written along its rows.
   constexpr int64_t small = 32 << 10;
-  if (p.n * p.k * static_cast<int64_t>(sizeof(T)) <= small)
-    for_each_tile(p.m, [&](int64_t i, int64_t rows) {
+  const int64_t most = p.panel == 4 * Vec<T>::size ? kWideRows : kTileRows;
+  if (p.n * p.k * static_cast<int64_t>(sizeof(T)) <= small) {
+    const auto along = [&](int64_t i, int64_t rows) {
       for (int64_t j = 0; j < p.n; j += p.panel) run(i, rows, j);
-    });
-  else
-    for (int64_t j = 0; j < p.n; j += p.panel) for_each_tile(p.m, [&](int64_t i, int64_t rows) { run(i, rows, j); });
+    };
+    for_each_tile(p.m, along, most);
+  } else {
+    for (int64_t j = 0; j < p.n; j += p.panel) {
+      const auto down = [&](int64_t i, int64_t rows) { run(i, rows, j); };
+      for_each_tile(p.m, down, most);
+    }
+  }
 }
 
 template <class T>
