@@ -21,8 +21,8 @@ enum class ActivationId : int {
 enum class Saved { output, input };
 
 // `V` is a vector of one instruction set (or a scalar) with arithmetic, comparisons and, found by argument-dependent
-// lookup, select, abs, max, fma, exp, expm1, log1p, tanh, erf. `o` holds the options as vectors. Comparisons are
-// written so that NaN comes out as NaN.
+// lookup, select, abs, max, fma, exp, expm1, sigmoid, log1p, tanh, erf. `o` holds the options as vectors. Comparisons
+// are written so that NaN comes out as NaN.
 
 struct Identity {
   static constexpr const char* name = "identity";
@@ -126,9 +126,7 @@ struct Sigmoid {
   static constexpr Saved saved = Saved::output;
   template <class V>
   static V value(V x, const V*) {
-    // exp of a negative number cannot overflow, and both halves keep their relative precision.
-    const V e = exp(V(0) - abs(x));
-    return select(x < V(0), e, V(1)) / (V(1) + e);
+    return sigmoid(x);
   }
   template <class V>
   static V derivative(V y, const V*) {

@@ -1,30 +1,12 @@
-// Compiled once per instruction set: exp, expm1, log, log1p, tanh and erf against the C library in higher precision.
-
-#include <cmath>
+// Compiled once per instruction set: a sample of what sweep.cpp looks at, in float and double.
 
 #include "check.h"
 #include "device/cpu/cpu.h"
-#include "device/cpu/kernels/mathfun.h"
+#include "ulp.h"
 
 namespace {
 
 using namespace whet::cpu::WHET_ISA_NAMESPACE;
-
-#if defined(WHET_ISA_avx512)
-constexpr const char* kSet = "avx512";
-#elif defined(WHET_ISA_avx2)
-constexpr const char* kSet = "avx2";
-#else
-constexpr const char* kSet = "baseline";
-#endif
-
-template <class T>
-struct Function {
-  const char* name;
-  Vec<T> (*ours)(Vec<T>);
-  long double (*reference)(long double);
-  double most_ulp, most_ulp_without_fma;
-};
 
 template <class T>
 T first_lane(Vec<T> v) {
@@ -33,97 +15,71 @@ T first_lane(Vec<T> v) {
   return lanes[0];
 }
 
-/// How far `got` is from `exact`, in units of the last place of T. Results that T would hold as denormals may be zero.
 template <class T>
-double ulp_error(T got, long double exact) {
-  using Limits = std::numeric_limits<T>;
-  if (std::isnan(exact)) return std::isnan(got) ? 0 : HUGE_VAL;
-  const T rounded = static_cast<T>(exact);
-  if (std::isinf(rounded) || std::isinf(got)) {
-    const T largest = std::copysign(Limits::max(), static_cast<T>(exact > 0 ? 1 : -1));
-    return got == rounded ? 0 : got == largest || rounded == largest ? 1 : HUGE_VAL;
+void compare(const Function<T>& function, const std::vector<T>& x, const std::vector<Exact<T>>& exact, bool flush) {
+  std::vector<T> y(x.size());
+  if (flush) {
+    const whet::cpu::FlushDenormals denormals;
+    function.ours(x.data(), y.data(), static_cast<int64_t>(x.size()));
+  } else {
+    function.ours(x.data(), y.data(), static_cast<int64_t>(x.size()));
   }
-  if (std::abs(exact) < Limits::min()) return std::abs(got) <= Limits::min() ? 0 : HUGE_VAL;
-  const long double unit = std::ldexp(1.0L, std::ilogb(exact) - Limits::digits + 1);
-  return static_cast<double>(std::abs(static_cast<long double>(got) - exact) / unit);
-}
-
-template <class T>
-void compare(const Function<T>& function, const std::vector<T>& points) {
-  double worst = 0;
-  T worst_at = 0;
-  for (const T x : points) {
-    // log of a denormal may be that of zero, for it is flushed in our calls.
-    if (std::fpclassify(x) == FP_SUBNORMAL && std::string(function.name) == "log") continue;
-    const double error = ulp_error(first_lane(function.ours(Vec<T>(x))), function.reference(x));
-    if (!(error <= worst)) {
-      worst = error;
-      worst_at = x;
-    }
-  }
-  std::cerr << "        " << kSet << ' ' << (sizeof(T) == 4 ? "float " : "double ") << function.name << ": " << worst
-            << " ULP at " << worst_at << std::endl;
-  const bool fused = std::string(kSet) != "baseline";
-  CHECK(worst <= (fused ? function.most_ulp : function.most_ulp_without_fma), function.name, " at ", worst_at, ": ",
-        first_lane(function.ours(Vec<T>(worst_at))), ", exactly ", function.reference(worst_at));
+  Tally<T> tally{.lost_products = flush && !kFused};
+  for (size_t i = 0; i < x.size(); ++i) tally.add(function, x[i], y[i], exact[i]);
+  std::cerr << "        " << kSet << (sizeof(T) == 4 ? " float " : " double ") << function.name
+            << (flush ? ", denormals flushed: " : ": ") << tally.worst << " ULP at " << tally.worst_at << std::endl;
+  CHECK(tally.holds(function), function.name, " at ", tally.worst_at, "; wrong signs: ", tally.wrong_signs);
 }
 
 /// Every `step`-th bit pattern, which covers all exponents, both signs and NaN alike, and the special values.
-template <class T, class Bits>
-std::vector<T> sample(Bits step) {
+template <class T>
+std::vector<T> sample(typename Types<T>::Int step) {
+  using Bits = typename Types<T>::Int;
+  using Limits = std::numeric_limits<T>;
   std::vector<T> points;
-  for (Bits bits = 0; bits < Bits(-1) - step; bits += step) {
-    T x;
-    std::memcpy(&x, &bits, sizeof x);
-    points.push_back(x);
-  }
-  for (const T sign : {T(-1), T(1)})
-    for (const T x :
-         {T(0), T(1), std::numeric_limits<T>::infinity(), std::numeric_limits<T>::quiet_NaN(),
-          std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), std::numeric_limits<T>::denorm_min()})
-      points.push_back(sign * x);
-  // Densely where the functions bend and change their formulas.
+  for (Bits bits = 0; bits < Bits(-1) - step; bits += step) points.push_back(std::bit_cast<T>(bits));
+  const auto add_with_neighbours = [&](T x) {
+    const Bits bits = std::bit_cast<Bits>(x);
+    for (const Bits near : {bits - 2, bits - 1, bits, bits + 1, bits + 2})
+      for (const T sign : {T(-1), T(1)}) points.push_back(sign * std::bit_cast<T>(near));
+  };
+  // Where the formulas change; logarithms do so at 3/4 of a power of two.
+  using C = ExpConstants<T>;
+  for (const T x : {T(0), T(2) * Limits::denorm_min(), Limits::max(), Limits::infinity(), Limits::quiet_NaN(),
+                    C::highest, C::lowest, C::minus_one, C::tiny, T(0.55), T(ErfFloat::bound), T(20)})
+    add_with_neighbours(x);
+  for (int k = Limits::min_exponent; k < Limits::max_exponent; ++k)
+    for (const T x : {T(1), T(1.5)}) add_with_neighbours(std::ldexp(x, k));
+  // Densely where the functions bend.
   for (int i = -200000; i <= 200000; ++i) points.push_back(static_cast<T>(i * 3.7e-5));
   for (int i = -20000; i <= 20000; ++i) points.push_back(static_cast<T>(i * 0.04));
   return points;
 }
 
-long double exp_of(long double x) { return std::exp(x); }
-long double expm1_of(long double x) { return std::expm1(x); }
-long double log_of_x(long double x) { return std::log(x); }
-long double log1p_of(long double x) { return std::log1p(x); }
-long double tanh_of(long double x) { return std::tanh(x); }
-long double erf_of(long double x) { return std::erf(x); }
-
 template <class T>
-std::vector<Function<T>> functions() {
-  return {{"exp", exp<T>, exp_of, 2, 2},    {"expm1", expm1<T>, expm1_of, 2, 4},
-          {"log", log<T>, log_of_x, 2, 4},  {"log1p", log1p<T>, log1p_of, 2, 4},
-          {"tanh", tanh<T>, tanh_of, 2, 4}, {"erf", [](Vec<T> x) { return erf(x); }, erf_of, 2, 4}};
-}
-
-TEST(functions_are_right_in_float) {
-  const std::vector<float> points = sample<float, uint32_t>(2999);
-  for (const auto& function : functions<float>()) compare(function, points);
-}
-
-TEST(functions_are_right_in_double) {
-  const std::vector<double> points = sample<double, uint64_t>((uint64_t{1} << 44) + 12345678901);
-  for (const auto& function : functions<double>()) compare(function, points);
-}
-
-template <class T>
-void signs_of_zero() {
-  for (const auto& function : functions<T>()) {
-    if (std::string(function.name) == "exp" || std::string(function.name) == "log") continue;
-    CHECK(std::signbit(first_lane(function.ours(Vec<T>(T(-0.0))))), function.name);
-    CHECK(!std::signbit(first_lane(function.ours(Vec<T>(T(0.0))))), function.name);
+void compare_all(const std::vector<T>& points) {
+  std::vector<Exact<T>> exact(points.size());
+  for (const Function<T>& function : functions<T>()) {
+    function.reference(points.data(), exact.data(), static_cast<int64_t>(points.size()));
+    for (const bool flush : {false, true}) compare(function, points, exact, flush);
   }
 }
 
-TEST(zeros_keep_their_signs) {
-  signs_of_zero<float>();
-  signs_of_zero<double>();
+TEST(functions_are_right_in_float) { compare_all(sample<float>(2999)); }
+
+TEST(functions_are_right_in_double) { compare_all(sample<double>((uint64_t{1} << 44) + 12345678901)); }
+
+TEST(errors_count_units_in_the_last_place) {
+  constexpr float infinity = std::numeric_limits<float>::infinity(), largest = std::numeric_limits<float>::max();
+  constexpr float smallest = std::numeric_limits<float>::min(), nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(ulp_error(1.0f, 1.0) == 0 && ulp_error(1.0f, 1 + 0x1p-23) == 1 && ulp_error(1.0f, 1 - 0x1p-24) == 1);
+  CHECK(ulp_error(-2.0f, 2.0) == 0x1p23 * 2 && ulp_error(0.0f, 1.0) == 0x1p23);
+  CHECK(ulp_error(nan, double(nan)) == 0 && std::isinf(ulp_error(nan, 1.0)) &&
+        std::isinf(ulp_error(1.0f, double(nan))));
+  CHECK(ulp_error(infinity, 1e300) == 0 && ulp_error(infinity, double(largest)) == 1);
+  CHECK(std::isinf(ulp_error(largest, double(infinity))) && ulp_error(-infinity, 1e300) > 1e6);
+  CHECK(ulp_error(0.0f, 0x1.fp-127) == 0 && ulp_error(smallest, 0x1.fp-127) == 0x1p18);
+  CHECK(ulp_error(0.0f, double(smallest)) == 0x1p23);
 }
 
 TEST(maximum_and_minimum_keep_nan_on_the_left) {

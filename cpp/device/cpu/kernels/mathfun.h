@@ -4,8 +4,8 @@
 
 #include "device/cpu/kernels/simd.h"
 
-/// exp, expm1, log, log1p, tanh and erf of a register. Polynomials only: no libm, no table, and nothing (rcp, rsqrt,
-/// scalef, getexp) whose bits differ between sets. Results below the smallest normal number may be zero.
+/// exp, expm1, sigmoid, log, log1p, tanh and erf of a register. Polynomials only: no libm, no table, and nothing (rcp,
+/// rsqrt, scalef, getexp) whose bits differ between sets. Results below the smallest normal number may be zero.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
 /// Horner's rule; coefficients from the highest power down.
@@ -88,6 +88,20 @@ inline Vec<T> expm1(Vec<T> x) {
   const V scale = V::from_bits(half.bits() + (e.shifted.bits() << Types<T>::mantissa_bits));
   const V y = V(T(2)) * fma(scale, p, scale - half);
   return select(abs(x) < V(C::tiny), x, select(x <= V(C::highest), y, x + V(std::numeric_limits<T>::infinity())));
+}
+
+/// 1 / (1 + exp(-x)), where 1 + 2^n + 2^n p is rounded once: of exp as it is above, it would be 2.4 ULP.
+template <class T>
+inline Vec<T> sigmoid(Vec<T> x) {
+  using C = ExpConstants<T>;
+  using V = Vec<T>;
+  const V one(T(1));
+  const ExpReduced<T> e = exp_reduce(max(V(T(0)) - x, V(C::lowest)));
+  const V p = fma(e.r * e.r, exp_tail(e.r), e.r);
+  const V scale = V::from_bits(one.bits() + (e.shifted.bits() << Types<T>::mantissa_bits));
+  const V sum = scale + one;
+  const V lost = one - (sum - scale);
+  return select(x < V(C::lowest), V(T(0)), one / (fma(scale, p, lost) + sum));
 }
 
 /// log(1 + f) for -1/4 <= f <= 1/2.
