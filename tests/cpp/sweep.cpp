@@ -142,12 +142,19 @@ Tally<float> examine(const Function<float>& function, const Block& block, double
   return tally;
 }
 
+struct SweepOptions {
+  bool only_hashes = false;
+  bool sample = false;  // every 64th block
+};
+
 /// The results' bits, and, unless only the hashes are asked for, their errors.
-Parts sweep_chunk(const Function<float>& function, int64_t chunk, bool only_hashes) {
+Parts sweep_chunk(const Function<float>& function, int64_t chunk, SweepOptions options) {
   Parts parts;
   Block block;
   float flushed[kSize];
-  for (int64_t start = chunk * kChunkSize; start < (chunk + 1) * kChunkSize; start += kSize) {
+  const int64_t every = options.sample ? 64 : 1;
+  for (int64_t start = chunk * kChunkSize + chunk % every * kSize; start < (chunk + 1) * kChunkSize;
+       start += every * kSize) {
     for (int i = 0; i < kSize; ++i) block.x[i] = std::bit_cast<float>(static_cast<uint32_t>(start + i));
     function.ours(block.x, block.got, kSize);
     {
@@ -156,7 +163,7 @@ Parts sweep_chunk(const Function<float>& function, int64_t chunk, bool only_hash
     }
     parts[0].hash.add(Hash(block.got));
     parts[1].hash.add(Hash(flushed));
-    if (only_hashes) continue;
+    if (options.only_hashes) continue;
 
     function.reference(block.x, block.exact, kSize);
     check_reference(function, block, static_cast<int>(start / kSize * 7 % kSize));
@@ -173,12 +180,11 @@ Parts sweep_chunk(const Function<float>& function, int64_t chunk, bool only_hash
 }
 
 /// True if the function keeps its promise.
-bool sweep(const Function<float>& function, bool only_hashes) {
+bool sweep(const Function<float>& function, SweepOptions options) {
   std::vector<Parts> chunks(kChunks);
   std::atomic<int64_t> next{0};
   const auto work = [&] {
-    for (int64_t chunk = next++; chunk < kChunks; chunk = next++)
-      chunks[chunk] = sweep_chunk(function, chunk, only_hashes);
+    for (int64_t chunk = next++; chunk < kChunks; chunk = next++) chunks[chunk] = sweep_chunk(function, chunk, options);
   };
   std::vector<std::thread> threads;
   for (int i = 1; i < whet::cpu::num_threads(); ++i) threads.emplace_back(work);
@@ -191,7 +197,7 @@ bool sweep(const Function<float>& function, bool only_hashes) {
     for (const Parts& parts : chunks) sum.add(parts[flush]);
     const Tally<float>& tally = sum.tally;
     std::printf("| %s | %s |", function.name, kDenormals[flush]);
-    if (!only_hashes)
+    if (!options.only_hashes)
       std::printf(" %.4g | %.9g | %lld | %.3f %% | %lld | %.2g |", tally.worst, tally.worst_at,
                   static_cast<long long>(tally.beyond_one),
                   100.0 * static_cast<double>(tally.rounded) / static_cast<double>(tally.numbers),
@@ -205,7 +211,7 @@ bool sweep(const Function<float>& function, bool only_hashes) {
 
 }  // namespace
 
-/// sweep_SET [--only-hashes] [FUNCTION ...]: all functions where none is named.
+/// sweep_SET [--only-hashes] [--sample] [FUNCTION ...]: all functions where none is named.
 int main(int argc, char** argv) {
   const std::vector<std::string> sets = whet::cpu::available_instruction_sets();
   if (std::find(sets.begin(), sets.end(), kSet) == sets.end()) {
@@ -213,7 +219,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::vector<std::string> names(argv + 1, argv + argc);
-  const bool only_hashes = std::erase(names, "--only-hashes") > 0;
+  const SweepOptions options{.only_hashes = std::erase(names, "--only-hashes") > 0,
+                             .sample = std::erase(names, "--sample") > 0};
   std::vector<Function<float>> chosen = functions<float>();
   for (const Function<float>& function : compositions<float>()) chosen.push_back(function);
   if (!names.empty())
@@ -222,11 +229,11 @@ int main(int argc, char** argv) {
     });
 
   std::printf("### %s\n\n", kSet);
-  std::printf(only_hashes
+  std::printf(options.only_hashes
                   ? "| function | denormals | hash |\n|---|---|---|\n"
                   : "| function | denormals | worst ULP | at x = | inputs beyond 1 ULP | correctly rounded | "
                     "wrong signs | worst difference, \\|x\\| <= 10 | hash |\n|---|---|---|---|---|---|---|---|---|\n");
   bool holds = true;
-  for (const Function<float>& function : chosen) holds = sweep(function, only_hashes) && holds;
+  for (const Function<float>& function : chosen) holds = sweep(function, options) && holds;
   return holds ? 0 : 1;
 }
