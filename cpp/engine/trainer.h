@@ -25,8 +25,8 @@ struct EpochPlan {
   uint64_t seed = 0;
   uint32_t epoch = 0;
   int64_t max_steps = INT64_MAX;
-  std::span<const double> learning_rates;  // one per step, or none: that of the options
-  Matrix predictions;                      // where each row's prediction of this epoch is put, or null data
+  std::span<const double> learning_rates{};  // one per step, or none: that of the options
+  Matrix predictions{};                      // where each row's prediction of this epoch is put, or null data
 };
 
 struct EpochResult {

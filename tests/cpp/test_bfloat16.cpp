@@ -89,3 +89,5 @@ TEST(float64_has_no_products_in_bfloat16) {
 }
 
 }  // namespace
+
+int main() { return whet::run_tests(); }

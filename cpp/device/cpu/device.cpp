@@ -25,7 +25,7 @@ static_assert(kSlabRows <= kMaxSum);
 // Elements that are worth another thread: a thread moves about 10 of them a nanosecond, and joining it costs 2 to 5 us.
 constexpr int64_t kGrainOfMoves = 1 << 16;
 constexpr int64_t kGrainOfUpdates = 1 << 14;
-constexpr int64_t kGrainOfFunctions = 1 << 13;
+constexpr int64_t kGrainOfFunctions = 1 << 14;
 
 // What a row's sums, logarithm and division cost, in elements: with ten columns more than these.
 constexpr int64_t kRowElements = 40;
