@@ -15,7 +15,8 @@ std::span<const Definition> known;
 /// A Python function with a fast way before it. Looks like the function: its name, its documentation and its signature
 /// are copied by functools.update_wrapper, and it binds to objects as a function does.
 struct Function {
-  PyObject_HEAD vectorcallfunc call;
+  PyObject head;
+  vectorcallfunc call;
   const Definition* definition;
   PyObject* thorough;
   PyObject* dictionary;

@@ -20,8 +20,9 @@ std::optional<Rule> rule_of(math::LossId id) {
       return Rule::fractions;
     case math::LossId::CrossEntropy:
       return Rule::distributions;
+    default:
+      return std::nullopt;
   }
-  return std::nullopt;
 }
 
 // Tests are gathered in an int, not a bool, for GCC to make vectors of the loops.

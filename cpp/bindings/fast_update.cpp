@@ -89,8 +89,9 @@ std::optional<Sweep> sweep_of(const Call& call) {
     case math::OptimizerId::Adam:
       if (call.has(betas_) && !read_betas(call[betas_], sweep.numbers[1], sweep.numbers[2])) return std::nullopt;
       return sweep;
+    default:
+      return std::nullopt;
   }
-  return std::nullopt;
 }
 
 /// A step of the state: 0 where there is none yet; nothing for what is no such number.
