@@ -60,8 +60,8 @@ def usual_calls(dtype):
         ),
         "activation": dict(name="gelu", x=x(4, 6)),
         "activation all": dict(name="softplus", x=x(4, 6), out=x(4, 6), beta=2.0, threshold=1),
-        "activation_gradient": dict(name="tanh", x=x(3, 5), dy=x(3, 5)),
-        "activation_gradient all": dict(name="leaky_relu", x=x(3, 5), dy=x(3, 5), out=x(3, 5), negative_slope=0.3),
+        "activation_gradient": dict(name="tanh", x=x(5, 7), dy=x(5, 7)),
+        "activation_gradient all": dict(name="leaky_relu", x=x(5, 7), dy=x(5, 7), out=x(5, 7), negative_slope=0.3),
         "softmax": dict(x=x(3, 5)),
         "softmax all": dict(x=x(3, 5), out=x(3, 5)),
         "one_hot": dict(labels=rng.integers(0, 4, 6), classes=4),
@@ -314,19 +314,20 @@ PAIRS = [
 def test_arguments_that_share_memory(call, first, second, dtype):
     name = call.split()[0]
 
-    def make(shift):
+    def make(one, other, shift):
         arguments = usual_calls(dtype)[call]
-        one, other = arguments[first], arguments[second]
-        memory = np.zeros(2 * one.size + 2 * other.size, dtype)
-        arguments[first] = memory[: one.size].reshape(one.shape)
-        arguments[first][...] = one
-        arguments[second] = memory[shift : shift + other.size].reshape(other.shape)
-        arguments[second][...] = other
+        size = arguments[one].size
+        memory = np.zeros(2 * size + 2 * arguments[other].size, dtype)
+        for key, start in [(one, 0), (other, shift)]:
+            array = memory[start : start + arguments[key].size].reshape(arguments[key].shape)
+            array[...] = arguments[key]
+            arguments[key] = array
         return arguments
 
-    size = usual_calls(dtype)[call][first].size
-    for shift in [0, 1, 5, size - 1, size, size + 1]:
-        assert_same(name, functools.partial(make, shift))
+    for one, other in [(first, second), (second, first)]:
+        size = usual_calls(dtype)[call][one].size
+        for shift in [0, 1, 5, size - 1, size, size + 1]:
+            assert_same(name, functools.partial(make, one, other, shift))
 
 
 @every_dtype
@@ -530,7 +531,7 @@ def test_a_fast_function_looks_like_a_function(name):
     assert inspect.isroutine(function)
     assert f"fast function {name} at 0x" in repr(function)
     page = pydoc.plain(pydoc.render_doc(function))
-    assert f"{name}{inspect.signature(function)}" in page.replace("\n", "")
+    assert page.splitlines()[2].startswith(f"{name}(")
     assert function.__doc__.splitlines()[0] in page
     assert pickle.loads(pickle.dumps(function)) is function
     assert copy.copy(function) is function

@@ -71,7 +71,7 @@ int64_t Array::count() const {
 
 std::optional<Floats> Floats::of(PyObject* object) {
   const auto* const array = array_of(object);
-  if (!array) return std::nullopt;
+  if (!array || array->nd == 0) return std::nullopt;  // without axes, NumPy 1 promotes an array by its value
   for (const DType dtype : {DType::float32, DType::float64})
     if (array->descr == numpy().descriptors[static_cast<int>(dtype)]) return Floats(object, dtype);
   switch (type_number(*array)) {
