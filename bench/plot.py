@@ -147,7 +147,7 @@ def draw(record: Table, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.svg", folder / f"{name}.png"]
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
-    paths[0].write_text(shorter(text.getvalue()))
+    paths[0].write_text("".join(f"{line.rstrip()}\n" for line in shorter(text.getvalue()).splitlines()))
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png", dpi=110)
     # A palette: a third of the bytes.
