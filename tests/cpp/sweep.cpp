@@ -109,7 +109,7 @@ bool add_normal(Tally<float>& tally, const Block& block, double known) {
     near_zero = std::max(near_zero, std::bit_cast<int64_t>(difference));
     beyond_one += error > 1;
     rounded += block.got[i] == static_cast<float>(block.exact[i]);
-    wrong_signs += (block.got[i] < 0) != (block.exact[i] < 0);
+    wrong_signs += (std::bit_cast<int32_t>(block.got[i]) < 0) != (std::bit_cast<int64_t>(block.exact[i]) < 0);
   }
   tally.worst = std::bit_cast<double>(worst);
   tally.worst_near_zero = std::bit_cast<double>(near_zero);
