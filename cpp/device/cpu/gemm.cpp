@@ -65,7 +65,8 @@ int64_t panel_width(const KernelTable<T>& kernels, int64_t m) {
 /// Packs columns of a and of b, which are rows of the other orientation if their own are not contiguous.
 template <class T>
 void pack_a(const KernelTable<T>& kernels, T* packed, Operand<T> a, int64_t m, int64_t k, Precision precision) {
-  kernels.pack_a(packed, a.data, a.col == 1 ? a.row : a.col, a.col == 1, m, k, {precision, nullptr});
+  // Of one column, both strides may be 1: only rows in their length write past the end, where another slab may lie.
+  kernels.pack_a(packed, a.data, a.row != 1 ? a.row : a.col, a.row != 1, m, k, {precision, nullptr});
 }
 template <class T>
 void pack_b(const KernelTable<T>& kernels, T* packed, Operand<T> b, int64_t k, int64_t n, int64_t panel,
