@@ -62,11 +62,17 @@ int64_t panel_width(const KernelTable<T>& kernels, int64_t m) {
   return (m <= kernels.wide_rows ? 4 : 2) * kernels.vector;
 }
 
+/// The packing of what begins at k = p.
+template <class T>
+Packing<T> packing_from(const Packing<T>& packing, int64_t p) {
+  return {packing.precision, packing.scales ? packing.scales + p : nullptr};
+}
+
 /// Packs columns of a and of b, which are rows of the other orientation if their own are not contiguous.
 template <class T>
 void pack_a(const KernelTable<T>& kernels, T* packed, Operand<T> a, int64_t m, int64_t k, Precision precision) {
   // Of one column, both strides may be 1: only rows in their length write past the end, where another slab may lie.
-  kernels.pack_a(packed, a.data, a.row != 1 ? a.row : a.col, a.row != 1, m, k, {precision, nullptr});
+  kernels.pack_a(packed, a.data, a.row != 1 ? a.row : a.col, a.row != 1, m, k, precision);
 }
 template <class T>
 void pack_b(const KernelTable<T>& kernels, T* packed, Operand<T> b, int64_t k, int64_t n, int64_t panel,
@@ -174,9 +180,7 @@ struct Multiplication {
 
   /// Pairs along k, which bfloat16 takes together, are not cut.
   int64_t cut(int64_t s) const { return s == cuts ? k : k * s / cuts & -2; }
-  Packing<T> packing_of(int64_t s) const {
-    return {packing.precision, packing.scales ? packing.scales + cut(s) : nullptr};
-  }
+  Packing<T> packing_of(int64_t s) const { return packing_from(packing, cut(s)); }
 
   /// The product of `rows` rows from i and the columns of some panels, in the s-th cut of k.
   BlockProduct<T> block(int64_t i, int64_t rows, int64_t first_panel, int64_t last_panel, int64_t s) const {
@@ -382,9 +386,7 @@ struct SlabProduct {
   int64_t length(int64_t s) const { return std::min(kSlabRows, rows - s * kSlabRows); }
   Operand<T> a_of(int64_t s, int64_t row) const { return {a + s * kSlabRows * a_stride + row, 1, a_stride}; }
   Operand<T> b_of(int64_t s, int64_t col) const { return {b + s * kSlabRows * b_stride + col, b_stride, 1}; }
-  Packing<T> packing_of(int64_t s) const {
-    return {packing.precision, packing.scales ? packing.scales + s * kSlabRows : nullptr};
-  }
+  Packing<T> packing_of(int64_t s) const { return packing_from(packing, s * kSlabRows); }
 
   void run(T* c, int64_t c_stride, bool accumulate) const {
     const int threads = threads_for(m, n, rows);
@@ -461,16 +463,14 @@ void multiply_over_rows(const KernelTable<T>& kernels, const Packing<T>& packing
   // Chunks of slabs are aligned subtrees, so cutting the rows into them changes no bit.
   const int64_t fitting = kPackedBytes / (kSlabRows * (m + n) * static_cast<int64_t>(sizeof(T)));
   const int64_t chunk = power_of_two_above(std::max(fitting, int64_t{1})) * kSlabRows;
-  sum_into(
-      kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
-      [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
-        const int64_t first = i * chunk;
-        const Packing<T> here{packing.precision, packing.scales ? packing.scales + first : nullptr};
-        const SlabProduct<T> product{
-            kernels, here, m, n, std::min(chunk, rows - first), a + first * a_stride, a_stride, b + first * b_stride,
-            b_stride};
-        product.run(out, out_stride, mode == TileMode::add);
-      });
+  sum_into(kernels, chunk_memory, c, c_stride, m, n, 0, divide_up(rows, chunk), accumulate,
+           [&](int64_t i, T* out, int64_t out_stride, TileMode mode) {
+             const int64_t first = i * chunk;
+             const SlabProduct<T> product{kernels,  packing_from(packing, first),  m,
+                                          n,        std::min(chunk, rows - first), a + first * a_stride,
+                                          a_stride, b + first * b_stride,          b_stride};
+             product.run(out, out_stride, mode == TileMode::add);
+           });
 }
 
 template void multiply_matrices(const KernelTable<float>&, Precision, float*, int64_t, int64_t, int64_t, int64_t,

@@ -9,17 +9,18 @@
 /// BLAS functionality", 2015): tiles of c in registers, a broadcast element by element, b a register at a time.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
-// Registers of a tile of kTileRows x 2: accumulators, two of b, one broadcast element of a.
+// Registers of a tile of kTileRows x 2: accumulators, two of b, one broadcast element of a. A tile of kWideRows x 4 has
+// four of b. Few rows need it, or the latency of FMA would show; and it loads less, where b is not packed.
 #if defined(WHET_ISA_avx512)
 constexpr int kTileRows = 14;  // 28 + 2 + 1 of 32
+constexpr int kWideRows = 6;   // 24 + 4 + 1
 #elif defined(WHET_ISA_avx2)
 constexpr int kTileRows = 6;  // 12 + 2 + 1 of 16
+constexpr int kWideRows = 3;  // 12 + 4, the element of a in memory
 #else
 constexpr int kTileRows = 4;  // 8 + 2 + 1 of 16, and one for the product that no FMA takes in
+constexpr int kWideRows = 2;  // 8 + 4 + 1, and that one
 #endif
-// A tile of four registers of columns: 24 + 4 + 1 of 32, or 12 + 4 of 16 with the element of a in memory. Few rows need
-// it, or the latency of FMA would show; and it loads less, where b is not packed.
-constexpr int kWideRows = kTileRows == 14 ? 6 : kTileRows / 3 + 1;
 // Rows of an unpacked b to fetch ahead of their use: 94 -> 109 GFLOP/s at 512 x 512 x 512, the same for 4 and 16.
 // Fetching a ahead too costs 3 % at 256 x 256 x 256.
 constexpr int kAhead = 8;
@@ -447,15 +448,15 @@ inline int64_t packed_depth(int64_t k, Precision precision) {
 }
 
 template <class T>
-void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, const Packing<T>& packing) {
-  if (packing.precision == Precision::full && !packing.scales) return pack_tiles(packed, a, stride, contiguous_k, m, k);
+void pack_a(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, Precision precision) {
+  if (precision == Precision::full) return pack_tiles(packed, a, stride, contiguous_k, m, k);
   for_each_tile(m, [&](int64_t i, int64_t rows) {
     alignas(64) T part[kPackedAtOnce * kTileRows + Vec<T>::size];
     for (int64_t p = 0; p < k; p += kPackedAtOnce) {
       const int64_t here = k - p < kPackedAtOnce ? k - p : kPackedAtOnce;
       pack_tiles(part, a + (contiguous_k ? i * stride + p : p * stride + i), stride, contiguous_k, rows, here);
-      change_packed(packed + i * packed_depth(k, packing.precision) + packed_depth(p, packing.precision) * rows, part,
-                    here, rows, packing.precision, packing.scales ? packing.scales + p : nullptr);
+      change_packed<T>(packed + i * packed_depth(k, precision) + packed_depth(p, precision) * rows, part, here, rows,
+                       precision, nullptr);
     }
   });
 }

@@ -104,8 +104,7 @@ struct KernelTable {
   void (*multiply)(const BlockProduct<T>& product);
   /// a (m, k) into tiles: `contiguous_k` says which of a's strides is 1, the other is `stride`.
   /// With contiguous k it may write up to one register past the end.
-  void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k,
-                 const Packing<T>& packing);
+  void (*pack_a)(T* packed, const T* a, int64_t stride, bool contiguous_k, int64_t m, int64_t k, Precision precision);
   /// b (k, n) into panels, the last one filled up with zeros: `contiguous_k` as for a.
   void (*pack_b)(T* packed, const T* b, int64_t stride, bool contiguous_k, int64_t k, int64_t n, int64_t panel,
                  const Packing<T>& packing);
