@@ -40,11 +40,14 @@ inline std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block
                 key.seed);
 }
 
+/// The first or the second 64-bit number of a block.
+inline uint64_t uint64_of(const std::array<uint32_t, 4>& words, size_t half) {
+  return words[2 * half] | uint64_t{words[2 * half + 1]} << 32;
+}
+
 /// The 64-bit number at `index` of the sequence that `key` names.
 inline uint64_t random_uint64(const RandomKey& key, uint64_t index) {
-  const auto words = random_block(key, index / 2);
-  const size_t half = 2 * (index % 2);
-  return words[half] | uint64_t{words[half + 1]} << 32;
+  return uint64_of(random_block(key, index / 2), index % 2);
 }
 
 /// Uniform in [0, 1), with 53 random bits.

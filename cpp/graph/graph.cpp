@@ -5,7 +5,7 @@
 namespace whet {
 
 Graph::Graph(Shape input, std::vector<ParameterSpec> parameters)
-    : shapes_{std::move(input)}, parameters_(std::move(parameters)) {
+    : shapes_{std::move(input)}, widths_{count(shapes_[0])}, parameters_(std::move(parameters)) {
   for (int64_t n : shapes_[0])
     if (n < 1) fail("graph", "expected an input with at least one feature, got shape ", to_string(shapes_[0]));
 }
@@ -22,6 +22,7 @@ int Graph::add(const std::string& name, const NamedOptions& options, std::vector
   Shape output = op->output_shape(input_shapes, parameter_shapes);
   const int value = static_cast<int>(shapes_.size());
   nodes_.push_back({name, options, std::move(op), std::move(inputs), std::move(parameters), value});
+  widths_.push_back(count(output));
   shapes_.push_back(std::move(output));
   output_ = value;
   return value;

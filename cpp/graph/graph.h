@@ -38,13 +38,14 @@ class Graph {
 
   int output() const { return output_; }
   const Shape& shape(int value) const;
-  int64_t width(int value) const { return count(shape(value)); }
+  int64_t width(int value) const { return widths_[static_cast<size_t>(value)]; }
   size_t values() const { return shapes_.size(); }
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<ParameterSpec>& parameters() const { return parameters_; }
 
  private:
   std::vector<Shape> shapes_;
+  std::vector<int64_t> widths_;  // their elements
   std::vector<ParameterSpec> parameters_;
   std::vector<Node> nodes_;
   int output_ = 0;

@@ -105,7 +105,7 @@ class CpuDevice final : public Device {
 
   void gather_rows(Matrix y, ConstMatrix x, const int64_t* rows) override {
     for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) copy_row(row(y, i), row(x, rows[i]), y.cols);
+      kernels_.gather_rows(row(y, from), y.stride, data(x), x.stride, rows + from, to - from, y.cols);
     });
   }
 

@@ -39,28 +39,36 @@ void activate_backward(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride,
   }
 }
 
+/// Where a block starts in a matrix that may be missing.
+template <class T>
+inline T* start_of(T* data, int64_t stride, const Block& block) {
+  return data ? data + block.row * stride + block.col : nullptr;
+}
+
 /// Calls body(x, row, col, part) for the registers of a tile of c, with x = c + bias, and stores what it returns, plus
-/// the residual.
+/// the residual. Down the columns, so that what is the same for all rows stays in registers.
 template <class T, class Body>
 WHET_ALWAYS_INLINE inline void finish_tile(T* y, int64_t y_stride, const Block& block, const Finish<T>& f, Body body) {
-  const T* const bias = f.bias ? f.bias + block.col : nullptr;
-  for (int64_t i = 0; i < block.rows; ++i, y += y_stride) {
-    const int64_t row = block.row + i;
-    const T* const residual = f.residual ? f.residual + row * f.residual_stride + block.col : nullptr;
-    for_each_register<T>(block.cols, [&](int64_t j, auto part) WHET_ALWAYS_INLINE {
-      Vec<T> x = part.load(y + j);
-      if (bias) x = x + part.load(bias + j);
-      x = body(x, row, block.col + j, part);
-      part.store(y + j, residual ? x + part.load(residual + j) : x);
-    });
-  }
+  const T* const residual = start_of(f.residual, f.residual_stride, block);
+  const int64_t rows = block.rows, residual_stride = f.residual_stride;
+  for_each_register<T>(block.cols, [&](int64_t col, auto part) WHET_ALWAYS_INLINE {
+    // x + -0 is x, bit for bit.
+    const Vec<T> bias = f.bias ? part.load(f.bias + block.col + col) : Vec<T>(T(-0.0));
+    T* to = y + col;
+    for (int64_t row = 0; row < rows; ++row, to += y_stride) {
+      const Vec<T> x = body(part.load(to) + bias, row, col, part);
+      part.store(to, residual ? x + part.load(residual + row * residual_stride + col) : x);
+    }
+  });
 }
 
 template <class T, class F>
 void finish(T* y, int64_t y_stride, const Block& block, const Finish<T>& f) {
   const Options<T> o(f.options);
+  T* const input = start_of(f.input, f.input_stride, block);
+  const int64_t stride = f.input_stride;
   finish_tile(y, y_stride, block, f, [&](Vec<T> x, int64_t row, int64_t col, auto part) WHET_ALWAYS_INLINE {
-    if (f.input) part.store(f.input + row * f.input_stride + col, x);
+    if (input) part.store(input + row * stride + col, x);
     return F::value(x, o.values);
   });
 }
@@ -68,9 +76,30 @@ void finish(T* y, int64_t y_stride, const Block& block, const Finish<T>& f) {
 template <class T, class F>
 void finish_backward(T* y, int64_t y_stride, const Block& block, const Finish<T>& f) {
   const Options<T> o(f.options);
+  const T* const saved = start_of(f.saved, f.saved_stride, block);
+  const int64_t stride = f.saved_stride;
   finish_tile(y, y_stride, block, f, [&](Vec<T> x, int64_t row, int64_t col, auto part) WHET_ALWAYS_INLINE {
-    return x * F::derivative(part.load(f.saved + row * f.saved_stride + col), o.values);
+    return x * F::derivative(part.load(saved + row * stride + col), o.values);
   });
+}
+
+/// y[i] = x[rows[i]] for n rows. Those of a large x are in memory at random places: they are fetched ahead.
+template <class T>
+void gather_rows(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int64_t* rows, int64_t n, int64_t cols) {
+  constexpr int64_t kFetchedRows = 8, line = 64 / static_cast<int64_t>(sizeof(T));
+  const auto later = [&](int64_t i) { return x + rows[i + kFetchedRows < n ? i + kFetchedRows : n - 1] * x_stride; };
+  if (cols == 1) {
+    for (int64_t i = 0; i < n; ++i) {
+      __builtin_prefetch(later(i));
+      y[i * y_stride] = x[rows[i] * x_stride];
+    }
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i, y += y_stride) {
+    const T *const from = x + rows[i] * x_stride, *const next = later(i);
+    for (int64_t j = 0; j < cols; j += line) __builtin_prefetch(next + j);
+    for_each_register<T>(cols, [&](int64_t j, auto part) { part.store(y + j, part.load(from + j)); });
+  }
 }
 
 template <class T>

@@ -39,6 +39,7 @@ constexpr KernelTable<T> table() {
       .activate_backward = {WHET_ACTIVATIONS(WHET_ENTRY)},
 #undef WHET_ENTRY
       .add = add<T>,
+      .gather_rows = gather_rows<T>,
 #define WHET_ENTRY(F) update<T, math::F>,
       .update = {WHET_OPTIMIZERS(WHET_ENTRY)},
 #undef WHET_ENTRY

@@ -124,6 +124,9 @@ struct KernelTable {
                                           bool accumulate);
   void (*add)(T* y, int64_t y_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t rows,
               int64_t cols);
+  /// y[i] = x[rows[i]] for n rows, which do not overlap x.
+  void (*gather_rows)(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int64_t* rows, int64_t n,
+                      int64_t cols);
   void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients);
 
   // Row by row.
