@@ -66,6 +66,7 @@ void bind_ops(py::module_& module);
 void bind_fast_ops(py::module_& module);
 void bind_graph(py::module_& module);
 void bind_engine(py::module_& module);
+void bind_predictor(py::module_& module);
 void bind_limits(py::module_& module);
 
 }  // namespace whet::bindings

@@ -3,7 +3,6 @@
 #include "bindings/bindings.h"
 #include "core/error.h"
 #include "core/shape.h"
-#include "engine/predictor.h"
 #include "engine/trainer.h"
 
 namespace whet::bindings {
@@ -64,22 +63,6 @@ py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, cons
   return py::make_tuple(result.loss_sum, result.weight_sum, result.steps);
 }
 
-void predict(Predictor& self, const Graph& graph, const State& state, const py::array& x, py::array& out) {
-  const ConstMatrix input = matrix(x, state.dtype(), "predict");
-  const Matrix output = mutable_matrix(out, state.dtype(), "predict");
-  if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
-  if (output.rows != input.rows || output.cols != graph.width(graph.output()))
-    fail("predict", "expected room for every output");
-  Watch watch = interruptible();
-  const Work work;
-  self.predict(state, input, output, watch);
-}
-
-struct BoundPredictor {
-  std::shared_ptr<Graph> graph;
-  Predictor predictor;
-};
-
 }  // namespace
 
 void bind_engine(py::module_& module) {
@@ -91,19 +74,11 @@ void bind_engine(py::module_& module) {
            }),
            py::arg("parameters"), py::arg("dtype"))
       .def_property_readonly("dtype", [](const State& state) { return name_of(state.dtype()); })
+      .def_property("left", &State::left, &State::set_left)
       .def("parameter", [](const py::object& self, size_t i) {
         const auto& state = self.cast<const State&>();
         if (i >= state.specs().size()) throw py::index_error();
         return view(state.dtype(), state.specs()[i].shape, state.parameter(i), self);
-      });
-
-  py::class_<BoundPredictor>(module, "Predictor")
-      .def(py::init([](std::shared_ptr<Graph> graph, const std::string& dtype) {
-             return new BoundPredictor{graph, {graph, parse_dtype(dtype)}};
-           }),
-           py::arg("graph"), py::arg("dtype"))
-      .def("predict", [](BoundPredictor& self, const State& state, const py::array& x, py::array out) {
-        predict(self.predictor, *self.graph, state, x, out);
       });
 
   py::class_<BoundTrainer>(module, "Trainer")

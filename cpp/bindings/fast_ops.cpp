@@ -178,6 +178,7 @@ void bind_fast_ops(py::module_& module) {
       {"one_hot", {"labels", "classes"}, 2, false, one_hot},
       {"loss", {"loss", "prediction", "target"}, 3, false, fast::loss},
       {"update", {"name", "parameter", "gradient", "state", "betas"}, 4, true, fast::update},
+      {"predict", {"self", "X"}, 2, false, fast::predict},
   };
   fast::add_decorator(module, definitions);
 }

@@ -6,6 +6,7 @@
 namespace whet::bindings::fast {
 
 PyObject* loss(const Call& call);
+PyObject* predict(const Call& call);
 PyObject* update(const Call& call);
 
 }  // namespace whet::bindings::fast

@@ -24,11 +24,16 @@ class State {
   Arena like() const { return Arena(static_cast<size_t>(layout_.size) * size_of(dtype_)); }
   void* at(const Arena& flat, size_t i) const;
 
+  /// Whether a parameter has moved out, into another State.
+  bool left() const { return left_; }
+  void set_left(bool left) { left_ = left; }
+
  private:
   std::vector<ParameterSpec> specs_;
   DType dtype_;
   ParameterLayout layout_;
   Arena memory_;
+  bool left_ = false;
 };
 
 }  // namespace whet

@@ -16,12 +16,15 @@ from whet._arrays import Floats, as_array, as_floats, check_finite, read_only
 from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Parameter
+from whet.nn.structure import Structure, current
 from whet.nn.tracing import Trace, Value
 from whet.training.model import Model
 
 __all__ = ["Module"]
 
 _DTYPES = ("float32", "float64")
+# Attributes that say nothing of what a module computes.
+_BOOKKEEPING = frozenset({"history", "_loss", "_metrics", "_predictor", "_flat", "_graph_cache", "_walked", "_changes"})
 _Self = TypeVar("_Self", bound="Module")
 
 
@@ -38,7 +41,9 @@ class Module(Model):
 
     _dtype = "float32"
     _flat: _core.State | None = None
-    _graph_cache: tuple[int, tuple[int, ...], _core.Graph] | None = None
+    _graph_cache: tuple[int, Structure, _core.Graph] | None = None
+    _walked: Structure | None = None
+    _changes = 0
 
     def forward(self, x: Any) -> Any:
         """What the module makes of a traced value. To be written by subclasses."""
@@ -51,6 +56,23 @@ class Module(Model):
         return self.predict(x)
 
     # Structure
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self._note_change(name)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._note_change(name)
+
+    def _note_change(self, name: str) -> None:
+        if name not in _BOOKKEEPING:
+            self._changes += 1
+            _core.structure_changed()
+
+    def _structure(self) -> Structure:
+        self._walked = current(self, self._walked)
+        return self._walked
 
     def children(self) -> Iterator[tuple[str, Parameter | Module]]:
         """Parameters and modules that are attributes, by name, parameters first; lists count by index."""
@@ -121,7 +143,7 @@ class Module(Model):
         return self
 
     def _state(self) -> _core.State:
-        parameters = dict(self.named_parameters())
+        parameters = self._structure().parameters
         if self._flat is not None and storage.holds(self._flat, parameters, self._dtype):
             return self._flat
         # Reading moves nothing that another model holds, or that is being trained: it gets a copy.
@@ -133,7 +155,7 @@ class Module(Model):
 
     @contextlib.contextmanager
     def _exclusive(self, where: str, seed: int = 0, state: _core.State | None = None) -> Iterator[_core.State]:
-        parameters = dict(self.named_parameters())
+        parameters = self._structure().parameters
         with contextlib.ExitStack() as held:
             with storage.idle(parameters, where):
                 if state is None:
@@ -147,8 +169,11 @@ class Module(Model):
                 held.enter_context(storage.holding(state))
             yield state
 
+    def _version(self) -> int | None:
+        return self._structure().version
+
     def _parameter_names(self) -> list[str]:
-        return [name for name, _ in self.named_parameters()]
+        return list(self._structure().parameters)
 
     def state_dict(self) -> dict[str, Floats]:
         """Every parameter by name: read-only views, which follow the training."""
@@ -200,13 +225,12 @@ class Module(Model):
     # Tracing
 
     def _graph(self, width: int) -> _core.Graph:
-        parameters = dict(self.named_parameters())
-        identity = tuple(map(id, parameters.values()))
+        structure = self._structure()
         cached = self._graph_cache
-        if cached is not None and cached[:2] == (width, identity):
+        if cached is not None and cached[0] == width and cached[1] is structure:
             return cached[2]
-        graph = Trace(self, parameters, width).run(self)
-        self._graph_cache = (width, identity, graph)
+        graph = Trace(self, structure.parameters, width).run(self)
+        self._graph_cache = (width, structure, graph)
         return graph
 
     def _width(self) -> int:
@@ -248,7 +272,7 @@ class Module(Model):
         return restore(tensors, description)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_flat": None, "_graph_cache": None}
+        return {**super().__getstate__(), "_flat": None, "_graph_cache": None, "_walked": None}
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that would make this layer again; for repr and files."""

@@ -52,6 +52,8 @@ class Parameter:
         view: Floats = state.parameter(index)
         if self._values is not None:
             view[...] = self._values
+        if self._owner is not None:
+            self._owner.left = True
         self._values, self._owner = view, state
 
     @property

@@ -33,7 +33,7 @@ class Model:
     history: History | None = None
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
-    _predictor: tuple[_core.Graph, str, _core.Predictor] | None = None
+    _predictor: _core.Predictor | None = None
 
     @property
     def dtype(self) -> str:
@@ -56,6 +56,10 @@ class Model:
         With `state`, they have to be there already.
         """
         raise TypeError(f"[{type(self).__name__}] has no parameters")
+
+    def _version(self) -> int | None:
+        """The core's count of changes at which the graph was true; None if it may change without being counted."""
+        return None
 
     def _parameter_names(self) -> list[str]:
         """The names of the parameters, in the order of the state."""
@@ -155,6 +159,7 @@ class Model:
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
 
+    @_core.fast
     def predict(self, X: ArrayLike) -> Floats:
         """The raw outputs.
 
@@ -207,12 +212,13 @@ class Model:
         return int(graph.shape(graph.output)[0])
 
     def _outputs(self, features: Floats) -> Floats:
-        graph = self._graph(features.shape[1])
-        cached = self._predictor
-        if cached is None or cached[0] is not graph or cached[1] != self.dtype:
-            cached = self._predictor = (graph, self.dtype, _core.Predictor(graph, self.dtype))
+        graph, state = self._graph(features.shape[1]), self._state()
+        predictor = self._predictor
+        if predictor is None or predictor.graph is not graph or predictor.state is not state:
+            predictor = self._predictor = _core.Predictor(graph, state)
+        predictor.version = self._version()
         out = np.empty((len(features), graph.shape(graph.output)[0]), self.dtype)
-        cached[2].predict(self._state(), features, out)
+        predictor.predict(features, out)
         return out
 
     def _evaluate(
