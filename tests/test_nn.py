@@ -194,7 +194,8 @@ def test_to_converts_and_computes_in_that_dtype(rng):
 
 def test_summary_shows_what_is_fused():
     text = nn.MLP(784, (128,), 10).summary()
-    assert "linear + relu" in text
+    assert "linear + bias + relu" in text
+    assert "parameters, input * relu'" in text
     assert "100,480" in text
     assert text.endswith("101,770 parameters")
     assert "tanh" in Residual(4).summary()

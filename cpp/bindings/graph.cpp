@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 #include "bindings/bindings.h"
 #include "core/error.h"
 #include "graph/program.h"
@@ -41,15 +43,27 @@ void bind_graph(py::module_& module) {
                                return nodes;
                              })
       .def("plan",
-           // The instructions of a training step: (operation, fused activation or "", output value).
+           // The instructions of a training step, in words; see _core.pyi.
            [](const std::shared_ptr<Graph>& graph, const std::string& dtype) {
              const Program program(graph, cpu_device(parse_dtype(dtype)), 1, Purpose::train);
+             // The activation that was fused into an instruction is the node that made its output.
+             const auto activation = [&](const Instruction& instruction) {
+               return instruction.activation ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "";
+             };
              py::list steps;
              for (const Instruction& instruction : program.instructions()) {
-               const bool fused = instruction.activation.has_value();
-               steps.append(py::make_tuple(
-                   instruction.node->name,
-                   fused ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "", instruction.output));
+               const auto& needed = instruction.needs_input_gradient;
+               py::dict step;
+               step["op"] = instruction.node->name;
+               step["activation"] = activation(instruction);
+               step["inputs"] = instruction.node->inputs;
+               step["parameters"] = instruction.node->parameters;
+               step["output"] = instruction.output;
+               step["input_gradient"] = std::find(needed.begin(), needed.end(), true) != needed.end();
+               step["derivative"] = instruction.before < 0
+                                        ? ""
+                                        : activation(program.instructions()[static_cast<size_t>(instruction.before)]);
+               steps.append(step);
              }
              return steps;
            });

@@ -191,10 +191,13 @@ Matrix Program::saved(const Pass& pass, const Instruction& instruction) const {
   return value(pass, instruction.saved == math::Saved::input ? instruction.activation_input : instruction.output);
 }
 
+/// Fewer rows are over before anybody waits.
+constexpr int64_t kWatchedRows = kSlabRows;
+
 void Program::forward(const Pass& pass, Watch& watch) const {
   for (const Instruction& instruction : instructions_) {
     instruction.node->op->forward(Frame(*this, instruction, pass));
-    watch.poll();
+    if (pass.rows > kWatchedRows) watch.poll();
   }
 }
 
@@ -209,7 +212,7 @@ void Program::backward(const Pass& pass, Watch& watch) const {
       device_->activate_backward(dy, dy, saved(pass, instruction), *instruction.activation, false);
     }
     instruction.node->op->backward(frame);
-    watch.poll();
+    if (pass.rows > kWatchedRows) watch.poll();
   }
 }
 

@@ -18,6 +18,15 @@ class _Function(TypedDict):
 class _Optimizer(_Function):
     slots: list[str]
 
+class _Instruction(TypedDict):
+    op: str
+    activation: str  # fused into the operation, or ""
+    inputs: list[int]
+    parameters: list[int]
+    output: int
+    input_gradient: bool  # whether the backward pass computes that of an input
+    derivative: str  # of the activation before, fused into that, or ""
+
 class _Node(TypedDict):
     op: str
     options: dict[str, float]
@@ -77,7 +86,7 @@ class Graph:
     def add(self, op: str, options: _Options, inputs: list[int], parameters: list[int]) -> int: ...
     def set_output(self, value: int) -> None: ...
     def shape(self, value: int) -> tuple[int, ...]: ...
-    def plan(self, dtype: str) -> list[tuple[str, str, int]]: ...
+    def plan(self, dtype: str) -> list[_Instruction]: ...
 
 class State:
     dtype: str

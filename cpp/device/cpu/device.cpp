@@ -238,6 +238,7 @@ class CpuDevice final : public Device {
     if (rows == 0 || cols == 0) return;
     const FlushDenormals flush;
     const int64_t threads = std::min<int64_t>(threads_for(rows * cols, grain), rows);
+    if (threads == 1) return body(0, rows);
     run_tasks(static_cast<int>(threads), threads,
               [&](int64_t i) { body(rows * i / threads, rows * (i + 1) / threads); });
   }

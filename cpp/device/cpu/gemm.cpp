@@ -138,7 +138,7 @@ void multiply_small(const KernelTable<T>& kernels, const Packing<T>& packing, T*
   product.finish = finish;
   const bool rounded = packing.precision != Precision::full;
   if (rounded) pack_local_a(kernels, product, packing.precision);
-  pack_local_b(kernels, product, rounded || b.col != 1, packing);
+  pack_local_b(kernels, product, rounded || packing.scales || b.col != 1, packing);
   multiply(kernels, product, packing.precision);
 }
 
@@ -334,6 +334,19 @@ bool multiply_narrow(const KernelTable<T>& kernels, T* c, int64_t c_stride, int6
   return true;
 }
 
+/// The product by whichever way is fastest; `packing` is that of b.
+template <class T>
+void multiply_block(const KernelTable<T>& kernels, const Packing<T>& packing, T* c, int64_t c_stride, int64_t m,
+                    int64_t n, int64_t k, Operand<T> a, Operand<T> b, TileMode mode, const Finish<T>& finish) {
+  // The first comparisons keep the product of three from overflowing.
+  if (m < kSmallProduct && n * k < kSmallProduct && m * (n * k) <= kSmallProduct)
+    multiply_small(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
+  else if (mode == TileMode::store && !packing.scales && better_turned(kernels, m, n, k, a, b))
+    multiply_turned(kernels, packing, c, c_stride, m, n, k, a, b, finish);
+  else
+    Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, packing, threads_for(m, n, k)}.run();
+}
+
 template <class T>
 void fill_zeros(T* c, int64_t c_stride, int64_t m, int64_t n) {
   for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
@@ -354,13 +367,7 @@ void multiply_matrices(const KernelTable<T>& kernels, Precision precision, T* c,
   const Packing<T> packing{precision, nullptr};
   if (!accumulate && precision == Precision::full && multiply_narrow(kernels, c, c_stride, m, n, k, a, b, finish))
     return;
-  // The first comparison keeps the product of three from overflowing.
-  if (m < kSmallProduct && n * k < kSmallProduct && m * (n * k) <= kSmallProduct)
-    multiply_small(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
-  else if (!accumulate && better_turned(kernels, m, n, k, a, b))
-    multiply_turned(kernels, packing, c, c_stride, m, n, k, a, b, finish);
-  else
-    Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, packing, threads_for(m, n, k)}.run();
+  multiply_block(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
 }
 
 namespace {
@@ -446,19 +453,13 @@ void multiply_over_rows(const KernelTable<T>& kernels, const Packing<T>& packing
     if (!accumulate) fill_zeros(c, c_stride, m, n);
     return;
   }
-  const bool turned =
-      !accumulate && !packing.scales && better_turned<T>(kernels, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1});
-  if (turned) {
+  if (rows <= kSlabRows)
+    return multiply_block(kernels, packing, c, c_stride, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1},
+                          accumulate ? TileMode::add : TileMode::store, {});
+  if (!accumulate && !packing.scales && better_turned<T>(kernels, m, n, rows, {a, 1, a_stride}, {b, b_stride, 1})) {
     T* const transposed = reserve<T>(local_c, m * n);
     multiply_over_rows(kernels, packing, transposed, m, n, m, rows, b, b_stride, a, a_stride, false);
     return kernels.transpose(c, c_stride, transposed, m, m, n);
-  }
-  if (rows <= kSlabRows) {
-    const TileMode mode = accumulate ? TileMode::add : TileMode::store;
-    const int threads = threads_for(m, n, rows);
-    return Multiplication<T>{kernels,          c,    c_stride, m,       n,      rows, {a, 1, a_stride},
-                             {b, b_stride, 1}, mode, {},       packing, threads}
-        .run();
   }
   // Chunks of slabs are aligned subtrees, so cutting the rows into them changes no bit.
   const int64_t fitting = kPackedBytes / (kSlabRows * (m + n) * static_cast<int64_t>(sizeof(T)));

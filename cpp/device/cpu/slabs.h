@@ -92,6 +92,8 @@ void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, const
                     bool accumulate, int threads, const Slab& slab) {
   static thread_local Arena partial_memory;
   const int64_t m = blocks.m, n = blocks.n, count = blocks.down * blocks.across;
+  if (count == 1 && slabs == 1)
+    return slab(0, Block{0, m, 0, n}, y, y_stride, accumulate ? TileMode::add : TileMode::store);
   const auto sum_block = [&](const Block& block, int64_t lo, int64_t hi, T* c, int64_t c_stride, bool add_to_c) {
     static thread_local Arena level_memory;
     sum_into(kernels, level_memory, c + block.row * c_stride + block.col, c_stride, block.rows, block.cols, lo, hi,

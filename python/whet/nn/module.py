@@ -243,7 +243,7 @@ class Module(Model):
         raise ValueError(f"[{type(self).__name__}] takes any number of features: fit it or predict with it first")
 
     def summary(self) -> str:
-        """A table of the operations of a training step: output shape, parameters, and what is fused."""
+        """A table of what a training step runs: what is fused, forward and backward, output shapes, parameters."""
         from whet.nn.summary import summarize
 
         return summarize(self._graph(self._width()), self._dtype, type(self).__name__)

@@ -392,6 +392,20 @@ inline void pack_panels(T* packed, const T* b, int64_t stride, bool contiguous_k
     });
     return;
   }
+  if (n < panel) {
+    // Down one panel, so that its edge is found once.
+    for (int64_t part = 0; part < padded_panel<T>(n); part += size) {
+      const int64_t rest = n - part;
+      const auto copy = [&](auto lanes) {
+        for (int64_t p = 0; p < k; ++p) lanes.load(b + p * stride + part).store(packed + p * padded_panel<T>(n) + part);
+      };
+      if (rest >= size)
+        copy(Whole<T>());
+      else
+        copy(Part<T>{rest > 0 ? rest : 0});
+    }
+    return;
+  }
   for (int64_t p = 0; p < k; ++p)
     for_each_panel<T>(n, panel, [&](int64_t j, int64_t cols, int64_t width) {
       const T* const from = b + p * stride + j;

@@ -1,0 +1,144 @@
+// A step allocates nothing. All that asks for memory comes by here.
+
+#include <atomic>
+#include <cstddef>
+
+#include "check.h"
+#include "core/random.h"
+#include "device/cpu/cpu.h"
+#include "engine/predictor.h"
+#include "engine/trainer.h"
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define WHET_COUNTS 1
+#endif
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+#if WHET_COUNTS
+// The C library's own functions under its own names, and the calls of everybody else before them.
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+
+void* malloc(size_t n) { return ++allocations, __libc_malloc(n); }
+void* calloc(size_t n, size_t size) { return ++allocations, __libc_calloc(n, size); }
+void* realloc(void* p, size_t n) { return ++allocations, __libc_realloc(p, n); }
+void* aligned_alloc(size_t alignment, size_t n) { return ++allocations, __libc_memalign(alignment, n); }
+int posix_memalign(void** p, size_t alignment, size_t n) {
+  *p = __libc_memalign(alignment, n);
+  return ++allocations, 0;
+}
+}
+#endif
+
+namespace {
+
+using namespace whet;
+
+struct Case {
+  std::vector<int64_t> widths;
+  int64_t batch_rows, rows;
+  Precision precision = Precision::full;
+};
+
+/// A network of ReLUs and what it is trained on.
+struct Training {
+  std::vector<float> x, y;
+  std::shared_ptr<Graph> graph;
+  std::shared_ptr<State> state;
+  std::unique_ptr<Trainer> trainer;
+  Data data;
+
+  explicit Training(const Case& c) {
+    std::vector<ParameterSpec> parameters;
+    for (size_t i = 1; i < c.widths.size(); ++i) {
+      parameters.push_back({"weight", {c.widths[i], c.widths[i - 1]}});
+      parameters.push_back({"bias", {c.widths[i]}});
+    }
+    graph = std::make_shared<Graph>(Shape{c.widths[0]}, parameters);
+    int value = 0;
+    for (int i = 0; i < static_cast<int>(parameters.size()); i += 2) {
+      value = graph->add("linear", {}, {value}, {i, i + 1});
+      if (i + 2 < static_cast<int>(parameters.size())) value = graph->add("relu", {}, {value}, {});
+    }
+    state = std::make_shared<State>(parameters, DType::float32);
+    const auto fill = [](float* out, int64_t n, uint64_t seed) {
+      for (int64_t i = 0; i < n; ++i)
+        out[i] = static_cast<float>(random_unit({.seed = seed}, static_cast<uint64_t>(i))) - 0.5f;
+    };
+    fill(static_cast<float*>(state->parameters()), state->layout().size, 1);
+    const int64_t in = c.widths.front(), out = c.widths.back();
+    x.resize(static_cast<size_t>(c.rows * in));
+    y.resize(static_cast<size_t>(c.rows * out));
+    fill(x.data(), c.rows * in, 2);
+    fill(y.data(), c.rows * out, 3);
+    data = {{x.data(), c.rows, in, in}, {{y.data(), c.rows, out, out}}};
+    const auto& adam = math::find_optimizer("adam");
+    trainer = std::make_unique<Trainer>(graph, state, cpu_device(DType::float32, c.precision), Loss{}, adam,
+                                        math::option_values("adam", adam.options, {}));
+  }
+};
+
+const Case kCases[] = {
+    {{8, 1}, 32, 320},
+    {{10, 32, 32, 1}, 32, 330},
+    {{100, 256, 256, 1}, 256, 2000},
+    {{50, 300, 10}, 700, 3000},
+    {{50, 300, 10}, 700, 3000, Precision::bfloat16},
+};
+
+/// Whether `run` comes to do without allocating: each thread's memory grows once, when the thread first gets a task.
+template <class F>
+bool settles(F run) {
+  for (int i = 0; i < 100; ++i) {
+    const int64_t before = allocations;
+    run();
+    if (allocations == before) return true;
+  }
+  return false;
+}
+
+TEST(a_step_allocates_nothing) {
+  for (const int threads : {1, 2}) {
+    cpu::set_num_threads(threads);
+    for (const Case& c : kCases) {
+      Training training(c);
+      Watch watch;
+      const auto epoch = [&] { training.trainer->epoch(training.data, {.batch_rows = c.batch_rows}, watch); };
+      const auto step = [&] { training.trainer->step(training.data, watch); };
+      CHECK(settles(epoch), "batches of ", c.batch_rows, " rows on ", threads, " threads");
+      CHECK(settles(step), "a step of ", c.rows, " rows on ", threads, " threads");
+    }
+  }
+}
+
+TEST(a_prediction_allocates_nothing) {
+  Training training(kCases[1]);
+  Predictor predictor(training.graph, DType::float32);
+  std::vector<float> out(training.y.size());
+  Watch watch;
+  const auto predict = [&](int64_t rows) {
+    ConstMatrix x = training.data.x;
+    x.rows = rows;
+    predictor.predict(*training.state, x, {out.data(), rows, 1, 1}, watch);
+  };
+  for (const int64_t rows : {1, 7, 330}) CHECK(settles([&] { predict(rows); }), rows, " rows");
+}
+
+TEST(what_allocates_is_counted) {
+#if WHET_COUNTS
+  const int64_t before = allocations;
+  const Arena arena(1000);
+  const std::vector<int> vector(10);
+  CHECK(allocations >= before + 2);
+#endif
+}
+
+}  // namespace
+
+int main() { return whet::run_tests(); }
