@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from os.path import dirname, join
 
 from whet.data.dataset import Dataset
 from whet.data.readers import read_csv
@@ -27,5 +27,5 @@ def load_penguins() -> Dataset:
 
 
 def _load(file: str, target: str) -> Dataset:
-    with (files("whet.data") / "files" / file).open("rb") as stream:
+    with open(join(dirname(__file__), "files", file), "rb") as stream:
         return read_csv(stream, target=target)

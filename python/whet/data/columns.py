@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from whet._arrays import is_masked_array
+
 __all__ = ["Column", "Kind", "as_column", "convert", "infer", "is_missing", "kind_of", "label", "text"]
 
 Column: TypeAlias = npt.NDArray[Any]
@@ -47,7 +49,7 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         TypeError: cells that are neither numbers, text nor booleans.
         ValueError: values that are not one-dimensional.
     """
-    if isinstance(values, np.ma.MaskedArray):
+    if is_masked_array(values):
         cells = np.array(values.data, object)
         cells[np.ma.getmaskarray(values)] = None
         values = cells
