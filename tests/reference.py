@@ -216,6 +216,18 @@ def adam(
     return p, {"step": t, "exp_avg": m, "exp_avg_sq": v}
 
 
+def adamw(
+    p: Array, g: Array, state: dict[str, Any], lr: float = 1e-3, weight_decay: float = 1e-2, **options: Any
+) -> tuple[Array, dict[str, Any]]:
+    return adam(p * (1 - lr * weight_decay), g, state, lr, **options)
+
+
+def clipped(gradients: list[Array], norm: float = math.inf, value: float = math.inf) -> list[Array]:
+    """As by torch.nn.utils.clip_grad_norm_, then by clip_grad_value_."""
+    size = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [np.clip(g * min(1, norm / (size + 1e-6)), -value, value) for g in gradients]
+
+
 OPTIMIZERS: dict[str, Optimizer] = {
     "gd": Optimizer(gd, settings=({}, {"lr": 0.5, "weight_decay": 0.1})),
     "sgd": Optimizer(
@@ -230,6 +242,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
     ),
     "adam": Optimizer(
         adam, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.1})
+    ),
+    "adamw": Optimizer(
+        adamw, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.5})
     ),
 }
 
@@ -257,3 +272,12 @@ def permutation(seed: int, stream: int, epoch: int, n: int) -> list[int]:
         j = number * (i + 1) >> 64
         order[i], order[j] = order[j], order[i]
     return order
+
+
+def dropout(seed: int, step: int, node: int, rows: int, cols: int, p: float) -> Array:
+    """What a batch is multiplied by: word i mod 4 of block (j, i / 4) says whether element (i, j) is dropped."""
+    words = np.empty((-(-rows // 4), cols, 4))
+    for group, column in np.ndindex(words.shape[:2]):
+        words[group, column] = philox([column, group, step, node << 4 | 2], seed)
+    kept = words.transpose(0, 2, 1).reshape(-1, cols)[:rows] >= int(p * 2**32)
+    return np.where(kept, 1 / (1 - p), 0.0)

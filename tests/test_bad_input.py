@@ -13,7 +13,7 @@ import pytest
 
 import whet
 from tests.helpers import layouts, run_python, same_bits
-from whet import losses, nn, optim
+from whet import losses, nn, optim, schedules
 
 ROWS, FEATURES, CLASSES = 12, 3, 4
 
@@ -251,6 +251,23 @@ def test_a_vector_and_a_column_are_the_same_target(x, y):
         (lambda: optim.Adam(betas=0.9), (TypeError, ValueError)),
         (lambda: optim.Adam(eps=-1e-8), ValueError),
         (lambda: optim.Adam(weight_decay=-1), ValueError),
+        (lambda: optim.AdamW(weight_decay=-1), ValueError),
+        (lambda: optim.AdamW(betas=(0.9, 1.0)), ValueError),
+        (lambda: optim.GD(clip_norm=0), ValueError),
+        (lambda: optim.SGD(clip_norm=-1.0), ValueError),
+        (lambda: optim.Adam(clip_norm=float("nan")), ValueError),
+        (lambda: optim.AdamW(clip_norm=float("inf")), ValueError),
+        (lambda: optim.Adam(clip_norm=True), TypeError),
+        (lambda: optim.Adam(clip_norm="1"), TypeError),
+        (lambda: optim.Adam(clip_value=0), ValueError),
+        (lambda: optim.Adam(clip_value=schedules.Linear(1.0)), TypeError),
+        (lambda: nn.Dropout(-0.1), ValueError),
+        (lambda: nn.Dropout(1.1), ValueError),
+        (lambda: nn.Dropout(float("nan")), ValueError),
+        (lambda: nn.Dropout("half"), TypeError),
+        (lambda: nn.Dropout(None), TypeError),
+        (lambda: nn.MLP(3, (4,), 1, dropout=2), ValueError),
+        (lambda: nn.MLP(3, (4,), 1, dropout=None), TypeError),
         (lambda: nn.Linear(0, 3), ValueError),
         (lambda: nn.Linear(3, -1), ValueError),
         (lambda: nn.Linear(2.5, 3), (TypeError, ValueError)),

@@ -94,7 +94,7 @@ def test_losses_are_those_of_torch(torch, rng, name, kind):
 
 @pytest.mark.parametrize(("name", "settings"), OPTIMIZER_SETTINGS)
 def test_optimizers_are_those_of_torch(torch, rng, name, settings):
-    kind = {"gd": "SGD", "sgd": "SGD", "adam": "Adam"}.get(name, name)
+    kind = {"gd": "SGD", "sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}.get(name, name)
     p = rng.normal(size=20)
     t = torch.tensor(p, requires_grad=True)
     theirs, state = getattr(torch.optim, kind)([t], **{"lr": 1e-3, **settings}), {}

@@ -21,6 +21,14 @@ TASKS = {
     ),
 }
 
+# Beyond the signature: what is dropped, and gradients whose norm is clipped.
+CLIPPED = optim.AdamW(lr=0.01, clip_norm=0.05)
+ALL_TASKS = {
+    **TASKS,
+    "dropout": {**TASKS["mse-slabs"], "dropout": 0.3},
+    "dropout-blocks": dict(rows=17003, features=5, hidden=(7,), outputs=2, batch_size=17003, loss="mse", dropout=0.5),
+}
+
 
 def data(rows, features, outputs, loss, **_):
     """Multiples of a fixed number modulo 2^32: the same values wherever this runs."""
@@ -32,11 +40,12 @@ def data(rows, features, outputs, loss, **_):
 
 
 def train(task, dtype="float32", optimizer=None):
-    settings = TASKS[task]
+    settings = ALL_TASKS[task]
     x, y = data(**settings)
-    model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"], activation="gelu").to(dtype)
+    share = settings.get("dropout", 0)
+    model = nn.MLP(settings["features"], settings["hidden"], settings["outputs"], "gelu", dropout=share).to(dtype)
     batch_size = "auto" if isinstance(optimizer, optim.GD) else settings["batch_size"]
-    optimizer = optimizer or optim.Adam(lr=0.01)
+    optimizer = optimizer or (CLIPPED if share else optim.Adam(lr=0.01))
     model.fit(x, y, loss=settings["loss"], optimizer=optimizer, epochs=3, batch_size=batch_size, seed=7)
     return model
 
@@ -49,7 +58,7 @@ def threads():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ALL_TASKS)
 def test_the_number_of_threads_does_not_change_the_model(threads, task, dtype):
     prints = set()
     for number in (1, 2, 3, 4, 7, 8, 16):
@@ -58,7 +67,7 @@ def test_the_number_of_threads_does_not_change_the_model(threads, task, dtype):
     assert len(prints) == 1
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ALL_TASKS)
 def test_avx2_and_avx512_give_the_same_model(task):
     missing = {"avx2", "avx512"} - set(whet.build_info()["available_isas"])
     if missing:

@@ -41,14 +41,14 @@ double step(BoundTrainer& self, const py::array& x, const py::array& y, const st
 }
 
 py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
-                int64_t batch_rows, bool shuffle, uint64_t seed, uint32_t number, int64_t max_steps,
+                int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps,
                 const std::vector<double>& learning_rates, std::optional<py::array> predictions) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
   const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1, max_steps);
   if (!learning_rates.empty() && static_cast<int64_t>(learning_rates.size()) < steps)
     fail("fit", "expected ", steps, " learning rates, got ", learning_rates.size());
-  EpochPlan plan{batch_rows, shuffle, seed, number, max_steps, learning_rates, {}};
+  EpochPlan plan{batch_rows, shuffle, number, max_steps, learning_rates, {}};
   if (predictions) {
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
     if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
@@ -84,18 +84,22 @@ void bind_engine(py::module_& module) {
   py::class_<BoundTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
                        const Options& loss_options, const std::string& optimizer, const Options& optimizer_options,
-                       const std::string& precision) {
+                       const std::string& precision, std::optional<double> clip_norm, std::optional<double> clip_value,
+                       uint64_t seed) {
              const Loss parsed = parse_loss(loss, loss_options);
              const math::OptimizerInfo& info = math::find_optimizer(optimizer);
              const math::OptionValues values = math::option_values(optimizer, info.options, optimizer_options);
              Device& device = cpu_device(state->dtype(), parse_precision(precision));
-             return new BoundTrainer{graph, parsed, {graph, std::move(state), device, parsed, info, values}};
+             const Clipping none, clipping{clip_norm.value_or(none.norm), clip_value.value_or(none.value)};
+             return new BoundTrainer{
+                 graph, parsed, {graph, std::move(state), device, parsed, info, values, clipping, seed}};
            }),
            py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
-           py::arg("optimizer_options"), py::arg("precision") = "float32")
+           py::arg("optimizer_options"), py::arg("precision"), py::arg("clip_norm"), py::arg("clip_value"),
+           py::arg("seed"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("seed"), py::arg("number"), py::arg("max_steps"), py::arg("learning_rates"), py::arg("predictions"))
+           py::arg("number"), py::arg("max_steps"), py::arg("learning_rates"), py::arg("predictions"))
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

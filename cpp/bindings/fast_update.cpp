@@ -87,6 +87,7 @@ std::optional<Sweep> sweep_of(const Call& call) {
       return sweep;
     }
     case math::OptimizerId::Adam:
+    case math::OptimizerId::AdamW:
       if (call.has(betas_) && !read_betas(call[betas_], sweep.numbers[1], sweep.numbers[2])) return std::nullopt;
       return sweep;
     default:

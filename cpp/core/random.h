@@ -17,17 +17,21 @@ struct RandomKey {
   uint32_t step = 0;
 };
 
+/// The multipliers of Philox's two products, and what its key grows by in every round.
+constexpr uint32_t kPhiloxFactors[] = {0xD2511F53, 0xCD9E8D57}, kPhiloxSteps[] = {0x9E3779B9, 0xBB67AE85};
+constexpr int kPhiloxRounds = 10;
+
 /// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four uniform 32-bit words
 /// from a 128-bit counter and a 64-bit key, with no state.
 inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t seed) {
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * counter[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * counter[2];
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    const uint64_t p0 = uint64_t{kPhiloxFactors[0]} * counter[0];
+    const uint64_t p1 = uint64_t{kPhiloxFactors[1]} * counter[2];
     counter = {static_cast<uint32_t>(p1 >> 32) ^ counter[1] ^ k0, static_cast<uint32_t>(p1),
                static_cast<uint32_t>(p0 >> 32) ^ counter[3] ^ k1, static_cast<uint32_t>(p0)};
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
+    k0 += kPhiloxSteps[0];
+    k1 += kPhiloxSteps[1];
   }
   return counter;
 }

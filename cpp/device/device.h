@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "core/dtype.h"
 #include "core/random.h"
@@ -52,9 +53,19 @@ struct Epilogue {
   ConstMatrix residual{};
 };
 
+/// Element (i, j) of a matrix is dropped where word (first_row + i) mod 4 of block {j, (first_row + i) / 4} of the
+/// sequence is below share * 2^32, and what is kept is divided by 1 - share. A share of 1 keeps nothing.
+struct Dropout {
+  double share = 0.5;
+  RandomKey key{};
+  int64_t first_row = 0;
+};
+
+/// A sweep uses the gradient times `gradient_scale`, no element of it further from zero than `gradient_limit`.
 struct Optimizer {
   math::OptimizerId id = math::OptimizerId::Gd;
   math::Coefficients coefficients{};
+  double gradient_scale = 1, gradient_limit = std::numeric_limits<double>::infinity();
 };
 
 /// The whole-tensor kernels that every device offers, in one dtype and one precision of products. Outputs come first.
@@ -86,6 +97,13 @@ class Device {
   /// With `accumulate`, added to dx.
   virtual void activate_backward(Matrix dx, ConstMatrix dy, ConstMatrix saved, const Activation& f,
                                  bool accumulate) = 0;
+
+  /// y = x / (1 - share), or -0 where the element is dropped; a zero that is kept is +0. y may be x.
+  virtual void dropout(Matrix y, ConstMatrix x, const Dropout& dropout) = 0;
+
+  /// dx = dy / (1 - share) where y, what `dropout` made, was kept, and 0 elsewhere. dx may be dy.
+  /// With `accumulate`, added to dx.
+  virtual void dropout_backward(Matrix dx, ConstMatrix dy, ConstMatrix y, double share, bool accumulate) = 0;
 
   /// y = x, or y += x.
   virtual void copy(Matrix y, ConstMatrix x, bool accumulate) = 0;

@@ -50,13 +50,16 @@ void scale_weights(void* scales, const void* weights, int64_t n, double total) {
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
-                 const math::OptimizerInfo& optimizer, const math::OptionValues& options)
+                 const math::OptimizerInfo& optimizer, const math::OptionValues& options, const Clipping& clipping,
+                 uint64_t seed)
     : graph_(std::move(graph)),
       state_(std::move(state)),
       device_(&device),
       loss_(loss),
       optimizer_(&optimizer),
       options_(options),
+      clipping_(clipping),
+      seed_(seed),
       gradients_(state_->like()) {
   for (size_t i = 0; i < optimizer.slots.size(); ++i) slots_.push_back(state_->like());
 }
@@ -127,6 +130,9 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
     pass.gradients = gradients_.data();
     pass.accumulate_gradients = first > 0;
     pass.rows = block_rows;
+    pass.first_row = first;
+    pass.seed = seed_;
+    pass.step = static_cast<uint32_t>(steps_);  // after 2^32 steps, random numbers come again
     pass.input = block.x;
 
     program_->forward(pass, watch);
@@ -134,24 +140,36 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
     device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target,
                   block.weights ? scales_.data() : nullptr, 1.0 / divisor, loss_);
     sums.loss += device_->weighted_sum(row_losses_.data(), block.weights, block_rows);
-    if (!std::isfinite(sums.loss)) report_loss(sums.loss);
+    check_finite("loss", sums.loss);
     if (predictions.data && order) device_->scatter_rows(predictions, prediction, order + first);
     if (predictions.data && !order) device_->copy(at_row(predictions, first, block_rows, dtype), prediction, false);
     if (counts) program_->backward(pass, watch);
   }
   if (!counts) return sums;
 
+  const double scale = gradient_scale();
   void* slots[math::kMaxSlots] = {};
   for (size_t i = 0; i < slots_.size(); ++i) slots[i] = slots_[i].data();
   ++steps_;
   device_->update(state_->parameters(), gradients_.data(), slots, state_->layout().size,
-                  {optimizer_->id, optimizer_->prepare(options_, steps_)});
+                  {optimizer_->id, optimizer_->prepare(options_, steps_), scale, clipping_.value});
   return sums;
 }
 
-void Trainer::report_loss(double loss) const {
+/// What gradients are multiplied by so that their norm is the given one at most, as torch.nn.utils.clip_grad_norm_
+/// does.
+double Trainer::gradient_scale() const {
+  if (clipping_.norm == std::numeric_limits<double>::infinity()) return 1;
+  const void* const gradients = gradients_.data();
+  const double norm = std::sqrt(device_->weighted_sum(gradients, gradients, state_->layout().size));
+  check_finite("norm of the gradient", norm);
+  return std::min(1.0, clipping_.norm / (norm + 1e-6));
+}
+
+void Trainer::check_finite(const char* what, double value) const {
+  if (std::isfinite(value)) return;
   std::ostringstream message;
-  message << "[train] the loss became " << loss << " at step " << steps_ + 1
+  message << "[train] the " << what << " became " << value << " at step " << steps_ + 1
           << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
   throw NonFiniteError(message.str());
 }
@@ -171,7 +189,7 @@ EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watc
   const bool shuffle = epoch.shuffle && batch_rows < n;
   if (shuffle) {
     order_.resize(static_cast<size_t>(n));
-    random_permutation({epoch.seed, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
+    random_permutation({seed_, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
   }
 
   EpochResult result;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -19,10 +20,15 @@ struct Data {
   const void* weights = nullptr;
 };
 
+/// What is done to gradients before an optimizer uses them; infinity leaves them as they are.
+struct Clipping {
+  double norm = std::numeric_limits<double>::infinity();   // of the whole gradient
+  double value = std::numeric_limits<double>::infinity();  // of each element, after that
+};
+
 struct EpochPlan {
   int64_t batch_rows = 1;
   bool shuffle = true;
-  uint64_t seed = 0;
   uint32_t epoch = 0;
   int64_t max_steps = INT64_MAX;
   std::span<const double> learning_rates{};  // one per step, or none: that of the options
@@ -38,13 +44,15 @@ struct EpochResult {
 /// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on
 /// from call to call. Not to be used by two threads at once.
 ///
-/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss that is
-/// not finite, or a watch) leaves parameters, slots and counters as the last whole step left them.
+/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss, or a
+/// norm to clip, that is not finite, or a watch) leaves parameters, slots and counters as the last whole step left
+/// them.
 class Trainer {
  public:
-  /// `device` computes in the state's dtype.
+  /// `device` computes in the state's dtype. The order of rows, and what the graph draws, come from `seed`.
   Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
-          const math::OptimizerInfo& optimizer, const math::OptionValues& options);
+          const math::OptimizerInfo& optimizer, const math::OptionValues& options, const Clipping& clipping = {},
+          uint64_t seed = 0);
 
   /// One step on all rows of `batch`. Returns its loss before the update.
   double step(const Data& batch, Watch& watch);
@@ -53,6 +61,7 @@ class Trainer {
   EpochResult epoch(const Data& data, const EpochPlan& epoch, Watch& watch);
 
   const State& state() const { return *state_; }
+  /// Of the last step, before clipping.
   const Arena& gradients() const { return gradients_; }
   const std::vector<Arena>& slots() const { return slots_; }
   const math::OptimizerInfo& optimizer() const { return *optimizer_; }
@@ -68,7 +77,8 @@ class Trainer {
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
   Sums descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
-  [[noreturn]] void report_loss(double loss) const;
+  double gradient_scale() const;
+  void check_finite(const char* what, double value) const;
 
   std::shared_ptr<const Graph> graph_;
   std::shared_ptr<State> state_;
@@ -76,6 +86,8 @@ class Trainer {
   Loss loss_;
   const math::OptimizerInfo* optimizer_;
   math::OptionValues options_;
+  Clipping clipping_;
+  uint64_t seed_;
   Arena gradients_;
   std::vector<Arena> slots_;
   int64_t steps_ = 0;

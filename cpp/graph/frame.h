@@ -32,6 +32,12 @@ class Frame {
     return {.activation = *before.activation, .saved = program_.saved(pass_, before)};
   }
 
+  /// Each node draws from a sequence of its own: its number stands where other streams have the epoch.
+  RandomKey random_key(Stream stream) const {
+    return {pass_.seed, stream, static_cast<uint32_t>(instruction_.node->output), pass_.step};
+  }
+  int64_t first_row() const { return pass_.first_row; }
+
   ConstMatrix output_gradient() const { return program_.gradient(pass_, instruction_.output); }
   /// Null data where nobody needs it.
   Matrix input_gradient(int i) const {

@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace whet {
@@ -36,6 +38,23 @@ void Graph::set_output(int value) {
 const Shape& Graph::shape(int value) const {
   if (value < 0 || static_cast<size_t>(value) >= shapes_.size()) fail("graph", "there is no value ", value);
   return shapes_[static_cast<size_t>(value)];
+}
+
+std::shared_ptr<const Graph> for_prediction(std::shared_ptr<const Graph> graph) {
+  const auto& nodes = graph->nodes();
+  if (std::ranges::none_of(nodes, [](const Node& node) { return node.op->only_in_training(); })) return graph;
+  auto bare = std::make_shared<Graph>(graph->shape(0), graph->parameters());
+  std::vector<int> place{0};  // of each value in the new graph
+  const auto placed = [&](int value) { return place[static_cast<size_t>(value)]; };
+  for (const Node& node : nodes) {
+    std::vector<int> inputs;
+    for (int value : node.inputs) inputs.push_back(placed(value));
+    place.push_back(node.op->only_in_training() ? inputs[0]
+                                                : bare->add(node.name, node.options, inputs, node.parameters));
+  }
+  const int output = placed(graph->output());
+  bare->set_output(output > 0 ? output : bare->add("identity", {}, {0}, {}));
+  return bare;
 }
 
 }  // namespace whet

@@ -51,4 +51,7 @@ class Graph {
   int output_ = 0;
 };
 
+/// The graph without the nodes that only training needs; itself if there are none.
+std::shared_ptr<const Graph> for_prediction(std::shared_ptr<const Graph> graph);
+
 }  // namespace whet

@@ -37,6 +37,13 @@ class Op {
   /// `backward` the derivative of one that made its input (Frame::input_derivative).
   virtual bool fuses_activation() const { return false; }
 
+  /// Whether `backward` multiplies the gradient of its only input, element by element: a derivative may then be taken
+  /// of the gradient of its output instead.
+  virtual bool scales_gradient() const { return false; }
+
+  /// Whether it is the identity of its only input wherever nothing is being trained.
+  virtual bool only_in_training() const { return false; }
+
   /// The activation that this operation is, if it is nothing else, so that another one can fuse it.
   virtual const ActivationCall* as_activation() const { return nullptr; }
 

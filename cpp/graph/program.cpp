@@ -21,7 +21,7 @@ ParameterLayout::ParameterLayout(const std::vector<ParameterSpec>& parameters, D
 }
 
 Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose)
-    : graph_(std::move(graph)),
+    : graph_(purpose == Purpose::predict ? for_prediction(std::move(graph)) : std::move(graph)),
       device_(&device),
       max_rows_(max_rows),
       layout_(graph_->parameters(), device.dtype()),
@@ -110,7 +110,11 @@ void Program::fuse_derivatives() {
   }
   for (size_t i = 0; i < instructions_.size(); ++i) {
     Instruction& instruction = instructions_[i];
-    const int last = reader[at(instruction.output)];
+    int last = reader[at(instruction.output)];
+    // What scales the gradient and is alone in adding to it can do so after the derivative.
+    while (last >= 0 && instructions_[at(last)].node->op->scales_gradient() &&
+           !instructions_[at(last)].accumulates_input[0])
+      last = reader[at(instructions_[at(last)].output)];
     if (!instruction.activation || last < 0 || !instructions_[at(last)].node->op->fuses_activation()) continue;
     instructions_[at(last)].before = static_cast<int>(i);
     instruction.differentiated = true;

@@ -35,6 +35,9 @@ struct Pass {
   void* gradients = nullptr;          // laid out as the parameters; backward only
   bool accumulate_gradients = false;  // add to the gradients instead of overwriting them
   int64_t rows = 0;                   // at most Program::max_rows()
+  int64_t first_row = 0;              // of the batch, where the pass takes a part of it
+  uint64_t seed = 0;                  // for the random numbers of this step; training only
+  uint32_t step = 0;
   ConstMatrix input;
   Matrix output;  // where to put the model's output; in the arena if null
 };
@@ -45,7 +48,8 @@ class Watch;
 enum class Purpose { predict, train };
 
 /// A graph planned for a device: the order of operations, what is fused, and where every value lies in the arena.
-/// Immutable and shared: it holds no data and serves any number of rows up to the planned one.
+/// Immutable and shared: it holds no data and serves any number of rows up to the planned one. For predicting, it holds
+/// the graph without what is there for training alone.
 class Program {
  public:
   Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose);

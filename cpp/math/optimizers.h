@@ -7,7 +7,7 @@
 
 #include "math/options.h"
 
-#define WHET_OPTIMIZERS(X) X(Gd) X(Sgd) X(Adam)
+#define WHET_OPTIMIZERS(X) X(Gd) X(Sgd) X(Adam) X(AdamW)
 
 namespace whet::math {
 
@@ -77,10 +77,31 @@ struct Adam {
   }
   template <class V>
   static V update(V p, V g, V* slot, const V* c) {
-    const V d = fma(c[5], p, g);
+    return follow(p, fma(c[5], p, g), slot, c);
+  }
+  /// The step from p along `d`, the gradient with all that counts as such.
+  template <class V>
+  static V follow(V p, V d, V* slot, const V* c) {
     slot[0] = fma(c[1], d - slot[0], slot[0]);
     slot[1] = fma(c[2], slot[1], c[3] * d * d);
     return fma(c[0], slot[0] / (sqrt(slot[1] * c[6]) + c[4]), p);
+  }
+};
+
+/// Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, in the form of torch.optim.AdamW: the
+/// decay p (1 - lr weight_decay) comes first, and the moments know nothing of it.
+struct AdamW : Adam {
+  static constexpr const char* name = "adamw";
+  static constexpr std::array<Option, 5> options{
+      {{"lr", 1e-3}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 1e-2}}};
+  static Coefficients prepare(const OptionValues& o, int64_t step) {
+    Coefficients c = Adam::prepare(o, step);
+    c[5] = -o[0] * o[4];
+    return c;
+  }
+  template <class V>
+  static V update(V p, V g, V* slot, const V* c) {
+    return follow(fma(c[5], p, p), g, slot, c);
   }
 };
 

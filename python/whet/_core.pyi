@@ -111,7 +111,10 @@ class Trainer:
         loss_options: _Options,
         optimizer: str,
         optimizer_options: _Options,
-        precision: str = "float32",
+        precision: str,
+        clip_norm: float | None,
+        clip_value: float | None,
+        seed: int,
     ) -> None: ...
     def step(self, x: _Array, y: _Array, weights: _Array | None) -> float: ...
     def epoch(
@@ -121,7 +124,6 @@ class Trainer:
         weights: _Array | None,
         batch_rows: int,
         shuffle: bool,
-        seed: int,
         number: int,
         max_steps: int,
         learning_rates: list[float],

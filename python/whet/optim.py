@@ -1,28 +1,42 @@
 """Optimizers: immutable descriptions with PyTorch's names, hyper-parameters and defaults.
 
-To add an elementwise one, write its functor in cpp/math/optimizers.h, a class here, and its formula in
-tests/reference.py.
+All take `clip_norm` and `clip_value`: see `Optimizer`. To add an elementwise one, write its functor in
+cpp/math/optimizers.h, a class here, and its formula in tests/reference.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from whet._checks import as_number
 from whet.schedules import Schedule
 
-__all__ = ["GD", "SGD", "Adam", "Optimizer", "get"]
+__all__ = ["GD", "SGD", "Adam", "AdamW", "Optimizer", "get"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Optimizer:
-    """How parameters follow their gradients."""
+    """How parameters follow their gradients.
+
+    Args:
+        clip_norm: A gradient whose norm, over all parameters, is larger is scaled down to it, as by
+            torch.nn.utils.clip_grad_norm_. None for no limit.
+        clip_value: After that, an element of the gradient further from zero counts as this far. None for no limit.
+    """
 
     name: ClassVar[str]
     #: Whether a step always takes all rows.
     full_batch: ClassVar[bool] = False
+    clip_norm: float | None = field(default=None, kw_only=True)
+    clip_value: float | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None and as_number(value, type(self).__name__, name) <= 0:
+                raise ValueError(f"[{type(self).__name__}] expected {name} above 0, got {value}")
 
     @property
     def kernel(self) -> str:
@@ -38,6 +52,12 @@ class Optimizer:
         rate: float | Schedule = vars(self)["lr"]
         return rate
 
+    def __repr__(self) -> str:
+        own = [each for each in fields(self) if not each.kw_only]
+        clipping = [each for each in fields(self) if each.kw_only and getattr(self, each.name) is not None]
+        arguments = ", ".join(f"{each.name}={getattr(self, each.name)!r}" for each in own + clipping)
+        return f"{type(self).__name__}({arguments})"
+
 
 def _check(owner: Optimizer, *names: str) -> None:
     """Checks numbers that are zero or more; a learning rate may be a schedule."""
@@ -51,7 +71,7 @@ def _first(rate: float | Schedule) -> float:
     return rate.start if isinstance(rate, Schedule) else rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GD(Optimizer):
     """Gradient descent on all rows at once: p <- p - lr (gradient + weight_decay p).
 
@@ -66,6 +86,7 @@ class GD(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, "lr", "weight_decay")
 
     def options(self) -> dict[str, float]:
@@ -73,7 +94,7 @@ class GD(Optimizer):
         return {"lr": _first(self.lr), "weight_decay": self.weight_decay}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as torch.optim.SGD.
 
@@ -93,6 +114,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, "lr", "momentum", "weight_decay")
         as_number(self.dampening, "SGD", "dampening")
         if self.nesterov and (self.momentum <= 0 or self.dampening != 0):
@@ -111,7 +133,7 @@ class SGD(Optimizer):
         return {**plain, "momentum": self.momentum, "dampening": self.dampening, "nesterov": float(self.nesterov)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam.
 
@@ -129,11 +151,13 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, "lr", "eps", "weight_decay")
+        where = type(self).__name__
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
-            raise TypeError(f"[Adam] expected betas to be two numbers, got {self.betas!r}")
+            raise TypeError(f"[{where}] expected betas to be two numbers, got {self.betas!r}")
         for beta in self.betas:
-            as_number(beta, "Adam", "betas", low=0, high=1)
+            as_number(beta, where, "betas", low=0, high=1)
 
     def options(self) -> dict[str, float]:
         """See `Optimizer.options`."""
@@ -147,7 +171,22 @@ class Adam(Optimizer):
         }
 
 
-_CLASSES: dict[str, type[Optimizer]] = {cls.name: cls for cls in (GD, SGD, Adam)}
+@dataclass(frozen=True, repr=False)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), as torch.optim.AdamW.
+
+    Args:
+        lr: Learning rate, a number or an object of whet.schedules.
+        betas: Decay of the running means of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: Each step first multiplies the parameters by 1 - lr weight_decay.
+    """
+
+    name = "adamw"
+    weight_decay: float = 1e-2
+
+
+_CLASSES: dict[str, type[Optimizer]] = {cls.name: cls for cls in (GD, SGD, Adam, AdamW)}
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:
@@ -167,7 +206,7 @@ def get(optimizer: str | Optimizer) -> Optimizer:
 
 
 def make(name: str, options: Mapping[str, Any]) -> Optimizer:
-    """The optimizer of that name with these arguments.
+    """The optimizer of that name with these arguments, those of a sweep: clipping is of all parameters together.
 
     Raises:
         TypeError: If an argument is of a wrong kind.
@@ -175,7 +214,7 @@ def make(name: str, options: Mapping[str, Any]) -> Optimizer:
     """
     if name not in _CLASSES:
         raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{name}'")
-    known = [field.name for field in fields(_CLASSES[name])]
+    known = [each.name for each in fields(_CLASSES[name]) if not each.kw_only]
     for option in options:
         if option not in known:
             raise ValueError(f"[{name}] expected arguments among {', '.join(known)}, got '{option}'")

@@ -254,6 +254,32 @@ TEST(optimizers_are_right) {
 }
 
 template <class T>
+void gradients_are_scaled_and_limited() {
+  constexpr int64_t n = 1003;
+  const Sheet<T> g(1, n, 0, 1, -3, 3);
+  for (const std::string& set : sets())
+    for (const math::OptimizerInfo& info : math::optimizers())
+      for (const auto& [scale, limit] : {std::pair{0.3, HUGE_VAL}, {1.0, 0.5}, {0.3, 0.5}}) {
+        Sheet<T> changed = g, p(1, n, 0, 2), q = p;
+        for (T& v : changed.values)
+          v = std::clamp(v * static_cast<T>(scale), static_cast<T>(-limit), static_cast<T>(limit));
+        const auto sweep = [&](Sheet<T>& parameter, const Sheet<T>& gradient, double by, double within) {
+          std::vector<T> first(n, T(0.1)), second(n, T(0.2));
+          void* slots[] = {first.data(), second.data()};
+          const auto coefficients = info.prepare(math::option_values(info.name, info.options, {}), 2);
+          device(set, dtype_of<T>)
+              .update(parameter.values.data(), gradient.values.data(), slots, n, {info.id, coefficients, by, within});
+        };
+        sweep(p, g, scale, limit);
+        sweep(q, changed, 1, HUGE_VAL);
+        CHECK(same_bits(p.values, q.values), set, ' ', info.name, ' ', scale, ' ', limit);
+      }
+}
+
+TEST(gradients_are_scaled_and_limited_in_float) { gradients_are_scaled_and_limited<float>(); }
+TEST(gradients_are_scaled_and_limited_in_double) { gradients_are_scaled_and_limited<double>(); }
+
+template <class T>
 void reductions_are_right() {
   for (const int64_t cols : {1, 5, 16, 30, 64, 100, 300, 3000})
     for (const int64_t rows : {0, 1, 255, 256, 257, 1000, 5000}) {

@@ -90,6 +90,24 @@ class CpuDevice final : public Device {
     });
   }
 
+  void dropout(Matrix y, ConstMatrix x, const Dropout& dropout) override {
+    constexpr double words = 0x1p32;
+    const auto threshold = static_cast<uint32_t>(std::min(dropout.share * words, words - 1));
+    // Four rows share their random numbers.
+    for_rows(kGrainOfFunctions, divide_up(y.rows, 4), 4 * y.cols, [&](int64_t from, int64_t to) {
+      const int64_t first = 4 * from, rows = std::min(4 * to, y.rows) - first;
+      kernels_.dropout(row(y, first), y.stride, row(x, first), x.stride, rows, y.cols, dropout.first_row + first,
+                       dropout.key, threshold, kept_scale(dropout.share));
+    });
+  }
+
+  void dropout_backward(Matrix dx, ConstMatrix dy, ConstMatrix y, double share, bool accumulate) override {
+    for_blocks(kGrainOfMoves, dx, {dy, y}, [&](const Block& b) {
+      kernels_.dropout_backward(at(dx, b), dx.stride, at(dy, b), dy.stride, at(y, b), y.stride, b.rows, b.cols,
+                                kept_scale(share), accumulate);
+    });
+  }
+
   void copy(Matrix y, ConstMatrix x, bool accumulate) override {
     if (accumulate) return add(y, y, x);
     for_blocks(kGrainOfMoves, y, {x}, [&](const Block& b) {
@@ -187,7 +205,8 @@ class CpuDevice final : public Device {
     for_blocks(kGrainOfUpdates, p, {}, [&](const Block& b) {
       T* shifted[math::kMaxSlots] = {};
       for (int i = 0; i < slot_count(optimizer.id); ++i) shifted[i] = static_cast<T*>(slots[i]) + b.col;
-      function(at(p, b), static_cast<const T*>(gradient) + b.col, shifted, b.cols, optimizer.coefficients.data());
+      function(at(p, b), static_cast<const T*>(gradient) + b.col, shifted, b.cols, optimizer.coefficients.data(),
+               static_cast<T>(optimizer.gradient_scale), static_cast<T>(optimizer.gradient_limit));
     });
   }
 
@@ -200,6 +219,9 @@ class CpuDevice final : public Device {
   static T* row(Matrix x, int64_t i) { return data(x) + i * x.stride; }
   static const T* at(ConstMatrix x, const Block& b) { return row(x, b.row) + b.col; }
   static T* at(Matrix x, const Block& b) { return row(x, b.row) + b.col; }
+
+  /// Nothing is kept of a share of 1, so that any factor would do; this one makes a zero of what rounding lets pass.
+  static T kept_scale(double share) { return share < 1 ? static_cast<T>(1 / (1 - share)) : T(0); }
 
   static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }
 

@@ -31,6 +31,6 @@ class Add final : public Op {
 
 }  // namespace
 
-std::shared_ptr<const Op> make_add() { return std::make_shared<Add>(); }
+std::shared_ptr<const Op> make_add(const math::OptionValues&) { return std::make_shared<Add>(); }
 
 }  // namespace whet

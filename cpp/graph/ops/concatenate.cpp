@@ -51,6 +51,6 @@ class Concatenate final : public Op {
 
 }  // namespace
 
-std::shared_ptr<const Op> make_concatenate() { return std::make_shared<Concatenate>(); }
+std::shared_ptr<const Op> make_concatenate(const math::OptionValues&) { return std::make_shared<Concatenate>(); }
 
 }  // namespace whet

@@ -52,6 +52,6 @@ class Linear final : public Op {
 
 }  // namespace
 
-std::shared_ptr<const Op> make_linear() { return std::make_shared<Linear>(); }
+std::shared_ptr<const Op> make_linear(const math::OptionValues&) { return std::make_shared<Linear>(); }
 
 }  // namespace whet

@@ -6,22 +6,24 @@ namespace {
 
 struct Entry {
   const char* name;
-  std::shared_ptr<const Op> (*make)();
+  std::shared_ptr<const Op> (*make)(const math::OptionValues& options);
+  std::span<const math::Option> options{};
 };
+
+constexpr math::Option kDropoutOptions[] = {{"p", 0.5}};
 
 constexpr Entry kEntries[] = {
     {"linear", make_linear},
     {"add", make_add},
     {"concatenate", make_concatenate},
+    {"dropout", make_dropout, kDropoutOptions},
 };
 
 }  // namespace
 
 std::shared_ptr<const Op> make_op(const std::string& name, const NamedOptions& options) {
   for (const Entry& entry : kEntries) {
-    if (name != entry.name) continue;
-    math::option_values(name, {}, options);
-    return entry.make();
+    if (name == entry.name) return entry.make(math::option_values(name, entry.options, options));
   }
   return make_activation(name, options);
 }

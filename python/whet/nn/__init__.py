@@ -3,7 +3,7 @@
 from whet.nn import init
 from whet.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from whet.nn.containers import MLP, Sequential
-from whet.nn.layers import Linear
+from whet.nn.layers import Dropout, Linear
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value, concatenate
@@ -12,6 +12,7 @@ __all__ = [
     "ELU",
     "GELU",
     "MLP",
+    "Dropout",
     "Identity",
     "LeakyReLU",
     "Linear",

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from whet._checks import as_count
 from whet.nn.activations import get
-from whet.nn.layers import Linear
+from whet.nn.layers import Dropout, Linear
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
@@ -56,25 +56,24 @@ class MLP(Sequential):
         hidden: Widths of the hidden layers; none makes a linear model.
         out_features: Width of the output.
         activation: Name of the activation after every hidden layer.
-        dropout: Share of hidden units to drop while training; only 0 so far.
+        dropout: Share of hidden units to drop while training; 0 makes no `Dropout` layers.
     """
 
     def __init__(
         self, in_features: int, hidden: Sequence[int], out_features: int, activation: str = "relu", dropout: float = 0
     ) -> None:
-        if dropout != 0:
-            raise ValueError(f"[MLP] expected dropout 0, the only value that this version knows, got {dropout}")
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
             raise TypeError(f"[MLP] expected hidden to be a sequence of widths, got {type(hidden).__name__}")
         self.in_features = in_features
         self.hidden = tuple(as_count(width, "MLP", "each hidden width") for width in hidden)
         self.out_features = out_features
         self.activation = activation
+        self.dropout = Dropout(dropout).p
         layers: list[Module] = []
         for before, after in zip((in_features, *hidden), hidden, strict=False):
-            layers += [Linear(before, after), get(activation)]
+            layers += [Linear(before, after), get(activation)] + ([Dropout(dropout)] if dropout else [])
         super().__init__(*layers, Linear(hidden[-1] if hidden else in_features, out_features))
 
     def _arguments(self) -> dict[str, Any]:
-        names = ("in_features", "hidden", "out_features", "activation")
+        names = ("in_features", "hidden", "out_features", "activation", "dropout")
         return {name: getattr(self, name) for name in names}

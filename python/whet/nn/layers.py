@@ -1,17 +1,17 @@
-"""Layers with parameters."""
+"""Layers that are no activations."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from whet._checks import as_count, as_flag
+from whet._checks import as_count, as_flag, as_number
 from whet.nn import init
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
 
-__all__ = ["Linear"]
+__all__ = ["Dropout", "Linear"]
 
 
 class Linear(Module):
@@ -54,3 +54,25 @@ class Linear(Module):
     def _arguments(self) -> dict[str, Any]:
         sizes = {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}
         return {**sizes, **self._given}
+
+
+class Dropout(Module):
+    """While training, zero with probability p and x / (1 - p) otherwise, as torch.nn.Dropout; else x itself.
+
+    What is dropped is drawn from the seed of the fit or the Trainer, anew for every step, layer, row and feature.
+
+    Args:
+        p: The share of elements to drop, from 0 to 1.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = as_number(p, "Dropout", "p")
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"[Dropout] expected p from 0 to 1, got {p}")
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.apply("dropout", p=self.p)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"p": self.p}

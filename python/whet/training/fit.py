@@ -204,13 +204,20 @@ def run(
         return _train(model, state, plan, rows, validation, batch_rows)
 
 
+def core_trainer(
+    graph: _core.Graph, state: _core.State, loss: Loss, optimizer: Optimizer, seed: int, precision: str = "float32"
+) -> _core.Trainer:
+    """The engine's trainer of what these describe."""
+    loss_options, options = list(loss.options().items()), list(optimizer.options().items())
+    clipping = optimizer.clip_norm, optimizer.clip_value
+    return _core.Trainer(graph, state, loss.name, loss_options, optimizer.kernel, options, precision, *clipping, seed)
+
+
 def _train(
     model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int
 ) -> History:
     graph = model._graph(rows.features.shape[1])
-    loss_options = list(plan.loss.options().items())
-    options = list(plan.optimizer.options().items())
-    trainer = _core.Trainer(graph, state, plan.loss.name, loss_options, plan.optimizer.kernel, options, plan.precision)
+    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, plan.seed, plan.precision)
     outputs = graph.shape(graph.output)[0]
     steps = -(-len(rows) // batch_rows)
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
@@ -230,7 +237,6 @@ def _train(
                     rows.weights,
                     batch_rows,
                     plan.shuffle,
-                    plan.seed,
                     epoch,
                     left,
                     rates,

@@ -116,7 +116,7 @@ class Model:
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
                 float32, and so do evaluation and prediction.
-            seed: For parameters that are not drawn yet, the order of rows and the validation rows.
+            seed: For parameters that are not drawn yet, the order of rows, the validation rows and what dropout draws.
             checkpoint: Not yet supported.
             checkpoint_every: Not yet supported.
             resume: Not yet supported.
@@ -130,7 +130,8 @@ class Model:
             TypeError: If an argument is of a wrong kind.
             ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or an argument is not yet
                 supported. Nothing has changed then.
-            NonFiniteError: If the loss becomes NaN or infinite; the parameters are those before that step.
+            NonFiniteError: If the loss, or a gradient whose norm is to be clipped, becomes NaN or infinite; the
+                parameters are those before that step.
             RuntimeError: If another fit of this model is running.
         """
         from whet.training.fit import Plan, run

@@ -15,7 +15,7 @@ from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.schedules import Schedule
-from whet.training.fit import Rows, warn_of_links
+from whet.training.fit import Rows, core_trainer, warn_of_links
 from whet.training.model import Model
 
 __all__ = ["Trainer"]
@@ -28,7 +28,7 @@ class Trainer:
         model: The model to train; its parameters are drawn from `seed` if they have not been yet.
         loss: What to make small: a string or an object of whet.losses.
         optimizer: A string or an object of whet.optim.
-        seed: For parameters that are not drawn yet.
+        seed: For parameters that are not drawn yet, and for what dropout draws.
 
     Raises:
         TypeError: If an argument is of a wrong kind.
@@ -43,7 +43,8 @@ class Trainer:
         self.optimizer = optim.get(optimizer)
         if isinstance(self.optimizer.learning_rate(), Schedule):
             raise ValueError("[Trainer] expected a number as learning rate: a schedule needs a length")
-        with model._exclusive("Trainer", as_seed(seed, "Trainer")) as state:
+        self.seed = as_seed(seed, "Trainer")
+        with model._exclusive("Trainer", self.seed) as state:
             self._state = state
         self._core: _core.Trainer | None = None
         self._width: int | None = None
@@ -70,7 +71,8 @@ class Trainer:
         Raises:
             TypeError: If an array does not hold numbers of the right kind.
             ValueError: If shapes do not fit, or a number is NaN, infinite or out of range.
-            NonFiniteError: If the loss is NaN or infinite; no update is made then.
+            NonFiniteError: If the loss, or a gradient whose norm is to be clipped, is NaN or infinite; no update is
+                made then.
             RuntimeError: If another thread trains the model, or the model's parameters have moved (by ``to``, or into
                 another model) since this trainer was made.
         """
@@ -81,7 +83,9 @@ class Trainer:
             return loss
 
     def gradients(self) -> dict[str, Floats]:
-        """The gradient of the last step's loss for every parameter by name: read-only views, which follow the training.
+        """The gradient of the last step's loss, before clipping, for every parameter by name.
+
+        The arrays are read-only views, which follow the training.
 
         Raises:
             RuntimeError: Before the first step.
@@ -97,7 +101,7 @@ class Trainer:
         return self.model._evaluate(rows.features, rows.target, self.loss, ())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes parameters, slots and counters to a file, all or nothing.
+        """Writes parameters, slots, counters and seed to a file, all or nothing.
 
         Raises:
             OSError: If the file cannot be written; an earlier file of that name is then whole.
@@ -105,7 +109,8 @@ class Trainer:
         """
         self._check_place("save")
         tensors = {f"parameters.{name}": array for name, array in self._parameters().items()}
-        description = {"kind": "trainer", "steps": self.steps, "loss": self.loss.name, "optimizer": self.optimizer.name}
+        names = {"loss": self.loss.name, "optimizer": self.optimizer.name}
+        description = {"kind": "trainer", "steps": self.steps, "seed": self.seed, **names}
         write_model(path, {**tensors, **self._slots()}, description)
 
     def load(self, path: str | os.PathLike[str]) -> None:
@@ -117,11 +122,11 @@ class Trainer:
             RuntimeError: If another thread trains the model, or its parameters have moved since this trainer was made.
         """
         tensors, description = read_model(path)
-        kind, optimizer, steps = (description.get(name) for name in ("kind", "optimizer", "steps"))
+        kind, optimizer = description.get("kind"), description.get("optimizer")
         if kind != "trainer" or optimizer != self.optimizer.name:
             raise ValueError(f"[load] expected a file of a Trainer with {self.optimizer.name}, got {kind} {optimizer}")
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps < 2**62:
-            raise ValueError("[load] expected a whole file of a Trainer: its number of steps is damaged")
+        steps = _whole(description.get("steps"), "number of steps", 2**62)
+        seed = _whole(description.get("seed", self.seed), "seed", 2**64)  # the first release wrote none
         parameters = self._parameters()
         kinds = ("parameters", *self._slot_names()) if steps else ("parameters",)
         expected = {f"{kind}.{name}": array for kind in kinds for name, array in parameters.items()}
@@ -138,14 +143,15 @@ class Trainer:
         with self.model._exclusive("load", state=self._state):
             for name, array in parameters.items():
                 array[...] = tensors.pop(f"parameters.{name}")
-            self._core, self._width, self._waiting = None, None, (tensors, steps)
+            self._core, self._width, self._waiting, self.seed = None, None, (tensors, steps), seed
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_place("copy")
-        return {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "progress": self._progress()}
+        arguments = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "seed": self.seed}
+        return {"arguments": arguments, "progress": self._progress()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["model"], state["loss"], state["optimizer"])  # type: ignore[misc]
+        self.__init__(**state["arguments"])  # type: ignore[misc]
         slots, steps = state["progress"]
         self._waiting = (slots, steps) if steps else None
 
@@ -178,9 +184,8 @@ class Trainer:
         if self._core is not None:
             self._waiting = self._progress()
         graph = self.model._graph(width)
-        loss, options = list(self.loss.options().items()), list(self.optimizer.options().items())
         warn_of_links(graph, self.loss)
-        core = _core.Trainer(graph, self._state, self.loss.name, loss, self.optimizer.kernel, options)
+        core = core_trainer(graph, self._state, self.loss, self.optimizer, self.seed)
         self._core, self._width = core, width
         if self._waiting is not None:
             slots, core.steps = self._waiting
@@ -193,3 +198,10 @@ class Trainer:
     def __repr__(self) -> str:
         model = type(self.model).__name__
         return f"Trainer({model}, loss={self.loss!r}, optimizer={self.optimizer!r}, steps={self.steps})"
+
+
+def _whole(value: object, name: str, end: int) -> int:
+    """A number that a file has, if it is an int from 0 to below `end`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < end:
+        raise ValueError(f"[load] expected a whole file of a Trainer: its {name} is damaged")
+    return value

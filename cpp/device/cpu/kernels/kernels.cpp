@@ -1,6 +1,7 @@
 // Compiled once per instruction set, into a namespace of its own: see cpp/CMakeLists.txt. No allocation, no threads, no
 // exceptions, no static initialisers, no libm in here.
 
+#include "device/cpu/kernels/dropout.h"
 #include "device/cpu/kernels/elementwise.h"
 #include "device/cpu/kernels/gemm.h"
 #include "device/cpu/kernels/limits.h"
@@ -40,6 +41,8 @@ constexpr KernelTable<T> table() {
 #undef WHET_ENTRY
       .add = add<T>,
       .gather_rows = gather_rows<T>,
+      .dropout = dropout<T>,
+      .dropout_backward = dropout_backward<T>,
 #define WHET_ENTRY(F) update<T, math::F>,
       .update = {WHET_OPTIMIZERS(WHET_ENTRY)},
 #undef WHET_ENTRY

@@ -101,9 +101,11 @@ struct Vec {
 
 using vf = Vec<float>;
 using vd = Vec<double>;
+/// Whole numbers of 64 bits, as many as there are doubles.
+using Wide = vd::Bits;
 
-// The primitives that need code per set: fma, sqrt and the partial ones. One intrinsic each: a lane loop of
-// __builtin_fmaf became 48 scalar FMAs in places under GCC 12, nine times slower.
+// The primitives that need code per set: fma, sqrt, the product of half lanes and the partial ones. One intrinsic each:
+// a lane loop of __builtin_fmaf became 48 scalar FMAs in places under GCC 12, nine times slower.
 
 #if defined(WHET_ISA_avx512)
 
@@ -112,6 +114,12 @@ inline vd fma(vd a, vd b, vd c) { return vd(_mm512_fmadd_pd(a.r, b.r, c.r)); }
 // The masked form: GCC 12 warns of an uninitialised value inside _mm512_sqrt_ps.
 inline vf sqrt(vf a) { return vf(_mm512_maskz_sqrt_ps(0xffff, a.r)); }
 inline vd sqrt(vd a) { return vd(_mm512_maskz_sqrt_pd(0xff, a.r)); }
+
+/// The whole products of the lower halves of the lanes.
+inline Wide multiply_halves(Wide a, Wide b) {
+  return reinterpret_cast<Wide>(
+      _mm512_maskz_mul_epu32(0xff, reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)));
+}
 
 inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
@@ -146,6 +154,10 @@ inline vf fma(vf a, vf b, vf c) { return vf(_mm256_fmadd_ps(a.r, b.r, c.r)); }
 inline vd fma(vd a, vd b, vd c) { return vd(_mm256_fmadd_pd(a.r, b.r, c.r)); }
 inline vf sqrt(vf a) { return vf(_mm256_sqrt_ps(a.r)); }
 inline vd sqrt(vd a) { return vd(_mm256_sqrt_pd(a.r)); }
+
+inline Wide multiply_halves(Wide a, Wide b) {
+  return reinterpret_cast<Wide>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
 
 // A window into ones and zeros gives the first n lanes.
 alignas(64) static const int32_t kWindow[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -192,12 +204,18 @@ inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 #if defined(__x86_64__)
 inline vf sqrt(vf a) { return vf(_mm_sqrt_ps(a.r)); }
 inline vd sqrt(vd a) { return vd(_mm_sqrt_pd(a.r)); }
+
+inline Wide multiply_halves(Wide a, Wide b) {
+  return reinterpret_cast<Wide>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+}
 #else
 template <class T>
 inline Vec<T> sqrt(Vec<T> a) {
   for (int i = 0; i < Vec<T>::size; ++i) a.r[i] = static_cast<T>(__builtin_sqrt(a.r[i]));
   return a;
 }
+
+inline Wide multiply_halves(Wide a, Wide b) { return (a & 0xffffffff) * (b & 0xffffffff); }
 #endif
 
 template <class T>

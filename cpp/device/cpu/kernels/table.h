@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "core/random.h"
 #include "math/activations.h"
 #include "math/losses.h"
 #include "math/optimizers.h"
@@ -127,7 +128,12 @@ struct KernelTable {
   /// y[i] = x[rows[i]] for n rows, which do not overlap x.
   void (*gather_rows)(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int64_t* rows, int64_t n,
                       int64_t cols);
-  void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients);
+  void (*dropout)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols, int64_t first_row,
+                  const RandomKey& key, uint32_t threshold, T scale);
+  void (*dropout_backward)(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* y, int64_t y_stride,
+                           int64_t rows, int64_t cols, T scale, bool accumulate);
+  void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients,
+                              T gradient_scale, T gradient_limit);
 
   // Row by row.
   void (*softmax)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "core/random.h"
+#include "device/cpu/kernels/simd.h"
+#include "device/cpu/kernels/table.h"
+
+namespace whet::cpu::WHET_ISA_NAMESPACE {
+
+/// Philox of core/random.h for as many counters as there are 64-bit lanes. Each lane holds a word in its lower half;
+/// what stands in the upper one does not count, before or after.
+WHET_ALWAYS_INLINE inline void philox(Wide (&counter)[4], uint64_t seed) {
+  const Wide first = Wide{} + kPhiloxFactors[0], second = Wide{} + kPhiloxFactors[1];
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxSteps[0], k1 += kPhiloxSteps[1]) {
+    const Wide p0 = multiply_halves(counter[0], first), p1 = multiply_halves(counter[2], second);
+    counter[0] = (p1 >> 32) ^ counter[1] ^ k0;
+    counter[1] = p1;
+    counter[2] = (p0 >> 32) ^ counter[3] ^ k1;
+    counter[3] = p0;
+  }
+}
+
+/// Lane i of words[k]: word k of block {column of lane i, group} of the sequence.
+WHET_ALWAYS_INLINE inline void random_words(vd::Bits (&words)[4], const RandomKey& key, Wide col, uint64_t group) {
+  words[0] = col;
+  words[1] = Wide{} + group;
+  words[2] = Wide{} + key.step;
+  words[3] = Wide{} + ((key.epoch << 4) | static_cast<uint32_t>(key.stream));
+  philox(words, key.seed);
+  for (Wide& word : words) word &= 0xffffffff;
+}
+
+/// Adjacent counters go to two registers, whose words then are the halves of 64-bit lanes.
+WHET_ALWAYS_INLINE inline void random_words(vf::Bits (&words)[4], const RandomKey& key, Wide col, uint64_t group) {
+  Wide even[4], odd[4];
+  random_words(even, key, col, group);
+  random_words(odd, key, col + 1, group);
+  for (int k = 0; k < 4; ++k) words[k] = reinterpret_cast<vf::Bits>(even[k] | (odd[k] << 32));
+}
+
+/// Element (i, j) is dropped where its word is below `threshold`. Dropped elements become -0, kept ones x * scale, a
+/// zero among them +0: the output tells which were dropped. It is read in a fifth of the time that drawing again would
+/// take.
+template <class T>
+void dropout(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols, int64_t first_row,
+             const RandomKey& key, uint32_t threshold, T scale) {
+  Wide lanes{};
+  for (int i = 0; i < vd::size; ++i) lanes[i] = static_cast<uint64_t>(i) * sizeof(double) / sizeof(T);
+  const Vec<T> factor(scale), zero(T(0)), dropped(-T(0));
+  const int64_t end = first_row + rows;
+  // Four rows share the words of a block.
+  for (int64_t row = first_row / 4 * 4; row < end; row += 4) {
+    for_each_register<T>(cols, [&](int64_t j, auto part) WHET_ALWAYS_INLINE {
+      typename Vec<T>::Bits words[4];
+      random_words(words, key, lanes + static_cast<uint64_t>(j), static_cast<uint64_t>(row / 4));
+      for (int k = 0; k < 4; ++k) {
+        if (row + k < first_row || row + k >= end) continue;
+        const int64_t i = row + k - first_row;
+        const Vec<T> kept = part.load(x + i * x_stride + j) * factor + zero;
+        part.store(y + i * y_stride + j, select(Mask<T>{words[k] < threshold}, dropped, kept));
+      }
+    });
+  }
+}
+
+template <class T>
+void dropout_backward(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* y, int64_t y_stride,
+                      int64_t rows, int64_t cols, T scale, bool accumulate) {
+  const Vec<T> factor(scale), zero(T(0)), dropped(-T(0));
+  for (int64_t row = 0; row < rows; ++row, dx += dx_stride, dy += dy_stride, y += y_stride)
+    for_each_register<T>(cols, [&](int64_t j, auto part) {
+      const Mask<T> gone{part.load(y + j).bits() == dropped.bits()};
+      const Vec<T> d = select(gone, zero, part.load(dy + j) * factor);
+      part.store(dx + j, accumulate ? part.load(dx + j) + d : d);
+    });
+}
+
+}  // namespace whet::cpu::WHET_ISA_NAMESPACE

@@ -1,0 +1,44 @@
+#include "core/error.h"
+#include "graph/frame.h"
+#include "graph/ops/ops.h"
+
+namespace whet {
+
+namespace {
+
+/// While training, y is x / (1 - p), or zero with probability p, as torch.nn.Dropout; else y is x.
+class DropoutOp final : public Op {
+ public:
+  explicit DropoutOp(double p) : p_(p) {}
+
+  Shape output_shape(std::span<const Shape> inputs, std::span<const Shape> parameters) const override {
+    if (inputs.size() != 1 || !parameters.empty()) fail("dropout", "expected one input, got ", inputs.size());
+    return inputs[0];
+  }
+  bool backward_reads_inputs() const override { return false; }
+  bool backward_reads_output() const override { return true; }
+  bool scales_gradient() const override { return true; }
+  bool only_in_training() const override { return true; }
+
+  void forward(const Frame& frame) const override {
+    frame.device().dropout(frame.output(), frame.input(0), {p_, frame.random_key(Stream::dropout), frame.first_row()});
+  }
+
+  void backward(const Frame& frame) const override {
+    frame.device().dropout_backward(frame.input_gradient(0), frame.output_gradient(), frame.output(), p_,
+                                    frame.accumulates_input(0));
+  }
+
+ private:
+  double p_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Op> make_dropout(const math::OptionValues& options) {
+  const double p = options[0];
+  if (!(p >= 0 && p <= 1)) fail("dropout", "expected p from 0 to 1, got ", p);
+  return std::make_shared<DropoutOp>(p);
+}
+
+}  // namespace whet
