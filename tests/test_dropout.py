@@ -9,6 +9,7 @@ import whet
 from tests import reference
 from tests.helpers import same_bits
 from whet import nn, optim
+from whet.nn import activations
 
 SEED = 2**63 + 12345
 STILL = optim.SGD(lr=0.0)
@@ -68,11 +69,25 @@ def test_a_batch_that_goes_in_blocks_is_one_batch(rng):
         np.testing.assert_allclose(gradient, gradients[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+class Shared(nn.Module):
+    """What a dropout reads is read by others too, before and after it."""
+
+    def __init__(self, activation):
+        self.linear, self.act, self.drop = nn.Linear(4, 5), activations.get(activation), nn.Dropout(0.4)
+        self.head = nn.Linear(15, 1)
+
+    def forward(self, x):
+        h = self.act(self.linear(x))
+        first, second = self.drop(h), self.drop(self.drop(h))
+        return self.head(nn.concatenate([first, h, second]))
+
+
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "softplus", "identity"])
-def test_a_gradient_passes_dropout_and_an_activation(rng, activation):
+@pytest.mark.parametrize("make", [lambda f: nn.MLP(4, (9, 6), 1, f, dropout=0.3), Shared], ids=["chain", "shared"])
+def test_a_gradient_passes_dropout_and_an_activation(rng, make, activation):
     """The derivative of the activation before a dropout may be taken after it: a difference shows what is right."""
     x, y = rng.normal(size=(33, 4)), rng.normal(size=(33, 1))
-    model = nn.MLP(4, (9, 6), 1, activation, dropout=0.3).to("float64").initialize(2)
+    model = make(activation).to("float64").initialize(2)
     trainer = whet.Trainer(model, "mse", STILL, seed=5)
     trainer.step(x, y)
     start, gradients = numbers_of(model), {name: g.copy() for name, g in trainer.gradients().items()}

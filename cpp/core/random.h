@@ -18,7 +18,8 @@ struct RandomKey {
 };
 
 /// The multipliers of Philox's two products, and what its key grows by in every round.
-constexpr uint32_t kPhiloxFactors[] = {0xD2511F53, 0xCD9E8D57}, kPhiloxSteps[] = {0x9E3779B9, 0xBB67AE85};
+constexpr uint32_t kPhiloxFactor0 = 0xD2511F53, kPhiloxFactor1 = 0xCD9E8D57;
+constexpr uint32_t kPhiloxStep0 = 0x9E3779B9, kPhiloxStep1 = 0xBB67AE85;
 constexpr int kPhiloxRounds = 10;
 
 /// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): four uniform 32-bit words
@@ -26,12 +27,12 @@ constexpr int kPhiloxRounds = 10;
 inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t seed) {
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const uint64_t p0 = uint64_t{kPhiloxFactors[0]} * counter[0];
-    const uint64_t p1 = uint64_t{kPhiloxFactors[1]} * counter[2];
+    const uint64_t p0 = uint64_t{kPhiloxFactor0} * counter[0];
+    const uint64_t p1 = uint64_t{kPhiloxFactor1} * counter[2];
     counter = {static_cast<uint32_t>(p1 >> 32) ^ counter[1] ^ k0, static_cast<uint32_t>(p1),
                static_cast<uint32_t>(p0 >> 32) ^ counter[3] ^ k1, static_cast<uint32_t>(p0)};
-    k0 += kPhiloxSteps[0];
-    k1 += kPhiloxSteps[1];
+    k0 += kPhiloxStep0;
+    k1 += kPhiloxStep1;
   }
   return counter;
 }

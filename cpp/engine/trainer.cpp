@@ -156,8 +156,7 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
   return sums;
 }
 
-/// What gradients are multiplied by so that their norm is the given one at most, as torch.nn.utils.clip_grad_norm_
-/// does.
+/// What to multiply gradients by, so that their norm is at most the limit: as torch.nn.utils.clip_grad_norm_.
 double Trainer::gradient_scale() const {
   if (clipping_.norm == std::numeric_limits<double>::infinity()) return 1;
   const void* const gradients = gradients_.data();

@@ -20,8 +20,6 @@ namespace whet::cpu {
 
 namespace {
 
-static_assert(kSlabRows <= kMaxSum);
-
 // Elements that are worth another thread: a thread moves about 10 of them a nanosecond, and joining it costs 2 to 5 us.
 constexpr int64_t kGrainOfMoves = 1 << 16;
 constexpr int64_t kGrainOfUpdates = 1 << 14;

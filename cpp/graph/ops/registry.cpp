@@ -22,9 +22,8 @@ constexpr Entry kEntries[] = {
 }  // namespace
 
 std::shared_ptr<const Op> make_op(const std::string& name, const NamedOptions& options) {
-  for (const Entry& entry : kEntries) {
+  for (const Entry& entry : kEntries)
     if (name == entry.name) return entry.make(math::option_values(name, entry.options, options));
-  }
   return make_activation(name, options);
 }
 

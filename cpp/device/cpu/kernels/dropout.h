@@ -9,10 +9,10 @@ namespace whet::cpu::WHET_ISA_NAMESPACE {
 /// Philox of core/random.h for as many counters as there are 64-bit lanes. Each lane holds a word in its lower half;
 /// what stands in the upper one does not count, before or after.
 WHET_ALWAYS_INLINE inline void philox(Wide (&counter)[4], uint64_t seed) {
-  const Wide first = Wide{} + kPhiloxFactors[0], second = Wide{} + kPhiloxFactors[1];
+  const Wide factor0 = Wide{} + kPhiloxFactor0, factor1 = Wide{} + kPhiloxFactor1;
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxSteps[0], k1 += kPhiloxSteps[1]) {
-    const Wide p0 = multiply_halves(counter[0], first), p1 = multiply_halves(counter[2], second);
+  for (int round = 0; round < kPhiloxRounds; ++round, k0 += kPhiloxStep0, k1 += kPhiloxStep1) {
+    const Wide p0 = multiply_halves(counter[0], factor0), p1 = multiply_halves(counter[2], factor1);
     counter[0] = (p1 >> 32) ^ counter[1] ^ k0;
     counter[1] = p1;
     counter[2] = (p0 >> 32) ^ counter[3] ^ k1;
@@ -39,8 +39,8 @@ WHET_ALWAYS_INLINE inline void random_words(vf::Bits (&words)[4], const RandomKe
 }
 
 /// Element (i, j) is dropped where its word is below `threshold`. Dropped elements become -0, kept ones x * scale, a
-/// zero among them +0: the output tells which were dropped. It is read in a fifth of the time that drawing again would
-/// take.
+/// zero among them +0: the output tells which were dropped, and reading it takes a quarter of the time that drawing
+/// again would.
 template <class T>
 void dropout(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols, int64_t first_row,
              const RandomKey& key, uint32_t threshold, T scale) {

@@ -141,26 +141,32 @@ void column_sums(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols,
     choose_strip<T, widest>(whole, y + col, x + col, x_stride, rows, mode, Whole<T>());
 }
 
-inline double product_sum(const double* x, const double* weights, int64_t n) {
-  Lanes<double> sum;
-  for_each_lane<double>(n, [&](int64_t i, auto part, int r) {
-    sum.v[r] = weights ? fma(part.load(x + i), part.load(weights + i), sum.v[r]) : sum.v[r] + part.load(x + i);
-  });
-  return sum.sum();
+/// As many elements as a register has doubles, or the first of them, as doubles.
+template <class P>
+inline vd load_doubles(const double* p, P part) {
+  return part.load(p);
 }
 
+inline vd load_doubles(const float* p, Whole<double>) {
+  using Half __attribute__((vector_size(kBytes / 2), aligned(4), may_alias)) = float;
+  return vd(__builtin_convertvector(*reinterpret_cast<const Half*>(p), vd::Register));
+}
+
+inline vd load_doubles(const float* p, Part<double> part) {
+  float lanes[vd::size] = {};
+  for (int64_t i = 0; i < part.n; ++i) lanes[i] = p[i];
+  return load_doubles(lanes, Whole<double>());
+}
+
+/// Widened first, then summed as doubles: a product of two floats is exact in double.
 template <class T>
 double weighted_sum(const T* x, const T* weights, int64_t n) {
-  if constexpr (sizeof(T) == sizeof(double)) {
-    return product_sum(x, weights, n);
-  } else {
-    // Widened first, then summed as doubles: a product of two floats is exact in double.
-    double wide[kMaxSum], wide_weights[kMaxSum];
-    for (int64_t i = 0; i < n; ++i) wide[i] = x[i];
-    if (weights)
-      for (int64_t i = 0; i < n; ++i) wide_weights[i] = weights[i];
-    return product_sum(wide, weights ? wide_weights : nullptr, n);
-  }
+  Lanes<double> sum;
+  for_each_lane<double>(n, [&](int64_t i, auto part, int r) {
+    const vd v = load_doubles(x + i, part);
+    sum.v[r] = weights ? fma(v, load_doubles(weights + i, part), sum.v[r]) : sum.v[r] + v;
+  });
+  return sum.sum();
 }
 
 template <class T>

@@ -22,9 +22,6 @@ constexpr int kOptimizers = 0 WHET_OPTIMIZERS(WHET_COUNT);
 /// mod 16.
 constexpr int kLanes = 16;
 
-/// Elements that weighted_sum takes at most, in one call.
-constexpr int64_t kMaxSum = 256;
-
 /// How a tile of a product meets what stands in c: c = chain, c continues as the chain's start, or c = c + chain.
 enum class TileMode : int { store, chain, add };
 
@@ -148,7 +145,7 @@ struct KernelTable {
   // Sums over at most one slab, and searches.
   /// Each column's chain starts from zero; `mode` says how it meets y.
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
-  /// The sum of x[i] * weights[i], or of x[i]; at most kMaxSum elements.
+  /// The sum of x[i] * weights[i], or of x[i].
   double (*weighted_sum)(const T* x, const T* weights, int64_t n);
   /// Index of the first element that is NaN or infinite, or -1.
   int64_t (*find_nonfinite)(const T* x, int64_t n);
