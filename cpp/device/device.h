@@ -11,8 +11,7 @@
 
 namespace whet {
 
-/// Rows of a batch that are summed in one chain. Partial sums of whole slabs are combined by an aligned binary tree:
-/// sum(lo, hi) = sum(lo, mid) + sum(mid, hi), mid = lo + the largest power of two below hi - lo.
+/// Rows of a batch that are summed in one chain: a slab. Sums of slabs are combined by the tree of core/tree.h.
 constexpr int64_t kSlabRows = 256;
 
 /// A row-major matrix; `stride` elements lie between the starts of two rows. The device knows the element type.

@@ -76,7 +76,9 @@ class Trainer {
   };
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
+  struct Batch;
   Sums descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  double backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate);
   double gradient_scale() const;
   void check_finite(const char* what, double value) const;
 
@@ -93,7 +95,9 @@ class Trainer {
   int64_t steps_ = 0;
 
   // The workspace, planned for the largest block of rows seen so far.
+  int64_t block_rows_;
   std::unique_ptr<Program> program_;
+  std::vector<Arena> partial_gradients_;
   Arena arena_, batch_x_, batch_values_, batch_classes_, batch_weights_, row_losses_, scales_;
   std::vector<int64_t> order_;
 };

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -15,11 +15,6 @@ Floats = NDArray[np.floating[Any]]
 _TABLE_HINT = "whet.TabularModel takes tables with text and missing values"
 
 
-def is_masked_array(value: object) -> TypeGuard[np.ma.MaskedArray[Any, Any]]:
-    """Whether `value` is one of numpy.ma, which takes 20 ms to import and has been, if there is one."""
-    return "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray)
-
-
 def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
     """`value` as a NumPy array of booleans, integers or floats, not copied if it is one.
 
@@ -27,7 +22,8 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
         TypeError: For text, objects, dates, complex numbers, masked or sparse arrays.
         ValueError: For lists of unequal lengths.
     """
-    if is_masked_array(value) and np.ma.is_masked(value):
+    # numpy.ma takes 20 ms to import, and has been if there is an array of it.
+    if "numpy.ma" in sys.modules and np.ma.is_masked(value):
         raise TypeError(f"[{where}] expected {name} without masked elements; {_TABLE_HINT}")
     try:
         array = np.asarray(value)

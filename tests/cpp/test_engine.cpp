@@ -85,6 +85,47 @@ TEST(a_trainer_finds_the_line) {
   for (size_t i = 0; i < prediction.size(); ++i) CHECK(std::abs(prediction[i] - line.y[i]) < 0.1f, i);
 }
 
+TEST(blocks_of_a_batch_change_no_bit_of_a_gradient) {
+  // 2,900 rows are 12 slabs; the trainer takes them in blocks of one slab, the program here all at once.
+  constexpr int64_t rows = 2900, in = 20, hidden = 700;
+  const std::vector<ParameterSpec> parameters{{"w", {hidden, in}}, {"b", {hidden}}, {"v", {1, hidden}}, {"c", {1}}};
+  auto graph = std::make_shared<Graph>(Shape{in}, parameters);
+  graph->add("linear", {}, {graph->add("tanh", {}, {graph->add("linear", {}, {0}, {0, 1})}, {})}, {2, 3});
+  const auto state = std::make_shared<State>(parameters, DType::float32);
+  const auto fill = [](float* out, int64_t n, uint64_t seed) {
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<float>(random_unit({.seed = seed}, static_cast<uint64_t>(i))) - 0.5f;
+  };
+  std::vector<float> x(rows * in), y(rows), losses(rows);
+  fill(static_cast<float*>(state->parameters()), state->layout().size, 1);
+  fill(x.data(), rows * in, 2);
+  fill(y.data(), rows, 3);
+  const Data data{{x.data(), rows, in, in}, {{y.data(), rows, 1, 1}}};
+  Device& device = cpu_device(DType::float32);
+  Watch watch;
+
+  const Program whole(graph, device, rows, Purpose::train);
+  const Arena arena(whole.arena_bytes()), gradients = state->like();
+  Pass pass;
+  pass.arena = arena.data();
+  pass.parameters = state->parameters();
+  pass.gradients = gradients.data();
+  pass.rows = rows;
+  pass.input = data.x;
+  whole.forward(pass, watch);
+  device.loss(losses.data(), whole.output_gradient(pass), whole.output(pass), data.target, nullptr, 1.0 / rows, {});
+  whole.backward(pass, watch);
+
+  const auto& gd = math::find_optimizer("gd");
+  Trainer trainer(graph, state, device, Loss{}, gd, math::option_values("gd", gd.options, {}));
+  trainer.step(data, watch);
+  const auto elements = [&](const Arena& flat) {
+    const float* const first = reinterpret_cast<const float*>(flat.data());
+    return std::vector<float>(first, first + state->layout().size);
+  };
+  CHECK(same_bits(elements(gradients), elements(trainer.gradients())));
+}
+
 TEST(what_throws_leaves_a_whole_step) {
   const Line line;
   Trainer trainer = line.trainer();

@@ -5,56 +5,16 @@
 #include <cstdint>
 
 #include "core/arena.h"
+#include "core/tree.h"
 #include "device/cpu/kernels/table.h"
 #include "device/cpu/pool.h"
 #include "device/device.h"
 
-/// Sums over the rows of a batch: slabs of kSlabRows rows, combined by the aligned tree of device.h.
+/// Sums over the rows of a batch: slabs of kSlabRows rows, combined by the tree of core/tree.h.
 namespace whet::cpu {
 
 inline int64_t divide_up(int64_t n, int64_t d) { return (n + d - 1) / d; }
 inline int64_t power_of_two_above(int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); }
-
-/// Where the tree over [lo, hi) is cut: at the largest power of two below its length.
-inline int64_t tree_middle(int64_t lo, int64_t hi) {
-  return lo + static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(hi - lo - 1)));
-}
-
-/// Sums slabs [lo, hi) into the buffer of `level`, with the buffers of higher levels for what is unfinished:
-/// slab(s, level, mode) puts slab s into that buffer or adds it, add(level) adds buffer level + 1 to buffer level.
-template <class Slab, class Add>
-void sum_slabs(int64_t lo, int64_t hi, int level, const Slab& slab, const Add& add) {
-  if (hi - lo <= 2) {
-    slab(lo, level, TileMode::store);
-    if (hi - lo == 2) slab(lo + 1, level, TileMode::add);
-    return;
-  }
-  const int64_t middle = tree_middle(lo, hi);
-  sum_slabs(lo, middle, level, slab, add);
-  sum_slabs(middle, hi, level + 1, slab, add);
-  add(level);
-}
-
-/// Buffers beyond the first that sum_slabs needs for so many slabs.
-inline int tree_levels(int64_t slabs) { return slabs <= 2 ? 0 : std::bit_width(static_cast<uint64_t>(slabs - 1)); }
-
-/// Combines [lo, hi) into lo, where add(i, j) adds partial j to partial i.
-template <class Add>
-void combine_partials(int64_t lo, int64_t hi, const Add& add) {
-  if (hi - lo < 2) return;
-  const int64_t middle = tree_middle(lo, hi);
-  combine_partials(lo, middle, add);
-  combine_partials(middle, hi, add);
-  add(lo, middle);
-}
-
-/// The sum of leaf(lo) ... leaf(hi - 1) by that tree.
-template <class Leaf>
-double tree_sum(int64_t lo, int64_t hi, const Leaf& leaf) {
-  if (hi - lo == 1) return leaf(lo);
-  const int64_t middle = tree_middle(lo, hi);
-  return tree_sum(lo, middle, leaf) + tree_sum(middle, hi, leaf);
-}
 
 /// c (rows, cols) = the sum of slabs [lo, hi), or c + the sum. slab(s, out, out_stride, mode) computes one slab.
 template <class T, class Slab>
@@ -70,7 +30,10 @@ void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stri
   const auto add = [&](int level) {
     kernels.add(buffer(level), stride(level), buffer(level), stride(level), buffer(level + 1), cols, rows, cols);
   };
-  sum_slabs(lo, hi, 0, [&](int64_t s, int level, TileMode mode) { slab(s, buffer(level), stride(level), mode); }, add);
+  const auto part = [&](int64_t s, int level, bool adds) {
+    slab(s, buffer(level), stride(level), adds ? TileMode::add : TileMode::store);
+  };
+  sum_parts(lo, hi, 0, part, add);
   if (add_to_c) kernels.add(c, c_stride, c, c_stride, levels, cols, rows, cols);
 }
 
@@ -112,7 +75,7 @@ void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, const
     const int64_t c = task / count;
     sum_block(blocks[task % count], c * chunk, std::min(slabs, (c + 1) * chunk), partials + c * m * n, n, false);
   });
-  combine_partials(0, chunks, [&](int64_t i, int64_t j) {
+  combine_parts(0, chunks, [&](int64_t i, int64_t j) {
     kernels.add(partials + i * m * n, n, partials + i * m * n, n, partials + j * m * n, n, m, n);
   });
   if (accumulate)

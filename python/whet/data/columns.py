@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import sys
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-from whet._arrays import is_masked_array
 
 __all__ = ["Column", "Kind", "as_column", "convert", "infer", "is_missing", "kind_of", "label", "text"]
 
@@ -49,7 +48,8 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         TypeError: cells that are neither numbers, text nor booleans.
         ValueError: values that are not one-dimensional.
     """
-    if is_masked_array(values):
+    # numpy.ma takes 20 ms to import, and has been if there is an array of it.
+    if "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray):
         cells = np.array(values.data, object)
         cells[np.ma.getmaskarray(values)] = None
         values = cells
