@@ -163,7 +163,7 @@ class Torch(Training):
 
     def batches(self):
         order = self.torch.randperm(len(self.x))
-        return ((self.x[rows], self.y[rows]) for rows in order.split(self.task.batch))
+        return ((self.x.index_select(0, rows), self.y.index_select(0, rows)) for rows in order.split(self.task.batch))
 
     def step(self, x, y):
         self.optimizer.zero_grad(set_to_none=True)
@@ -189,7 +189,7 @@ class TorchLoader(Torch):
 
 
 class TorchCompile(Torch):
-    """Forward and backward compiled; Adam is the fused one, which was faster than a compiled one."""
+    """Forward and backward compiled; Adam is the fused one: a compiled one is no faster, and compiles for longer."""
 
     def __init__(self, task: Task, threads: int) -> None:
         super().__init__(task, threads, fused=True)
