@@ -71,7 +71,9 @@ def run(options: Options) -> Record:
             found = curves[title] = {name: [] for name in workers}
             for seed in seeds:
                 for name in list(workers)[:: -1 if seed % 2 else 1]:
-                    found[name].append(workers[name].ask(examine={**case, "seed": seed}))
+                    curve = workers[name].ask(examine={**case, "seed": seed})
+                    print(f"{title}, seed {seed}: {name} {curve[-1][1]:.2%} after {curve[-1][0]:.1f} s", flush=True)
+                    found[name].append(curve)
             for goal in case["goals"]:
                 row = times[f"{title} to {100 * goal:.0f} %"] = {}
                 for name, runs in found.items():
