@@ -6,6 +6,7 @@ batches of rows in a new order each epoch, from arrays in memory. Each does it a
 
 from __future__ import annotations
 
+import abc
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def random_task(widths: list[int], batch: int, rows: int, regression: bool | Non
     return Task(widths, batch, x, rng.integers(0, widths[-1], rows))
 
 
-class Training:
+class Training(abc.ABC):
     """One model on its way. Subclasses say what a batch, or an epoch, or a whole training is."""
 
     whole = False  # whether `train` is one call whose own cost many epochs share
@@ -77,7 +78,7 @@ class Training:
         return ((self.task.x[rows], self.task.y[rows]) for rows in self.orders())
 
     def step(self, x: Any, y: Any) -> None:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} takes no single steps")
 
     def epoch(self) -> None:
         """One more epoch, the optimizer going on."""
@@ -89,8 +90,9 @@ class Training:
         for _ in range(epochs):
             self.epoch()
 
+    @abc.abstractmethod
     def outputs(self, x: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Predictions, or a number for each class."""
 
 
 def whet_model(widths: list[int]):
