@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import sys
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def run(given: list[str]) -> None:
     if not arguments.name:
         for name, question in known.items():
             print(f"{name:8}  {question}")
+    modules = [importlib.import_module(f"bench.bench_{name}") for name in arguments.name]
+    peers = list(dict.fromkeys(peer for module in modules for peer in getattr(module, "PEERS", {})))
+    for peer in arguments.peer:
+        if peer not in peers:
+            parser.error(f"expected --peer among {', '.join(peers) or 'none'}, got {peer!r}")
     options = Options(arguments.rounds, arguments.seconds, arguments.only, tuple(arguments.peer))
     for name in arguments.name:
         with alone():

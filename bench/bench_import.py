@@ -24,6 +24,7 @@ PEERS = {
     "numpy": Peer("numpy"),
     "sklearn.neural_network": Peer("sklearn"),
     "torch": Peer("torch"),
+    "jax": Peer("jax"),
 }
 
 
@@ -39,7 +40,7 @@ def run(options: Options) -> Record:
             kilobytes[name].append(float(out[1]))
     made = [
         tables.make("time", {"import": seconds}, unit="milliseconds", kind="time", scale=1e3),
-        tables.make("memory", {"import": kilobytes}, unit="MB", kind="value", scale=1 / 1024),
+        tables.make("memory", {"import": kilobytes}, unit="MB", kind="amount", scale=1 / 1024),
     ]
     for table in made:
         print("\n" + tables.markdown(table))

@@ -5,8 +5,11 @@ A benchmark is a module bench_NAME.py whose docstring begins with the question t
 One of speed has also
     PEERS    name -> Peer: what it needs and the environment it runs in
     prepare  (peer, case, threads) -> (function to time, units of work in one call), or None where the peer has no
-             such case, or the reason in words; called in the peer's own process
-and its `run` calls `sweep` with its cases, each a dictionary that travels as JSON and says its "work".
+             such case; it or the function's first call may raise LeftOutError; called in the peer's own process
+and its `run` calls `sweep` with its cases, each a dictionary that travels as JSON and says its "work". One whose
+figures are not times of calls has
+    examine  (peer, case, threads) -> what JSON can hold, found in the peer's own process
+and its `run` starts a Worker for each peer and asks it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench import tables
 
@@ -37,6 +40,10 @@ RESULTS = Path(__file__).resolve().parent / "results"
 REST = 0.05
 
 Record = dict[str, Any]
+
+
+class LeftOutError(Exception):
+    """What a peer cannot do here, in words."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,15 @@ class Options:
     seconds: float = 0.1  # for each turn of each peer
     only: str = ""  # cases whose name contains this
     peers: tuple[str, ...] = ()
+
+
+@dataclass
+class Turns:
+    """What a case takes one peer: the first call's seconds, and for the case's work a number of each round."""
+
+    first: float  # of one call, with all that is done once: compiling, threads, plans
+    wall: list[float] = field(default_factory=list)
+    processors: list[float] = field(default_factory=list)  # of all threads together
 
 
 @contextlib.contextmanager
@@ -102,22 +118,20 @@ class Worker:
         return json.loads(answer)
 
     def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait()
+        self.process.communicate()  # ends standard input, at which it ends
 
 
-def spend(call: Callable[[], object], calls: int) -> float:
-    """Seconds that so many calls take."""
-    start = time.perf_counter()
+def spend(call: Callable[[], object], calls: int) -> tuple[float, float]:
+    """Seconds that so many calls take, on the clock and of all processors."""
+    start, used = time.perf_counter(), time.process_time()
     for _ in range(calls):
         call()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def calls_that_fill(seconds: float, call: Callable[[], object]) -> int:
     calls = 1
-    while (spent := spend(call, calls)) < seconds / 4:
+    while (spent := spend(call, calls)[0]) < seconds / 4:
         calls = max(calls + 1, min(10 * calls, int(calls * seconds / 2 / max(spent, 1e-9))))
     return max(1, round(calls * seconds / spent))
 
@@ -142,32 +156,40 @@ def present(peers: dict[str, Peer], wanted: tuple[str, ...]) -> dict[str, Peer]:
     return {name: peer for name, peer in chosen.items() if name not in limits or name in needed}
 
 
-def take_turns(
-    module: str, peers: dict[str, Peer], cases: dict[str, Record], threads: int, options: Options
-) -> dict[str, dict[str, list[float]]]:
-    """Case -> peer -> seconds for the case's work, one number a round; in every round each peer has one turn."""
-    results: dict[str, dict[str, list[float]]] = {}
-    reasons = set()
+@contextlib.contextmanager
+def at_work(module: str, peers: dict[str, Peer], threads: int) -> Iterator[dict[str, Worker]]:
+    """A worker for each peer."""
     workers = {name: Worker(module, name, peer, threads) for name, peer in peers.items()}
     try:
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def take_turns(
+    module: str, peers: dict[str, Peer], cases: dict[str, Record], threads: int, options: Options
+) -> dict[str, dict[str, Turns]]:
+    """Case -> peer -> its turns; in every round each peer has one."""
+    results: dict[str, dict[str, Turns]] = {}
+    reasons = set()
+    with at_work(module, peers, threads) as workers:
         for title, case in cases.items():
             answers = {name: worker.ask(prepare=case, seconds=options.seconds) for name, worker in workers.items()}
             reasons |= {f"{name} is left out: {said}" for name, said in answers.items() if isinstance(said, str)}
-            able = [name for name, said in answers.items() if said is True]
-            times: dict[str, list[float]] = {name: [] for name in able}
-            start, planned = time.perf_counter(), options.rounds * len(able) * (options.seconds + REST)
+            turns = {name: Turns(said) for name, said in answers.items() if isinstance(said, float)}
+            start, planned = time.perf_counter(), options.rounds * len(turns) * (options.seconds + REST)
             for turn in range(options.rounds):
                 # Calls that take longer than a turn end the case early: three rounds have quartiles.
                 if turn >= 3 and time.perf_counter() - start > 3 * planned:
                     break
-                for name in able[:: -1 if turn % 2 else 1]:
+                for name in list(turns)[:: -1 if turn % 2 else 1]:
                     if threads > 1:
                         time.sleep(REST)
-                    times[name].append(workers[name].ask(measure=True))
-            results[title] = times
-    finally:
-        for worker in workers.values():
-            worker.close()
+                    wall, processors = workers[name].ask(measure=True)
+                    turns[name].wall.append(wall)
+                    turns[name].processors.append(processors)
+            results[title] = turns
     for reason in sorted(reasons):
         print(reason, file=sys.stderr)
     return results
@@ -188,19 +210,35 @@ def sweep(
     kind: tables.Kind = "rate",
     scale: float = 1.0,
     threads: tuple[int, ...] = (1, 2),
+    also: tuple[Literal["first call", "processors"], ...] = (),
 ) -> Record:
-    """Measures all cases for each number of threads, prints a table for each, and returns the record."""
+    """Measures all cases for each number of threads, prints a table for each, and returns the record.
+
+    `also` asks for tables of the first calls' seconds, or of the time that all processors spent on the same work.
+    """
     chosen = present(peers, options.peers)
     limits = {name: peer.limit for name, peer in chosen.items() if peer.limit in chosen}
     wanted = {title: case for title, case in cases.items() if options.only in title}
-    made = []
+    work = {title: case.get("work", 1) for title, case in wanted.items()}
+    made, others = [], []
     for count in thread_counts(threads):
         title = f"{count} thread{'s' * (count > 1)}"
-        times = take_turns(module, chosen, wanted, count, options)
-        work = {case: wanted[case].get("work", 1) for case in times}
-        made.append(tables.make(title, times, unit=unit, kind=kind, scale=scale, work=work, limits=limits))
+        turns = take_turns(module, chosen, wanted, count, options)
+        wall, first, processors = (
+            {case: {name: getattr(taken, what) for name, taken in row.items()} for case, row in turns.items()}
+            for what in ("wall", "first", "processors")
+        )
+        made.append(tables.make(title, wall, unit=unit, kind=kind, scale=scale, work=work, limits=limits))
         print("\n" + tables.markdown(made[-1]), flush=True)
-    return {"tables": made, "environment": {name: peer.environment for name, peer in chosen.items()}}
+        if "processors" in also:
+            told = dict(unit=f"{unit}, all processors", kind="time", scale=scale, work=work)
+            others.append(tables.make(f"processors' time, {title}", processors, **told))
+        if "first call" in also:
+            once = {case: {name: [seconds] for name, seconds in row.items()} for case, row in first.items()}
+            others.append(tables.make(f"first call, {title}", once, unit="seconds", kind="value"))
+    for table in others:
+        print("\n" + tables.markdown(table), flush=True)
+    return {"tables": made + others, "environment": {name: peer.environment for name, peer in chosen.items()}}
 
 
 def machine() -> Record:

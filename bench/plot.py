@@ -13,17 +13,23 @@ from bench.tables import Table, advantage, figures, number, peers_of, share
 
 # Told apart by their shapes, not by their colours alone.
 WHET = ("o", "#000000", "#000000")
-OTHERS = [
-    (shape, "#ffffff", edge)
-    for shape, edge in zip(
-        ("s", "^", "D", "v", "P", "X", "<"),
-        ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56748c", "#7a5c00", "#444444"),
-        strict=True,
-    )
-]
+EDGES = {
+    "s": "#0072b2",
+    "^": "#d55e00",
+    "D": "#009e73",
+    "v": "#cc79a7",
+    "P": "#56748c",
+    "X": "#7a5c00",
+    "<": "#444444",
+    ">": "#5b3fa0",
+    "p": "#b00020",
+    "*": "#1f8a9e",
+    "h": "#8a8a00",
+}
+OTHERS = [(shape, "#ffffff", edge) for shape, edge in EDGES.items()]
 LIMITS = [("|", "#777777", "#777777"), ("x", "#777777", "#777777")]
-# Inches: a mark's line, between cases, a line of text, the width of a panel.
-STEP, GAP, LINE, PANEL = 0.14, 0.16, 0.17, 4.2
+# Inches: a mark's line, between cases, a line of text, the width of a panel, what it needs above and below.
+STEP, GAP, LINE, PANEL, ABOVE, BELOW = 0.14, 0.16, 0.17, 4.2, 0.35, 0.5
 
 
 def styles(tables: list[Table]) -> dict[str, tuple[str, str, str]]:
@@ -75,11 +81,15 @@ def panel(axes, table: Table, marks: dict[str, tuple[str, str, str]]) -> None:
         axes.set_xlim(low / 1.5, high * (high / low) ** 0.2)
     else:
         axes.set_xlim(0, high * 1.22)
-    less = {"rate": ", more is better", "time": ", less is better", "value": ""}[table["kind"]]
+    less = {"rate": ", more is better", "value": ""}.get(table["kind"], ", less is better")
     axes.set_xlabel(table["unit"] + less)
     axes.set_title(table["title"], fontsize=9, loc="left")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
+
+
+def tall(table: Table) -> float:
+    return sum(len(row["peers"]) for row in table["cases"].values()) * STEP + len(table["cases"]) * GAP
 
 
 def shorter(svg: str) -> str:
@@ -97,8 +107,13 @@ def head(record: Table, tables: list[Table], compared: bool) -> list[str]:
     )
     versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
     told = "marks: medians; lines: quartiles"
-    if compared and any(table["kind"] != "value" for table in tables):
+    kinds = {table["kind"] for table in tables} if compared else set()
+    if kinds & {"rate", "time"}:
         told += "; x: how many times as fast as the peer whet is"
+    if "amount" in kinds:
+        told += (
+            ", or how many times as much the peer needs" if kinds & {"rate", "time"} else "; x: times what whet needs"
+        )
     if any(table["limits"] for table in tables):
         told += "; %: what whet reaches of the machine's limit"
     return [f"{record['benchmark']}: {record['question']}", f"{where}; {versions}", told]
@@ -121,20 +136,22 @@ def draw(record: Table, folder: Path, name: str) -> list[Path]:
     matplotlib.rcParams["font.sans-serif"] = ["DejaVu Sans"]  # a list of ten would stand in each text of the SVG
     marks = styles(tables)
     margin = 0.25 + 0.07 * max(len(case) for table in tables for case in table["cases"])
-    width = len(tables) * (margin + PANEL) + 0.25
+    rows = [tables[i : i + 2] for i in range(0, len(tables), 2)]
+    width = len(rows[0]) * (margin + PANEL) + 0.25
     title, *small = head(record, tables, "whet" in marks)
     texts = [(line, {"size": 10, "weight": "bold"}) for line in textwrap.wrap(title, int(width / 0.093))]
     texts += [(line, {"size": 7}) for part in small for line in textwrap.wrap(part, int(width / 0.061))]
     columns = max(1, int(width / (0.65 + 0.07 * max(map(len, marks)))))
-    top = 0.1 + LINE * len(texts) + 0.2 * -(-len(marks) // columns) + 0.35
-    body = max(
-        sum(len(row["peers"]) for row in table["cases"].values()) * STEP + len(table["cases"]) * GAP for table in tables
-    )
-    height = top + body + 0.5
+    top = 0.1 + LINE * len(texts) + 0.2 * -(-len(marks) // columns)
+    height = top + sum(ABOVE + max(map(tall, row)) + BELOW for row in rows)
     figure = Figure((width, height))
-    for i, table in enumerate(tables):
-        left = i * (margin + PANEL) + margin
-        panel(figure.add_axes((left / width, 0.5 / height, PANEL / width, body / height)), table, marks)
+    for row in rows:
+        top += ABOVE
+        for i, table in enumerate(row):
+            left, bottom = i * (margin + PANEL) + margin, height - top - tall(table)
+            place = (left / width, bottom / height, PANEL / width, tall(table) / height)
+            panel(figure.add_axes(place), table, marks)
+        top += max(map(tall, row)) + BELOW
     for i, (line, style) in enumerate(texts):
         figure.text(0.1 / width, 1 - (0.1 + LINE * (i + 0.5)) / height, line, va="center", **style)
     handles = [

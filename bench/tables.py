@@ -1,7 +1,8 @@
 """What a run leaves behind, and how it is told: tables of cases and peers with all rounds, as JSON and as Markdown.
 
 A table is a dictionary: a title, the unit and kind of its figures, and for each case the work and each peer's rounds.
-Of kind "rate" or "time", rounds are seconds for the case's work; of kind "value", they are the figures themselves.
+Of kind "rate" or "time", rounds are seconds for the case's work; of the other kinds, the figures themselves: "amount"
+is what whoever needs less of it is better, such as memory, and "value" is not compared.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Table = dict[str, Any]
-Kind = Literal["rate", "time", "value"]
+Kind = Literal["rate", "time", "amount", "value"]
 
 
 def make(
@@ -61,11 +62,12 @@ def figures(table: Table, case: str, name: str) -> tuple[float, float, float]:
 
 
 def advantage(table: Table, case: str, name: str) -> float | None:
-    """How many times as long as whet a peer takes, by their medians; None where nothing is compared."""
+    """How many times what whet takes a peer takes, by their medians; None where nothing is compared."""
     row = table["cases"][case]["peers"]
     if table["kind"] == "value" or not {"whet", name} <= row.keys() or name in {"whet", *table["limits"].values()}:
         return None
-    return statistics.median(row[name]) / statistics.median(row["whet"])
+    mine = statistics.median(row["whet"])
+    return statistics.median(row[name]) / mine if mine else None
 
 
 def share(table: Table, case: str, name: str) -> float | None:
@@ -86,7 +88,8 @@ def number(value: float) -> str:
 def markdown(table: Table) -> str:
     """A row for each case, a column for each peer."""
     peers = peers_of(table)
-    explained = f"**{table['title']}**, {table['unit']}: median (quartiles)"
+    once = all(len(rounds) == 1 for row in table["cases"].values() for rounds in row["peers"].values())
+    explained = f"**{table['title']}**, {table['unit']}" + ("" if once else ": median (quartiles)")
     if table["kind"] != "value" and "whet" in peers:
         explained += ", x: whet's advantage"
     if table["limits"]:
@@ -99,7 +102,7 @@ def markdown(table: Table) -> str:
                 cells.append("-")
                 continue
             low, middle, high = map(number, figures(table, case, name))
-            cell = f"{middle} ({low}-{high})"
+            cell = f"{middle} ({low}-{high})" if len(row["peers"][name]) > 1 else middle
             ratio, part = advantage(table, case, name), share(table, case, name)
             cell += f" x{ratio:.2f}" if ratio is not None else ""
             cell += f" {100 * part:.0f} %" if part is not None else ""
@@ -129,10 +132,10 @@ def where(record: Table) -> str:
 def differences(old: Table, new: Table) -> str:
     """How many times as fast as in the old record each peer is in the new one, by their medians."""
     lines = [f"old: {where(old)}", f"new: {where(new)}", ""]
-    before = {table["title"]: table for table in old["tables"] if table["kind"] != "value"}
+    before = {table["title"]: table for table in old["tables"] if table["kind"] in {"rate", "time"}}
     for table in new["tables"]:
         past = before.get(table["title"])
-        if past is None or table["kind"] == "value":
+        if past is None or table["kind"] not in {"rate", "time"}:
             continue
         peers = [name for name in peers_of(table) if name in peers_of(past)]
         lines += [f"**{table['title']}**: old time / new time", ""]

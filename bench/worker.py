@@ -6,8 +6,9 @@ import importlib
 import json
 import os
 import sys
+import time
 
-from bench.harness import calls_that_fill, spend
+from bench.harness import LeftOutError, calls_that_fill, spend
 
 
 def main(module_name: str, peer: str, threads: int) -> None:
@@ -18,20 +19,25 @@ def main(module_name: str, peer: str, threads: int) -> None:
     call, units, calls = None, 0.0, 0
     for line in sys.stdin:
         question = json.loads(line)
-        if "prepare" in question:
-            call = None  # frees the last case before the next is made
-            made = module.prepare(peer, question["prepare"], threads)
-            answer = made
-            if isinstance(made, tuple):
-                call, units = made
-                call()
-                calls = calls_that_fill(question["seconds"], call)
-                answer = True
-        else:
-            assert call is not None
-            # Wakes threads and caches after the others' turns; a call that fills a turn does so by itself.
-            spend(call, max(int(calls > 1), calls // 10))
-            answer = spend(call, calls) / (calls * units)
+        try:
+            if "examine" in question:
+                answer = module.examine(peer, question["examine"], threads)
+            elif "prepare" in question:
+                call = answer = None  # frees the last case before the next is made
+                made = module.prepare(peer, question["prepare"], threads)
+                if made is not None:
+                    call, units = made
+                    start = time.perf_counter()
+                    call()
+                    answer = time.perf_counter() - start
+                    calls = calls_that_fill(question["seconds"], call)
+            else:
+                assert call is not None
+                # Wakes threads and caches after the others' turns; a call that fills a turn does so by itself.
+                spend(call, max(int(calls > 1), calls // 10))
+                answer = [spent / (calls * units) for spent in spend(call, calls)]
+        except LeftOutError as reason:
+            answer = str(reason)
         made = None
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -5,10 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 
+import numpy as np
 import pytest
-from bench import tables
+from bench import __main__ as command
+from bench import harness, peers, plot, tables
 from bench.__main__ import benchmarks
-from bench.harness import calls_that_fill
+from bench.bench_width import over_the_line
+from bench.harness import Options, calls_that_fill
+
+from tests.fake_peers import PEERS
+
+FAKE = "tests.fake_peers"
 
 
 def record(whet, torch):
@@ -53,6 +60,76 @@ def test_a_record_without_tables_is_refused(tmp_path):
 def test_a_turn_of_calls_is_never_empty():
     assert calls_that_fill(1e-9, lambda: None) == 1
     assert calls_that_fill(1e-3, lambda: None) > 1
+
+
+def test_peers_take_turns_in_processes_of_their_own(capsys):
+    cases = {what: {"what": what} for what in ("work", "missing", "refused")}
+    chosen = harness.present(PEERS, ())
+    assert list(chosen) == ["whet", "sleeper"]
+    turns = harness.take_turns(FAKE, chosen, cases, 1, Options(rounds=3, seconds=0.01))
+    assert [list(row) for row in turns.values()] == [["whet", "sleeper"], ["whet"], ["whet"]]
+    sleeper = turns["work"]["sleeper"]
+    assert len(sleeper.wall) == len(sleeper.processors) == 3
+    assert min(sleeper.wall) >= 0.001  # 2 ms for two units of work
+    assert max(sleeper.processors) < min(sleeper.wall)
+    assert sleeper.first >= 0.002
+    said = capsys.readouterr().err
+    assert "absent is left out: no_such_package is not installed" in said
+    assert "sleeper is left out: it has no compiler" in said
+
+
+def test_a_worker_is_examined_in_its_environment():
+    with harness.at_work(FAKE, {"whet": PEERS["whet"]}, 2) as workers:
+        assert workers["whet"].ask(examine={"seed": 3}) == ["whet", {"seed": 3}, 2, "1"]
+
+
+def test_a_sweep_tells_first_calls_and_processors_time(monkeypatch, tmp_path):
+    turns = {"a": {"whet": harness.Turns(0.5, [1.0, 2.0, 3.0], [2.0, 4.0, 6.0])}}
+    monkeypatch.setattr(harness, "take_turns", lambda *given: turns)
+    settings = dict(unit="ms", kind="time", scale=1e3, threads=(1,), also=("first call", "processors"))
+    made = harness.sweep(FAKE, PEERS, {"a": {}}, Options(), **settings)["tables"]
+    assert [table["title"] for table in made] == ["1 thread", "processors' time, 1 thread", "first call, 1 thread"]
+    assert [tables.figures(table, "a", "whet")[1] for table in made] == [2000, 4000, 0.5]
+    assert tables.markdown(made[2]).splitlines()[-1] == "| a | 0.500 |"
+    machine = record([1.0], [1.0])["machine"]
+    drawn = plot.draw({"benchmark": "b", "question": "?", "machine": machine, "tables": made}, tmp_path, "b")
+    assert all(path.stat().st_size for path in drawn)
+
+
+def test_an_amount_is_compared_and_one_round_has_no_quartiles():
+    table = tables.make("t", {"a": {"whet": [2.0], "torch": [6.0]}}, unit="MB", kind="amount", scale=0.5)
+    assert tables.markdown(table).splitlines()[-1] == "| a | 1.00 | 3.00 x3.00 |"
+
+
+def test_a_jump_stands_over_the_line_between_its_neighbours():
+    rounds = {"10": [1.0], "20": [8.0], "40": [4.0]}
+    table = tables.make("t", {case: {"whet": times} for case, times in rounds.items()}, unit="us", kind="time")
+    made = over_the_line(table, {case: {"width": int(case)} for case in rounds})
+    assert {case: row["peers"]["whet"] for case, row in made["cases"].items()} == {"20": [4.0]}
+
+
+def test_an_unknown_peer_is_refused_with_the_valid_ones(monkeypatch, capsys):
+    monkeypatch.setattr(command, "perform", lambda *given: pytest.fail("ran"))
+    with pytest.raises(SystemExit):
+        command.run(["import", "--peer", "torhc"])
+    assert "expected --peer among whet, whet.nn, numpy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("peer", [peer for peer in peers.PEERS if peer != "torch compile"])  # it takes half a minute
+def test_every_peer_learns_what_it_is_timed_on(peer):
+    """Whole epochs with a short last batch; the loss of a linear truth falls to a few parts of its variance."""
+    packages = {"sklearn": "scikit-learn"}
+    package = peers.PEERS[peer].package
+    pytest.importorskip(package, reason=f"{packages.get(package, package)} is not installed")
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 5), np.float32)
+    for y in (x @ np.ones((5, 1), np.float32), (x[:, 0] > 0).astype(np.int64)):
+        task = peers.Task([5, 32, y.shape[1] if y.ndim == 2 else 2], 64, x, y)
+        training = peers.make(peer, task, 1)
+        training.train(20)
+        output = training.outputs(x)
+        error = np.mean((output - y) ** 2) / 5 if y.ndim == 2 else np.mean(output.argmax(axis=1) != y)
+        assert error < 0.05
 
 
 @pytest.mark.parametrize("name", benchmarks())
