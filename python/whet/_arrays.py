@@ -40,8 +40,11 @@ def as_floats(array: NDArray[Any], dtype: DTypeLike, where: str, name: str) -> F
     Raises:
         ValueError: If a finite number of `array` is too large for `dtype`.
     """
+    wanted = np.dtype(dtype)
+    if array.dtype == wanted and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
+        return array
     with np.errstate(over="ignore"):
-        cast: Floats = np.require(array, dtype=np.dtype(dtype), requirements=["C", "A"])
+        cast: Floats = np.require(array, dtype=wanted, requirements=["C", "A"])
     if cast is not array and array.dtype.kind == "f" and array.dtype.itemsize > cast.dtype.itemsize:
         overflow = np.isinf(cast) & np.isfinite(array)
         if overflow.any():

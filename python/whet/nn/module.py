@@ -156,18 +156,20 @@ class Module(Model):
     @contextlib.contextmanager
     def _exclusive(self, where: str, seed: int = 0, state: _core.State | None = None) -> Iterator[_core.State]:
         parameters = self._structure().parameters
-        with contextlib.ExitStack() as held:
-            with storage.idle(parameters, where):
-                if state is None:
-                    if self._flat is None or not storage.holds(self._flat, parameters, self._dtype):
-                        self._flat = storage.gather(parameters, self._dtype, seed)
-                    state = self._flat
-                elif not storage.holds(state, parameters, self._dtype):
-                    raise RuntimeError(
-                        f"[{where}] the model's parameters have moved since this Trainer was made: make another"
-                    )
-                held.enter_context(storage.holding(state))
+        with storage.idle(parameters, where):
+            if state is None:
+                if self._flat is None or not storage.holds(self._flat, parameters, self._dtype):
+                    self._flat = storage.gather(parameters, self._dtype, seed)
+                state = self._flat
+            elif not storage.holds(state, parameters, self._dtype):
+                raise RuntimeError(
+                    f"[{where}] the model's parameters have moved since this Trainer was made: make another"
+                )
+            storage.hold(state)
+        try:
             yield state
+        finally:
+            storage.release(state)
 
     def _version(self) -> int | None:
         return self._structure().version

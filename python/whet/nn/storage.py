@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from whet import _core
 from whet.nn.parameter import Parameter
 
-__all__ = ["copied", "gather", "holding", "holds", "idle"]
+__all__ = ["copied", "gather", "hold", "holds", "idle", "release"]
 
 Parameters = Mapping[str, Parameter]
 
@@ -67,16 +67,16 @@ def idle(parameters: Parameters, where: str) -> Iterator[None]:
         RuntimeError: If one is running.
     """
     with _moving:
-        if any(parameter.owner in _training for parameter in parameters.values()):
+        if _training and any(parameter.owner in _training for parameter in parameters.values()):
             raise RuntimeError(f"[{where}] another thread is training this model, or one that shares its parameters")
         yield
 
 
-@contextmanager
-def holding(state: _core.State) -> Iterator[None]:
-    """Marks a flat vector as being trained."""
+def hold(state: _core.State) -> None:
+    """Marks a flat vector as being trained, until `release`. To be called while its parameters are idle."""
     _training.add(state)
-    try:
-        yield
-    finally:
-        _training.discard(state)
+
+
+def release(state: _core.State) -> None:
+    """The end of a training."""
+    _training.discard(state)
