@@ -23,7 +23,9 @@ CASES = {
 }
 SEEDS = 5
 
-PEERS = {name: peers.PEERS[name] for name in ("whet", "torch", "torch fused", "jax scan", "scikit-learn")}
+PEERS = {
+    name: peers.PEERS[name] for name in ("whet", "whet bfloat16", "torch", "torch fused", "jax scan", "scikit-learn")
+}
 
 
 @functools.cache
@@ -39,7 +41,7 @@ def examine(peer, case, threads):
     x, y, xt, yt = data()
     task = peers.Task(case["widths"], case["batch"], x, y, case["seed"])
     training = peers.make(peer, task, threads)
-    if peer == "whet":
+    if peer.startswith("whet"):
         # One fit is the whole training: a first one tells the accuracies, a second one, equal in every bit, the time.
         training.train(case["epochs"], validation_data=(xt, yt), metrics="accuracy")
         accuracies = training.model.history["val_accuracy"]
