@@ -1,8 +1,10 @@
-// test_products [count [seed [first]]]: random matrix products, each in both dtypes and on every instruction set, from
-// operands beside forbidden pages, against sums in higher precision. Problem i of a seed is always the same one.
+// test_products [count [seed [first]]]: random matrix products, each in float32, bfloat16 and float64 and on every
+// instruction set, from operands beside forbidden pages, against sums in higher precision. Problem i of a seed is
+// always the same one. products.md has the result of a long run.
 
 #include <sys/wait.h>
 
+#include <map>
 #include <type_traits>
 
 #include "check.h"
@@ -19,7 +21,8 @@ constexpr int64_t kMostProducts = 1 << 24;  // multiply-adds of a problem: 50 ms
 constexpr int64_t kElements = 6 << 20;      // of an operand with its gaps
 
 struct Problem {
-  bool over_rows, transpose_a, transpose_b, accumulate, whole_numbers;
+  bool over_rows, transpose_a, transpose_b, accumulate;
+  int whole_numbers;  // operands are whole numbers up to this one; zero: they are not
   int64_t m, n, k;
   int threads;
   double scale;  // of a
@@ -102,7 +105,8 @@ Problem draw_problem(uint64_t index) {
   p.transpose_a = p.over_rows || draws.one_in(2);
   p.transpose_b = !p.over_rows && draws.one_in(2);
   p.accumulate = draws.one_in(3);
-  p.whole_numbers = draws.one_in(4);
+  // From 257 on every other one lies in the middle between two of bfloat16.
+  p.whole_numbers = !draws.one_in(4) ? 0 : draws.one_in(2) ? 4 : 384;
   p.threads = static_cast<int>(draws.between(1, 4));
   p.scale = draws.one_in(2) ? 1 : 0x1p-4;
   const bool epilogue = !p.over_rows && !draws.one_in(4);
@@ -124,15 +128,15 @@ Problem draw_problem(uint64_t index) {
   return p;
 }
 
-std::string describe(const Problem& p, uint64_t index, const std::string& set, DType dtype) {
+std::string describe(const Problem& p, uint64_t index, const std::string& kind) {
   std::ostringstream text;
   const auto place = [&](const char* name, const Place& at) {
     text << ", " << name << " (" << at.rows << ", " << at.cols << ") stride " << at.stride << ' ' << at.shift
          << (at.at_end ? " before the end" : " behind the begin");
   };
-  text << set << (dtype == DType::float32 ? " float32 " : " float64 ") << p.m << 'x' << p.n << 'x' << p.k
-       << (p.over_rows ? " over rows" : "") << (p.accumulate ? " accumulated" : "")
-       << (p.whole_numbers ? " of whole numbers" : "") << ", " << p.threads << " threads, " << p.activation->name;
+  text << kind << ' ' << p.m << 'x' << p.n << 'x' << p.k << (p.over_rows ? " over rows" : "")
+       << (p.accumulate ? " accumulated" : "") << (p.whole_numbers ? " of whole numbers" : "") << ", " << p.threads
+       << " threads, " << p.activation->name;
   place(p.transpose_a ? "transposed a" : "a", p.a);
   place(p.transpose_b ? "transposed b" : "b", p.b);
   place("y", p.y);
@@ -155,21 +159,38 @@ const std::vector<double>& numbers() {
   return list;
 }
 
-/// One problem in T, and its reference in R: double for float, long double for double.
+/// x rounded to the eight bits of a bfloat16: to the nearest, and of two equally near ones to the even.
+double to_bfloat16(double x) {
+  int exponent = 0;
+  const double fraction = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(fraction * 256), exponent - 8);
+}
+
+/// The largest errors, in units of their bounds: of products alone, and with what follows them, of which an operation
+/// that rounds once may reach its bound.
+struct Worst {
+  double alone = 0, followed = 0;
+};
+std::map<std::string, Worst> worst;  // by the set and what it computes in
+
+/// One problem in T, and its reference in R: double for float, long double for double. In bfloat16 the reference
+/// multiplies what is rounded, a scaled b after its scale.
 ///
 /// The bound. A sum of n products in any order, FMA or not, is within gamma_n sum |a||b| of the exact one, where
 /// gamma_n = n u / (1 - n u) and u = eps / 2 (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, 3.5); an
 /// old value, a bias and a scale are one more rounding each, and so is the reference, with the u of R. Sums of
-/// small whole numbers are exact. An activation passes on the error of its operand times its steepest slope; it, or its
-/// derivative, adds `ulps` units of its scale, as tests/reference.py states them. What follows rounds once each.
+/// whole numbers are exact while the sizes' sum is below 1 / eps. An activation passes on the error of its operand
+/// times its steepest slope; it, or its derivative, adds `ulps` units of its scale, as tests/reference.py states them.
+/// What follows rounds once each.
 template <class T>
 class Trial {
   using R = std::conditional_t<std::is_same_v<T, float>, double, long double>;
 
  public:
-  Trial(const Problem& p, uint64_t index)
+  Trial(const Problem& p, uint64_t index, Precision precision)
       : p_(p),
         index_(index),
+        precision_(precision),
         next_(p.values),
         a_(pages_a, p.a),
         b_(pages_b, p.b),
@@ -180,45 +201,50 @@ class Trial {
         residual_(pages_residual, p.residual),
         scales_(pages_scales, p.scales) {
     f_ = {p.activation->id, math::option_values(p.activation->name, p.activation->options, {})};
-    draw(a_, p.a, p.scale);
-    draw(b_, p.b, 1);
-    draw(bias_, p.bias, 1);
-    draw(saved_, p.saved, 4);
-    draw(residual_, p.residual, 1);
-    draw(scales_, p.scales, 1);
-    for (int64_t i = 0; i < p.m * p.n; ++i) old_.push_back(number(1));
+    draw(a_, p.a, p.scale, p.whole_numbers);
+    draw(b_, p.b, 1, p.whole_numbers);
+    draw(bias_, p.bias, 1, p.whole_numbers);
+    draw(saved_, p.saved, 4, 4);  // where slopes are right to 8 units
+    draw(residual_, p.residual, 1, p.whole_numbers);
+    draw(scales_, p.scales, 1, p.whole_numbers);
+    for (int64_t i = 0; i < p.m * p.n; ++i) old_.push_back(number(1, p.whole_numbers));
     make_reference();
   }
 
   /// Computes it on one set; returns the result.
   std::vector<T> run(const std::string& set) const {
-    const std::string text = describe(p_, index_, set, dtype_of<T>);
+    const std::string kind = kind_on(set), text = describe(p_, index_, kind);
     GuardedPages::say_at_fault(text);
     y_.fill(kCanary);
     input_.fill(kCanary);
     for (int64_t i = 0; i < p_.m; ++i)
       for (int64_t j = 0; j < p_.n; ++j) y_(i, j) = p_.accumulate ? old_[at(i, j)] : kNaN;
     cpu::set_num_threads(p_.threads);
+    Device& cpu = cpu::cpu_device(dtype_of<T>, precision_, cpu::find_instruction_set(set));
     if (p_.over_rows)
-      device(set, dtype_of<T>)
-          .gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), p_.has_scales ? scales_.data() : nullptr,
-                          p_.accumulate);
+      cpu.gemm_over_rows(y_.matrix(), a_.matrix(), b_.matrix(), p_.has_scales ? scales_.data() : nullptr,
+                         p_.accumulate);
     else
-      device(set, dtype_of<T>)
-          .gemm(y_.matrix(), a_.matrix(), p_.transpose_a, b_.matrix(), p_.transpose_b, p_.accumulate, epilogue());
+      cpu.gemm(y_.matrix(), a_.matrix(), p_.transpose_a, b_.matrix(), p_.transpose_b, p_.accumulate, epilogue());
     CHECK(y_.surrounded_by(kCanary), "wrote beside y: ", text);
     CHECK(input_.surrounded_by(kCanary), "wrote beside the kept input: ", text);
     std::vector<T> results;
+    Worst& most = worst[kind];
+    double& of_y = follows() ? most.followed : most.alone;
     for (int64_t i = 0; i < p_.m; ++i)
       for (int64_t j = 0; j < p_.n; ++j) {
         const size_t e = at(i, j);
         results.push_back(y_(i, j));
-        compare("y", i, j, y_(i, j), value_[e], value_error_[e], text);
+        of_y = std::max(of_y, compare("y", i, j, y_(i, j), value_[e], value_error_[e], text));
         if (!p_.has_input) continue;
         results.push_back(input_(i, j));
-        compare("kept input", i, j, input_(i, j), x_[e], x_error_[e], text);
+        most.alone = std::max(most.alone, compare("kept input", i, j, input_(i, j), x_[e], x_error_[e], text));
       }
     return results;
+  }
+
+  std::string kind_on(const std::string& set) const {
+    return set + (precision_ == Precision::bfloat16 ? " bfloat16" : sizeof(T) == 4 ? " float32" : " float64");
   }
 
  private:
@@ -228,24 +254,27 @@ class Trial {
       pages_bias{"bias", kBytes}, pages_input{"the kept input", kBytes}, pages_saved{"saved", kBytes},
       pages_residual{"the residual", kBytes}, pages_scales{"the scales", kBytes};
 
-  static void compare(const char* what, int64_t i, int64_t j, T got, R wanted, R bound, const std::string& text) {
-    CHECK(std::abs(static_cast<R>(got) - wanted) <= bound, what, '(', i, ", ", j, ") is ", got, ", expected ", wanted,
-          " +- ", bound, ": ", text);
+  /// Returns the error in units of the bound.
+  static double compare(const char* what, int64_t i, int64_t j, T got, R wanted, R bound, const std::string& text) {
+    const R error = std::abs(static_cast<R>(got) - wanted);
+    CHECK(error <= bound, what, '(', i, ", ", j, ") is ", got, ", expected ", wanted, " +- ", bound, ": ", text);
+    return error == 0 ? 0 : static_cast<double>(error / bound);
   }
+
+  bool follows() const { return p_.has_saved || p_.has_residual || p_.activation->id != math::ActivationId::Identity; }
 
   size_t at(int64_t i, int64_t j) const { return static_cast<size_t>(i * p_.n + j); }
 
-  /// Random numbers, or whole ones from -4 to 4.
-  T number(double scale) {
+  T number(double scale, int largest) {
     const double drawn = numbers()[next_++ % numbers().size()];
-    return static_cast<T>(p_.whole_numbers ? std::round(4 * drawn) : drawn * scale);
+    return static_cast<T>(p_.whole_numbers ? std::round(largest * drawn) : drawn * scale);
   }
 
   /// What surrounds an operand is NaN, which a result shows if it is used.
-  void draw(const GuardedMatrix<T>& x, const Place& place, double scale) {
+  void draw(const GuardedMatrix<T>& x, const Place& place, double scale, int largest) {
     x.fill(kNaN);
     for (int64_t i = 0; i < place.rows; ++i)
-      for (int64_t j = 0; j < place.cols; ++j) x(i, j) = number(scale);
+      for (int64_t j = 0; j < place.cols; ++j) x(i, j) = number(scale, largest);
   }
 
   Epilogue epilogue() const {
@@ -262,11 +291,17 @@ class Trial {
     const auto k = static_cast<size_t>(p_.k);
     std::vector<double> left(static_cast<size_t>(p_.m) * k);
     std::vector<R> right(static_cast<size_t>(p_.n) * k);
+    const bool rounded = precision_ == Precision::bfloat16;
     for (int64_t p = 0; p < p_.k; ++p) {
       const R scale = p_.has_scales ? scales_(0, p) : T(1);
-      for (int64_t i = 0; i < p_.m; ++i) left[static_cast<size_t>(i * p_.k + p)] = p_.transpose_a ? a_(p, i) : a_(i, p);
-      for (int64_t j = 0; j < p_.n; ++j)
-        right[static_cast<size_t>(j * p_.k + p)] = (p_.transpose_b ? b_(j, p) : b_(p, j)) * scale;
+      for (int64_t i = 0; i < p_.m; ++i) {
+        const double x = p_.transpose_a ? a_(p, i) : a_(i, p);
+        left[static_cast<size_t>(i * p_.k + p)] = rounded ? to_bfloat16(x) : x;
+      }
+      for (int64_t j = 0; j < p_.n; ++j) {
+        const R x = (p_.transpose_b ? b_(j, p) : b_(p, j)) * scale;
+        right[static_cast<size_t>(j * p_.k + p)] = rounded ? to_bfloat16(static_cast<T>(x)) : x;
+      }
     }
     for (int64_t i = 0; i < p_.m; ++i)
       for (int64_t j = 0; j < p_.n; ++j) {
@@ -284,7 +319,8 @@ class Trial {
         }
         const R exact_sizes = sizes / (1 - gamma<double>());
         x_.push_back(sum);
-        x_error_.push_back(p_.whole_numbers ? R(0) : (gamma<T>() + gamma<R>()) * exact_sizes);
+        const bool exact = p_.whole_numbers > 0 && exact_sizes * std::numeric_limits<T>::epsilon() < 1;
+        x_error_.push_back(exact ? R(0) : (gamma<T>() + gamma<R>()) * exact_sizes);
         follow(i, j);
       }
   }
@@ -299,8 +335,8 @@ class Trial {
   void follow(int64_t i, int64_t j) {
     const std::string_view name = p_.activation->name;
     const bool gelu = name == "gelu" || name == "gelu_tanh", exact = name == "identity" || name == "relu";
-    const R eps = std::numeric_limits<T>::epsilon(), u = exact && p_.whole_numbers ? 0 : eps / 2;
     const R ulps = exact ? 0 : 8, x = x_.back(), x_error = x_error_.back();
+    const R eps = std::numeric_limits<T>::epsilon(), u = exact && x_error == 0 ? 0 : eps / 2;
     R value, error;
     if (p_.has_saved) {
       const R saved = saved_(i, j), slope = slope_of(name, saved, f_.options);
@@ -328,7 +364,9 @@ class Trial {
   }
 
   const Problem& p_;
-  uint64_t index_, next_;
+  uint64_t index_;
+  Precision precision_;
+  uint64_t next_;
   GuardedMatrix<T> a_, b_, y_, bias_, input_, saved_, residual_, scales_;
   Activation f_;
   std::vector<T> old_;
@@ -336,19 +374,23 @@ class Trial {
 };
 
 template <class T>
-void random_products() {
+void random_products(Precision precision = Precision::full) {
+  worst.clear();
   for (uint64_t index = first_problem; index < first_problem + count; ++index) {
     const Problem problem = draw_problem(index);
-    const Trial<T> trial(problem, index);
+    const Trial<T> trial(problem, index, precision);
     std::vector<T> expected;
     for (const std::string& set : sets()) {
       const std::vector<T> got = trial.run(set);
       if (set == "baseline") continue;
       if (expected.empty()) expected = got;
       CHECK(same_bits(got, expected),
-            "other bits than the first set with FMA: ", describe(problem, index, set, dtype_of<T>));
+            "other bits than the first set with FMA: ", describe(problem, index, trial.kind_on(set)));
     }
   }
+  for (const auto& [kind, most] : worst)
+    std::cerr << kind << ": errors up to " << most.alone << " of the bound, " << most.followed
+              << " with what follows the product\n";
   cpu::set_num_threads(2);
 }
 
@@ -368,6 +410,7 @@ TEST(pages_around_the_operands_are_forbidden) {
 }
 
 TEST(random_products_in_float) { random_products<float>(); }
+TEST(random_products_in_bfloat16) { random_products<float>(Precision::bfloat16); }
 TEST(random_products_in_double) { random_products<double>(); }
 
 }  // namespace

@@ -93,21 +93,33 @@ template <class T, int N, int... rows>
 WHET_ALWAYS_INLINE inline void add_strided(std::integer_sequence<int, rows...>, Vec<T> (*acc)[N], const T* a,
                                            int64_t a_row, int64_t a_k, const T* b, int64_t b_k, int64_t k) {
   using V = Vec<T>;
+  constexpr int line = 64 / static_cast<int>(sizeof(T));
   RowPointers<T> pointers(a, a_row);
   a_k *= static_cast<int64_t>(sizeof(T));
-  do {
-    V bv[N];
-    for (int j = 0; j < N; ++j) {
-      bv[j] = V::load(b + j * V::size);
-      __builtin_prefetch(b + kAhead * b_k + j * V::size);
-    }
-    const auto row = [&](V av, V* sums) {
-      for (int j = 0; j < N; ++j) sums[j] = fma(av, bv[j], sums[j]);
-    };
-    (row(pointers.template broadcast<rows>(), acc[rows]), ...);
-    pointers.advance(a_k);
-    b += b_k;
-  } while (--k > 0);
+  // Behind b there may be a page without memory, for which the processor looks in vain at each prefetch.
+  const char* const last = pointers.low + k * a_k;
+  const char* end = k > kAhead ? last - kAhead * a_k : last;
+  int64_t ahead = k > kAhead ? kAhead * b_k : 0;
+  for (;;) {
+    do {
+      V bv[N];
+      for (int j = 0; j < N; ++j) {
+        bv[j] = V::load(b + j * V::size);
+        if (j * V::size % line == 0) __builtin_prefetch(b + ahead + j * V::size);
+      }
+      const auto row = [&](V av, V* sums) {
+        for (int j = 0; j < N; ++j) sums[j] = fma(av, bv[j], sums[j]);
+      };
+      (row(pointers.template broadcast<rows>(), acc[rows]), ...);
+      pointers.advance(a_k);
+      b += b_k;
+    } while (pointers.low != end);
+    if (end == last) return;
+    end = last;
+    ahead = 0;
+    // Hidden from the compilers: they would make two loops of it and keep the sums in memory between them.
+    asm("" : "+r"(end), "+r"(ahead));
+  }
 }
 
 /// acc + a b, or with pairs of bfloat16 in each element the sum of two products.
