@@ -23,4 +23,7 @@ constexpr int64_t padded_columns(int64_t cols, DType dtype) {
   return round_up(cols, static_cast<int64_t>(kAlignment / size_of(dtype)));
 }
 
+/// Elements from one row to the next of a matrix of our own: single columns lie dense, so that rows fill registers.
+constexpr int64_t row_stride(int64_t cols, DType dtype) { return cols == 1 ? 1 : padded_columns(cols, dtype); }
+
 }  // namespace whet

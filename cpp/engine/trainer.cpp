@@ -85,8 +85,8 @@ void Trainer::plan(int64_t batch_rows) {
   const int64_t out = graph_->width(graph_->output());
   auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
   arena_.reserve(program->arena_bytes());
-  batch_x_.reserve(bytes(rows * padded_columns(graph_->width(0), dtype), dtype));
-  batch_values_.reserve(bytes(rows * padded_columns(out, dtype), dtype));
+  batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
+  batch_values_.reserve(bytes(rows * row_stride(out, dtype), dtype));
   batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
   batch_weights_.reserve(bytes(rows, dtype));
   row_losses_.reserve(bytes(rows, dtype));
@@ -98,7 +98,7 @@ void Trainer::plan(int64_t batch_rows) {
 Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
   const DType dtype = device_->dtype();
   const auto pick = [&](ConstMatrix source, const Arena& arena) {
-    const Matrix picked{arena.data(), rows, source.cols, source.cols == 1 ? 1 : padded_columns(source.cols, dtype)};
+    const Matrix picked{arena.data(), rows, source.cols, row_stride(source.cols, dtype)};
     device_->gather_rows(picked, source, order);
     return picked;
   };

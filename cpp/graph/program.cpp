@@ -159,7 +159,7 @@ void Program::place(Purpose purpose) {
   const auto request = [&](int value, int from, int to, int64_t& place) {
     if (from == kNever) return;
     const int64_t row_bytes =
-        padded_columns(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
+        row_stride(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
     int64_t bytes;
     if (__builtin_mul_overflow(row_bytes, max_rows_, &bytes)) throw std::bad_alloc();
     buffers.push_back({bytes, from, std::min(to, end)});
@@ -177,7 +177,7 @@ void Program::place(Purpose purpose) {
 Matrix Program::matrix(const Pass& pass, int64_t offset, int value) const {
   if (offset < 0) return {};
   const int64_t width = graph_->width(value);
-  return {pass.arena + offset, pass.rows, width, padded_columns(width, device_->dtype())};
+  return {pass.arena + offset, pass.rows, width, row_stride(width, device_->dtype())};
 }
 
 Matrix Program::value(const Pass& pass, int value) const {

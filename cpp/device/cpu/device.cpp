@@ -231,6 +231,7 @@ class CpuDevice final : public Device {
                         : e.saved.data ? kernels_.finish_backward[id]
                                        : kernels_.finish[id],
             .bias = static_cast<const T*>(e.bias),
+            .one_bias = false,
             .input = data(e.input),
             .input_stride = e.input.stride,
             .saved = data(e.saved),

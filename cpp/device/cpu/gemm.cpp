@@ -320,6 +320,9 @@ bool multiply_narrow(const KernelTable<T>& kernels, T* c, int64_t c_stride, int6
   const int threads = threads_for(m, n, k);
   const int64_t units = divide_up(whole.rows, kernels.vector), tasks = std::min<int64_t>(threads, units);
   const int64_t cols = columns ? n : m;
+  // A dense column is finished as a row.
+  const bool dense = columns && n == 1 && c_stride == 1 && (!finish.input || finish.input_stride == 1) &&
+                     (!finish.saved || finish.saved_stride == 1) && (!finish.residual || finish.residual_stride == 1);
   run_tasks(threads, tasks, [&](int64_t task) {
     const int64_t from = units * task / tasks * kernels.vector;
     NarrowProduct<T> part = whole;
@@ -328,6 +331,11 @@ bool multiply_narrow(const KernelTable<T>& kernels, T* c, int64_t c_stride, int6
     part.c += from * whole.c_row;
     kernels.multiply_narrow[cols - 1](part);
     if (!finish.function) return;
+    if (dense) {
+      Finish<T> along = finish;
+      along.one_bias = true;
+      return finish.function(part.c, part.rows, {0, 1, from, part.rows}, along);
+    }
     const Block block = columns ? Block{from, part.rows, 0, n} : Block{0, m, from, part.rows};
     finish.function(part.c, c_stride, block, finish);
   });

@@ -53,7 +53,7 @@ WHET_ALWAYS_INLINE inline void finish_tile(T* y, int64_t y_stride, const Block& 
   const int64_t rows = block.rows, residual_stride = f.residual_stride;
   for_each_register<T>(block.cols, [&](int64_t col, auto part) WHET_ALWAYS_INLINE {
     // x + -0 is x, bit for bit.
-    const Vec<T> bias = f.bias ? part.load(f.bias + block.col + col) : Vec<T>(T(-0.0));
+    const Vec<T> bias = !f.bias ? Vec<T>(T(-0.0)) : f.one_bias ? Vec<T>(*f.bias) : part.load(f.bias + block.col + col);
     T* to = y + col;
     for (int64_t row = 0; row < rows; ++row, to += y_stride) {
       const Vec<T> x = body(part.load(to) + bias, row, col, part);
@@ -87,18 +87,21 @@ void finish_backward(T* y, int64_t y_stride, const Block& block, const Finish<T>
 template <class T>
 void gather_rows(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int64_t* rows, int64_t n, int64_t cols) {
   constexpr int64_t kFetchedRows = 8, line = 64 / static_cast<int64_t>(sizeof(T));
-  const auto later = [&](int64_t i) { return x + rows[i + kFetchedRows < n ? i + kFetchedRows : n - 1] * x_stride; };
-  if (cols == 1) {
-    for (int64_t i = 0; i < n; ++i) {
-      __builtin_prefetch(later(i));
-      y[i * y_stride] = x[rows[i] * x_stride];
+  const auto fetch = [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < (to < n ? to : n); ++i)
+      for (int64_t j = 0; j < cols; j += line) __builtin_prefetch(x + rows[i] * x_stride + j);
+  };
+  fetch(0, kFetchedRows);
+  for (int64_t first = 0; first < n; first += kFetchedRows) {
+    fetch(first + kFetchedRows, first + 2 * kFetchedRows);
+    const int64_t end = first + kFetchedRows < n ? first + kFetchedRows : n;
+    if (cols == 1) {
+      for (int64_t i = first; i < end; ++i) y[i * y_stride] = x[rows[i] * x_stride];
+      continue;
     }
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i, y += y_stride) {
-    const T *const from = x + rows[i] * x_stride, *const next = later(i);
-    for (int64_t j = 0; j < cols; j += line) __builtin_prefetch(next + j);
-    for_each_register<T>(cols, [&](int64_t j, auto part) { part.store(y + j, part.load(from + j)); });
+    for (int64_t i = first; i < end; ++i)
+      for_each_register<T>(
+          cols, [&](int64_t j, auto part) { part.store(y + i * y_stride + j, part.load(x + rows[i] * x_stride + j)); });
   }
 }
 

@@ -37,6 +37,7 @@ struct Finish {
   /// `y` is where `block` of the matrix that the operands belong to starts.
   void (*function)(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
   const T* bias;
+  bool one_bias;  // the first element is that of all columns
   T* input;
   int64_t input_stride;
   const T* saved;
