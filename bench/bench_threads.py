@@ -46,7 +46,7 @@ def run(options: Options) -> Record:
             for threads in (1, 2) if turn % 2 else (2, 1):
                 whet.set_num_threads(threads)
                 spend(call, max(1, calls // 10))  # wakes the second thread, or lets it go to sleep
-                taken[names[threads]].append(spend(call, calls) / calls)
+                taken[names[threads]].append(spend(call, calls)[0] / calls)
         rounds[title] = taken
     table = tables.make("2 threads beside 1", rounds, unit="microseconds", kind="time", scale=1e6)
     print("\n" + tables.markdown(table))
