@@ -296,7 +296,7 @@ class Jax(Training):
         zeros = lambda: jax.tree.map(jax.numpy.zeros_like, parameters)  # noqa: E731
         self.state = parameters, zeros(), zeros(), jax.numpy.zeros((), jax.numpy.float32)
         self.x, self.y = jax.numpy.asarray(task.x), jax.numpy.asarray(task.y)
-        self.update = jax.jit(self.descend, donate_argnums=0)
+        self.update, self.predict = jax.jit(self.descend, donate_argnums=0), jax.jit(self.forward)
 
     @staticmethod
     def forward(parameters, x):
@@ -331,7 +331,7 @@ class Jax(Training):
         self.jax.block_until_ready(self.state)
 
     def outputs(self, x):
-        return np.asarray(self.forward(self.state[0], x))
+        return np.asarray(self.predict(self.state[0], x))
 
 
 class JaxScan(Jax):
