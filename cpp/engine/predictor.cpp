@@ -2,17 +2,11 @@
 
 #include <algorithm>
 
+#include "engine/blocks.h"
+
 namespace whet {
 
 namespace {
-
-/// Rows of one block: a whole number of slabs whose activations fit the second-level cache of most processors.
-int64_t block_rows(const Graph& graph) {
-  constexpr int64_t kElements = 1 << 18;
-  int64_t widest = 1;
-  for (size_t v = 0; v < graph.values(); ++v) widest = std::max(widest, graph.width(static_cast<int>(v)));
-  return std::clamp(kElements / widest / kSlabRows * kSlabRows, kSlabRows, 16 * kSlabRows);
-}
 
 template <class M>
 M rows_of(M matrix, int64_t first, int64_t rows, DType dtype) {
@@ -25,7 +19,7 @@ M rows_of(M matrix, int64_t first, int64_t rows, DType dtype) {
 }  // namespace
 
 Predictor::Predictor(std::shared_ptr<const Graph> graph, DType dtype)
-    : program_(graph, cpu_device(dtype), block_rows(*graph), Purpose::predict) {}
+    : program_(graph, cpu_device(dtype), block_rows(graph, cpu_device(dtype), Purpose::predict), Purpose::predict) {}
 
 std::unique_ptr<Arena> Predictor::borrow() {
   {

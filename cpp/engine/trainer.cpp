@@ -1,13 +1,13 @@
 #include "engine/trainer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numeric>
 
 #include "core/error.h"
 #include "core/random.h"
 #include "core/tree.h"
+#include "engine/blocks.h"
 
 namespace whet {
 
@@ -35,18 +35,6 @@ Matrix at_row(Matrix y, int64_t first, int64_t rows, DType dtype) {
   return y;
 }
 
-/// A batch of more rows goes through forward and backward in blocks of so many: what they keep stays in L2, or passes
-/// memory about as often as the parameters, which every block reads. 20,000 rows at once of 100-256-256-1: 232 -> 170
-/// ms in blocks of 256. A power of two of slabs, so that no bit of a gradient depends on it.
-int64_t block_rows(const std::shared_ptr<const Graph>& graph, Device& device, const ParameterLayout& layout) {
-  constexpr size_t kBlockBytes = size_t{1} << 20;
-  constexpr uint64_t kMostSlabs = 64;
-  const size_t slab_bytes = std::max(Program(graph, device, kSlabRows, Purpose::train).arena_bytes(), size_t{1});
-  const size_t wanted = std::max(kBlockBytes, bytes(layout.size, device.dtype()));
-  const uint64_t slabs = std::bit_ceil((wanted + slab_bytes - 1) / slab_bytes);
-  return static_cast<int64_t>(std::min(slabs, kMostSlabs)) * kSlabRows;
-}
-
 double weight(const void* weights, int64_t row, DType dtype) {
   return dtype == DType::float32 ? static_cast<const float*>(weights)[row] : static_cast<const double*>(weights)[row];
 }
@@ -72,7 +60,7 @@ Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> stat
       clipping_(clipping),
       seed_(seed),
       gradients_(state_->like()),
-      block_rows_(block_rows(graph_, device, state_->layout())) {
+      block_rows_(block_rows(graph_, device, Purpose::train)) {
   for (size_t i = 0; i < optimizer.slots.size(); ++i) slots_.push_back(state_->like());
 }
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+
+#include "graph/program.h"
+
+namespace whet {
+
+/// Many rows go through a program in blocks of so many: what they keep stays in L2, or passes memory about as often as
+/// the parameters, which every block reads. Training on 20,000 rows at once of 100-256-256-1: 232 -> 170 ms in blocks
+/// of 256. A power of two of slabs, so that no bit of a gradient depends on it.
+inline int64_t block_rows(const std::shared_ptr<const Graph>& graph, Device& device, Purpose purpose) {
+  constexpr size_t kBlockBytes = size_t{1} << 20;
+  constexpr uint64_t kMostSlabs = 64;
+  const Program slab(graph, device, kSlabRows, purpose);
+  const size_t parameter_bytes = static_cast<size_t>(slab.layout().size) * size_of(device.dtype());
+  const size_t slab_bytes = std::max(slab.arena_bytes(), size_t{1}), wanted = std::max(kBlockBytes, parameter_bytes);
+  const uint64_t slabs = std::bit_ceil((wanted + slab_bytes - 1) / slab_bytes);
+  return static_cast<int64_t>(std::min(slabs, kMostSlabs)) * kSlabRows;
+}
+
+}  // namespace whet
