@@ -56,7 +56,6 @@ void bind_graph(py::module_& module) {
                py::dict step;
                step["op"] = instruction.node->name;
                step["activation"] = activation(instruction);
-               step["inputs"] = instruction.node->inputs;
                step["parameters"] = instruction.node->parameters;
                step["output"] = instruction.output;
                step["input_gradient"] = std::find(needed.begin(), needed.end(), true) != needed.end();

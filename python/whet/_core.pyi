@@ -21,7 +21,6 @@ class _Optimizer(_Function):
 class _Instruction(TypedDict):
     op: str
     activation: str  # fused into the operation, or ""
-    inputs: list[int]
     parameters: list[int]
     output: int
     input_gradient: bool  # whether the backward pass computes that of an input

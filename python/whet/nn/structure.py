@@ -19,12 +19,10 @@ class Structure:
 
     Attributes:
         parameters: Every parameter once, by name.
-        version: The core's count of changes to any module, at which all of this was true; None if only a walk can
-            tell, because there are lists, or children that come from elsewhere.
     """
 
     def __init__(self, root: Module) -> None:
-        version = _core.structure_version()
+        self._version = _core.structure_version()
         modules = [module for _, module in root.named_modules()]
         self.parameters: dict[str, Parameter] = dict(root.named_parameters())
         self._lists = [(v, tuple(v)) for module in modules for v in vars(module).values() if isinstance(v, list)]
@@ -34,8 +32,14 @@ class Structure:
             list(self.parameters.values()),
             [then for _, then in self._lists],
         )
-        self.version = None if self._lists or not self._known else version
-        self._version = version
+
+    @property
+    def version(self) -> int | None:
+        """The core's count of changes to any module, at which all of this was true.
+
+        None if only a look can tell, because there are lists, or children that come from elsewhere.
+        """
+        return None if self._lists or not self._known else self._version
 
     def holds(self) -> bool:
         """Whether nothing can have changed since."""
@@ -56,6 +60,6 @@ def current(root: Module, known: Structure | None) -> Structure:
         return known
     found = Structure(root)
     if known is not None and known.same(found):
-        known.version, known._version = found.version, found._version
+        known._version = found._version
         return known
     return found

@@ -213,11 +213,12 @@ class Model:
         return int(graph.shape(graph.output)[0])
 
     def _outputs(self, features: Floats) -> Floats:
+        version = self._version()  # first: what changes meanwhile makes it old
         graph, state = self._graph(features.shape[1]), self._state()
         predictor = self._predictor
         if predictor is None or predictor.graph is not graph or predictor.state is not state:
             predictor = self._predictor = _core.Predictor(graph, state)
-        predictor.version = self._version()
+        predictor.version = version
         out = np.empty((len(features), graph.shape(graph.output)[0]), self.dtype)
         predictor.predict(features, out)
         return out
