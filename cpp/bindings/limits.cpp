@@ -18,7 +18,7 @@ void check_at_least(int64_t least, int64_t value, const char* what) {
 double fma_loop(int threads, int64_t rounds) {
   check_at_least(1, threads, "threads");
   check_at_least(0, rounds, "rounds");
-  const auto& kernels = *cpu::chosen_instruction_set().float_kernels;
+  const auto& kernels = cpu::chosen_instruction_set().float_kernels;
   const Work work;
   cpu::run_tasks(threads, threads, [&](int64_t) { kernels.fma_loop(rounds); });
   return static_cast<double>(threads) * static_cast<double>(rounds) * static_cast<double>(kernels.fma_flops);
@@ -31,7 +31,7 @@ void stream(py::array p, const py::array& g, py::array m, py::array v, int threa
   auto* const mm = static_cast<float*>(mutable_vector(m, DType::float32, n, "stream"));
   auto* const vv = static_cast<float*>(mutable_vector(v, DType::float32, n, "stream"));
   const auto* const gg = static_cast<const float*>(vector(g, DType::float32, n, "stream"));
-  const auto& kernels = *cpu::chosen_instruction_set().float_kernels;
+  const auto& kernels = cpu::chosen_instruction_set().float_kernels;
   const Work work;
   // Cut at whole cache lines, so that no two threads write to one.
   constexpr int64_t line = kAlignment / sizeof(float);

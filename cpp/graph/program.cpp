@@ -58,7 +58,7 @@ void Program::fuse() {
       const int i = maker[at(before)];
       if (i >= 0 && readers[at(before)] == 1 && before != graph_->output()) {
         Instruction& host = instructions_[at(i)];
-        if (host.node->op->fuses_activation() && !host.activation) {
+        if (host.node->op->fuses_activation() && !host.activation && math::is_fused(call->activation.id)) {
           host.activation = call->activation;
           host.saved = call->saved;
           host.output = node.output;

@@ -1,13 +1,19 @@
 #pragma once
 
-// To add an activation: write its functor here and its word in WHET_ACTIVATIONS, a line in
+// To add an activation: write its functor here and its word in a list below, a line in
 // python/whet/nn/activations.py, and its float64 formula in tests/reference.py. Loops, threads, instruction sets,
 // bindings and tests follow from the list.
 
 #include "math/options.h"
 
-#define WHET_ACTIVATIONS(X) \
+/// Those that a matrix product applies to its tiles: each such kernel costs some 100 KB over dtypes and instruction
+/// sets.
+#define WHET_FUSED_ACTIVATIONS(X) \
   X(Identity) X(Relu) X(LeakyRelu) X(Elu) X(Gelu) X(GeluTanh) X(Silu) X(Tanh) X(Sigmoid) X(Softplus)
+/// Those that take a pass of their own.
+#define WHET_OTHER_ACTIVATIONS(X)
+
+#define WHET_ACTIVATIONS(X) WHET_FUSED_ACTIVATIONS(X) WHET_OTHER_ACTIVATIONS(X)
 
 namespace whet::math {
 
@@ -16,6 +22,13 @@ enum class ActivationId : int {
   WHET_ACTIVATIONS(WHET_WORD)
 #undef WHET_WORD
 };
+
+#define WHET_COUNT(Name) +1
+constexpr int kFusedActivations = 0 WHET_FUSED_ACTIVATIONS(WHET_COUNT);
+#undef WHET_COUNT
+
+/// Whether a product applies it to its tiles.
+constexpr bool is_fused(ActivationId id) { return static_cast<int>(id) < kFusedActivations; }
 
 /// What the derivative reads, and so what the forward pass keeps: the activation's output or its input.
 enum class Saved { output, input };

@@ -13,15 +13,15 @@ namespace {
 using namespace whet;
 
 Device& by_pairs() {
-  static const cpu::KernelTable<float> kernels = [] {
-    cpu::KernelTable<float> table = cpu::avx512::float_kernels;
+  static const cpu::InstructionSet set = [] {
+    cpu::InstructionSet emulated = cpu::find_instruction_set("avx512");
+    cpu::KernelTable<float>& table = emulated.float_kernels;
     table.pairs = cpu::emulated::kPairs;
     table.multiply = cpu::emulated::multiply<float>;
     table.pack_a = cpu::emulated::pack_a<float>;
     table.pack_b = cpu::emulated::pack_b<float>;
-    return table;
+    return emulated;
   }();
-  static const cpu::InstructionSet set{"emulated", nullptr, &kernels, nullptr};
   return cpu::cpu_device(DType::float32, Precision::bfloat16, set);
 }
 

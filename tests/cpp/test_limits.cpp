@@ -36,15 +36,15 @@ void streams_are_right(const cpu::KernelTable<T>& kernels, const std::string& se
 
 TEST(the_loop_of_fmas_computes_what_it_says) {
   for (const std::string& set : sets()) {
-    loops_are_right(*cpu::find_instruction_set(set).float_kernels, set);
-    loops_are_right(*cpu::find_instruction_set(set).double_kernels, set);
+    loops_are_right(cpu::find_instruction_set(set).float_kernels, set);
+    loops_are_right(cpu::find_instruction_set(set).double_kernels, set);
   }
 }
 
 TEST(the_stream_computes_what_it_says) {
   for (const std::string& set : sets()) {
-    streams_are_right(*cpu::find_instruction_set(set).float_kernels, set);
-    streams_are_right(*cpu::find_instruction_set(set).double_kernels, set);
+    streams_are_right(cpu::find_instruction_set(set).float_kernels, set);
+    streams_are_right(cpu::find_instruction_set(set).double_kernels, set);
   }
 }
 

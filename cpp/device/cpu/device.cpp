@@ -41,6 +41,8 @@ class CpuDevice final : public Device {
 
   void gemm(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
             const Epilogue& epilogue) override {
+    if (!math::is_fused(epilogue.activation.id))
+      return gemm_then_activate(y, a, transpose_a, b, transpose_b, accumulate, epilogue);
     const FlushDenormals flush;
     const Operand<T> left{data(a), transpose_a ? 1 : a.stride, transpose_a ? a.stride : 1};
     const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
@@ -221,6 +223,17 @@ class CpuDevice final : public Device {
   /// Nothing is kept of a share of 1, so that any factor would do; this one makes a zero of what rounding lets pass.
   static T kept_scale(double share) { return share < 1 ? static_cast<T>(1 / (1 - share)) : T(0); }
 
+  /// As gemm(), where no product can apply the activation to its tiles.
+  void gemm_then_activate(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
+                          const Epilogue& e) {
+    gemm(y, a, transpose_a, b, transpose_b, accumulate, {.bias = e.bias, .input = e.input});
+    if (e.saved.data)
+      activate_backward(y, y, e.saved, e.activation, false);
+    else
+      activate(y, y, e.activation);
+    if (e.residual.data) add(y, y, e.residual);
+  }
+
   static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }
 
   Finish<T> finish(const Epilogue& e) const {
@@ -294,10 +307,10 @@ Device& cpu_device(DType dtype, Precision precision, const InstructionSet& set) 
   static std::mutex making;
   static auto& devices = *new std::map<std::pair<const void*, Precision>, std::unique_ptr<Device>>;  // never destroyed
   std::lock_guard lock(making);
-  const void* const key = dtype == DType::float32 ? static_cast<const void*>(set.float_kernels) : set.double_kernels;
+  const void* const key = dtype == DType::float32 ? static_cast<const void*>(&set.float_kernels) : &set.double_kernels;
   std::unique_ptr<Device>& device = devices[{key, precision}];
-  if (!device && dtype == DType::float32) device = std::make_unique<CpuDevice<float>>(*set.float_kernels, precision);
-  if (!device && dtype == DType::float64) device = std::make_unique<CpuDevice<double>>(*set.double_kernels, precision);
+  if (!device && dtype == DType::float32) device = std::make_unique<CpuDevice<float>>(set.float_kernels, precision);
+  if (!device && dtype == DType::float64) device = std::make_unique<CpuDevice<double>>(set.double_kernels, precision);
   return *device;
 }
 

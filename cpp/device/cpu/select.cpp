@@ -24,17 +24,21 @@ bool has_avx512() {
 }  // namespace
 
 std::span<const InstructionSet> instruction_sets() {
-  static constexpr InstructionSet sets[] = {
-      {"baseline", [] { return true; }, &baseline::float_kernels, &baseline::double_kernels},
+#define WHET_TABLE(dtype, set, others) \
+  {set::product_kernels.dtype, others::element_kernels.dtype, others::row_kernels.dtype, others::sweep_kernels.dtype}
+#define WHET_TABLES(set, others) WHET_TABLE(floats, set, others), WHET_TABLE(doubles, set, others)
+  static const InstructionSet sets[] = {
+      {"baseline", [] { return true; }, WHET_TABLES(baseline, baseline)},
 #if defined(__x86_64__)
       // __builtin_cpu_supports asks the operating system too (XGETBV): both halves must keep the registers.
-      {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, &avx2::float_kernels,
-       &avx2::double_kernels},
-      {"avx512", has_avx512, &avx512::float_kernels, &avx512::double_kernels},
-      {"avx512bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, &avx512bf16::float_kernels,
-       &avx512bf16::double_kernels},
+      {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, WHET_TABLES(avx2, avx2)},
+      {"avx512", has_avx512, WHET_TABLES(avx512, avx512)},
+      {"avx512bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); },
+       WHET_TABLES(avx512bf16, avx512)},
 #endif
   };
+#undef WHET_TABLES
+#undef WHET_TABLE
   return sets;
 }
 

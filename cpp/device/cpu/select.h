@@ -12,8 +12,8 @@ namespace whet::cpu {
 struct InstructionSet {
   std::string_view name;
   bool (*runs_here)();
-  const KernelTable<float>* float_kernels;
-  const KernelTable<double>* double_kernels;
+  KernelTable<float> float_kernels;
+  KernelTable<double> double_kernels;
 };
 
 /// All sets of this build, the plainest first.

@@ -93,9 +93,9 @@ struct NarrowProduct {
   int64_t rows, k;
 };
 
+/// Kernels come in groups, each compiled from a source of its own.
 template <class T>
-struct KernelTable {
-  // Matrix products.
+struct ProductKernels {
   int64_t vector;     // elements of a register
   int64_t tile_rows;  // rows of the largest tile
   int64_t wide_rows;  // up to so many rows, panels of four registers are faster
@@ -112,10 +112,13 @@ struct KernelTable {
   /// y (rows, cols) = the transpose of x (cols, rows).
   void (*transpose)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// For Finish::function: with f, or with its derivative.
-  void (*finish[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
-  void (*finish_backward[kActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
+  void (*finish[math::kFusedActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
+  void (*finish_backward[math::kFusedActivations])(T* y, int64_t y_stride, const Block& block, const Finish<T>& finish);
+};
 
-  // Element by element. Strides stand behind their pointers.
+/// Element by element. Strides stand behind their pointers.
+template <class T>
+struct ElementKernels {
   void (*activate[kActivations])(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols,
                                  const double* options);
   void (*activate_backward[kActivations])(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* saved,
@@ -130,10 +133,11 @@ struct KernelTable {
                   const RandomKey& key, uint32_t threshold, T scale);
   void (*dropout_backward)(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* y, int64_t y_stride,
                            int64_t rows, int64_t cols, T scale, bool accumulate);
-  void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients,
-                              T gradient_scale, T gradient_limit);
+};
 
-  // Row by row.
+/// Row by row.
+template <class T>
+struct RowKernels {
   void (*softmax)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// `dp` may be null; `scales` may be null, then `scale` counts.
   void (*loss[kElementwiseLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
@@ -142,8 +146,13 @@ struct KernelTable {
   /// The target is `classes`, or if that is null, `t`.
   void (*cross_entropy)(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
                         int64_t t_stride, const int32_t* classes, int64_t rows, int64_t cols, const T* scales, T scale);
+};
 
-  // Sums over at most one slab, and searches.
+/// Sweeps over flat vectors, sums over at most one slab, searches, and the machine's limits.
+template <class T>
+struct SweepKernels {
+  void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients,
+                              T gradient_scale, T gradient_limit);
   /// Each column's chain starts from zero; `mode` says how it meets y.
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
   /// The sum of x[i] * weights[i], or of x[i].
@@ -151,30 +160,41 @@ struct KernelTable {
   /// Index of the first element that is NaN or infinite, or -1.
   int64_t (*find_nonfinite)(const T* x, int64_t n);
 
-  // The machine's limits.
   int64_t fma_flops;  // of one round of fma_loop
   double (*fma_loop)(int64_t rounds);
   void (*stream)(T* p, const T* g, T* m, T* v, int64_t n);
 };
 
+template <class T>
+struct KernelTable : ProductKernels<T>, ElementKernels<T>, RowKernels<T>, SweepKernels<T> {};
+
+/// A group of kernels for both dtypes.
+template <template <class> class Group>
+struct BothTypes {
+  Group<float> floats;
+  Group<double> doubles;
+};
+
+#define WHET_DECLARE_KERNELS                              \
+  extern const BothTypes<ProductKernels> product_kernels; \
+  extern const BothTypes<ElementKernels> element_kernels; \
+  extern const BothTypes<RowKernels> row_kernels;         \
+  extern const BothTypes<SweepKernels> sweep_kernels;
+
 namespace baseline {
-extern const KernelTable<float> float_kernels;
-extern const KernelTable<double> double_kernels;
-}  // namespace baseline
-
+WHET_DECLARE_KERNELS
+}
 namespace avx2 {
-extern const KernelTable<float> float_kernels;
-extern const KernelTable<double> double_kernels;
-}  // namespace avx2
-
+WHET_DECLARE_KERNELS
+}
 namespace avx512 {
-extern const KernelTable<float> float_kernels;
-extern const KernelTable<double> double_kernels;
-}  // namespace avx512
-
+WHET_DECLARE_KERNELS
+}
+/// All else is that of avx512.
 namespace avx512bf16 {
-extern const KernelTable<float> float_kernels;
-extern const KernelTable<double> double_kernels;
-}  // namespace avx512bf16
+extern const BothTypes<ProductKernels> product_kernels;
+}
+
+#undef WHET_DECLARE_KERNELS
 
 }  // namespace whet::cpu

@@ -1,0 +1,21 @@
+// Compiled once per instruction set, into a namespace of its own: see cpp/CMakeLists.txt. No allocation, no threads, no
+// exceptions, no static initialisers, no libm in here.
+
+#include "device/cpu/kernels/losses.h"
+
+namespace whet::cpu::WHET_ISA_NAMESPACE {
+
+template <class T>
+constexpr RowKernels<T> make_row_kernels() {
+  return {
+      .softmax = softmax<T>,
+#define WHET_ENTRY(F) loss<T, math::F>,
+      .loss = {WHET_ELEMENTWISE_LOSSES(WHET_ENTRY)},
+#undef WHET_ENTRY
+      .cross_entropy = cross_entropy<T>,
+  };
+}
+
+constexpr BothTypes<RowKernels> row_kernels{make_row_kernels<float>(), make_row_kernels<double>()};
+
+}  // namespace whet::cpu::WHET_ISA_NAMESPACE
