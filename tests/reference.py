@@ -1,7 +1,8 @@
 """Slow, clear float64 formulas of all that the lists in cpp/math name: what the fast kernels are compared with.
 
-To add an activation, a loss or an optimizer: write its formula here and its entry in the dictionary below it. The tests
-iterate over the lists of the compiled core, and fail for a name that has no entry.
+To add an activation or a loss: write its formula here and its entry in the dictionary below it. Those of optimizers
+stand in reference_optimizers.py. The tests iterate over the lists of the compiled core, and fail for a name that has no
+entry.
 
 An entry also says how closely the kernels follow it: `ulps`, counted in units of the magnitude that `scale` gives.
 Where the formula loses digits to cancellation in any precision, that magnitude is the one of its larger terms.
@@ -16,6 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.reference_optimizers import OPTIMIZERS, Optimizer, clipped
+
+__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Activation", "Loss", "Optimizer", "clipped"]
 
 Array = NDArray[np.float64]
 
@@ -43,15 +48,6 @@ class Loss:
     value: Callable[..., tuple[float, Array]]
     targets: tuple[str, ...] = ("number",)  # "number", "fraction", "class" or "distribution"
     settings: tuple[dict[str, float], ...] = ({},)
-    ulps: float = 16
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """One step: (new parameter, new state), from the parameter, its gradient and the state before ({} at first)."""
-
-    step: Callable[..., tuple[Array, dict[str, Any]]]
-    settings: tuple[dict[str, Any], ...] = ({},)
     ulps: float = 16
 
 
@@ -169,83 +165,6 @@ LOSSES: dict[str, Loss] = {
     "l1": Loss(l1),
     "bce_with_logits": Loss(bce_with_logits, targets=("fraction",)),
     "cross_entropy": Loss(cross_entropy, targets=("class", "distribution")),
-}
-
-
-# Optimizers: the names, defaults and states of torch.optim
-
-
-def gd(
-    p: Array, g: Array, state: dict[str, Any], lr: float = 1e-3, weight_decay: float = 0.0
-) -> tuple[Array, dict[str, Any]]:
-    return p - lr * (g + weight_decay * p), {}
-
-
-def sgd(
-    p: Array,
-    g: Array,
-    state: dict[str, Any],
-    lr: float = 1e-3,
-    momentum: float = 0.0,
-    dampening: float = 0.0,
-    weight_decay: float = 0.0,
-    nesterov: bool = False,
-) -> tuple[Array, dict[str, Any]]:
-    d = g + weight_decay * p
-    if momentum == 0:
-        return p - lr * d, {}
-    before = state.get("momentum_buffer")
-    buffer = d if before is None else momentum * before + (1 - dampening) * d
-    return p - lr * (d + momentum * buffer if nesterov else buffer), {"momentum_buffer": buffer}
-
-
-def adam(
-    p: Array,
-    g: Array,
-    state: dict[str, Any],
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> tuple[Array, dict[str, Any]]:
-    t = state.get("step", 0) + 1
-    d = g + weight_decay * p
-    m = betas[0] * state.get("exp_avg", 0.0) + (1 - betas[0]) * d
-    v = betas[1] * state.get("exp_avg_sq", 0.0) + (1 - betas[1]) * d * d
-    p = p - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
-    return p, {"step": t, "exp_avg": m, "exp_avg_sq": v}
-
-
-def adamw(
-    p: Array, g: Array, state: dict[str, Any], lr: float = 1e-3, weight_decay: float = 1e-2, **options: Any
-) -> tuple[Array, dict[str, Any]]:
-    return adam(p * (1 - lr * weight_decay), g, state, lr, **options)
-
-
-def clipped(gradients: list[Array], norm: float = math.inf, value: float = math.inf) -> list[Array]:
-    """As by torch.nn.utils.clip_grad_norm_, then by clip_grad_value_."""
-    size = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
-    return [np.clip(g * min(1, norm / (size + 1e-6)), -value, value) for g in gradients]
-
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "gd": Optimizer(gd, settings=({}, {"lr": 0.5, "weight_decay": 0.1})),
-    "sgd": Optimizer(
-        sgd,
-        settings=(
-            {},
-            {"lr": 0.1, "weight_decay": 0.01},
-            {"lr": 0.1, "momentum": 0.9},
-            {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01},
-            {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
-        ),
-    ),
-    "adam": Optimizer(
-        adam, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.1})
-    ),
-    "adamw": Optimizer(
-        adamw, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.5})
-    ),
 }
 
 

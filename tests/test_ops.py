@@ -15,7 +15,7 @@ SHAPES = [(0,), (1,), (15,), (16,), (17,), (1003,), (0, 3), (3, 0), (1, 1), (5, 
 
 ACTIVATIONS = {entry["name"]: entry["options"] for entry in _core.activations()}
 LOSSES = {entry["name"]: entry["options"] for entry in _core.losses()}
-OPTIMIZERS = {entry["name"]: entry for entry in _core.optimizers()}
+OPTIMIZERS = {entry["name"]: entry for entry in _core.optimizers() if "." not in entry["name"]}
 
 
 def settings_of(formulas, names):

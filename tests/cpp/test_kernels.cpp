@@ -264,8 +264,8 @@ void gradients_are_scaled_and_limited() {
         for (T& v : changed.values)
           v = std::clamp(v * static_cast<T>(scale), static_cast<T>(-limit), static_cast<T>(limit));
         const auto sweep = [&](Sheet<T>& parameter, const Sheet<T>& gradient, double by, double within) {
-          std::vector<T> first(n, T(0.1)), second(n, T(0.2));
-          void* slots[] = {first.data(), second.data()};
+          std::vector<T> first(n, T(0.1)), second(n, T(0.2)), third(n, T(0.3));
+          void* slots[] = {first.data(), second.data(), third.data()};
           const auto coefficients = info.prepare(math::option_values(info.name, info.options, {}), 2);
           device(set, dtype_of<T>)
               .update(parameter.values.data(), gradient.values.data(), slots, n, {info.id, coefficients, by, within});

@@ -14,7 +14,6 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
-from whet.schedules import Schedule
 from whet.training.fit import Rows, core_trainer, warn_of_links
 from whet.training.model import Model
 
@@ -41,8 +40,8 @@ class Trainer:
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optim.get(optimizer)
-        if isinstance(self.optimizer.learning_rate(), Schedule):
-            raise ValueError("[Trainer] expected a number as learning rate: a schedule needs a length")
+        for name in self.optimizer.schedules():
+            raise ValueError(f"[Trainer] expected a number as {name}: a schedule needs a length")
         self.seed = as_seed(seed, "Trainer")
         with model._exclusive("Trainer", self.seed) as state:
             self._state = state

@@ -10,7 +10,7 @@ namespace whet::cpu::WHET_ISA_NAMESPACE {
 template <class T>
 constexpr SweepKernels<T> make_sweep_kernels() {
   return {
-#define WHET_ENTRY(F) update<T, math::F>,
+#define WHET_ENTRY(F) update<T, math::SweepOf<math::F>::type>,
       .update = {WHET_OPTIMIZERS(WHET_ENTRY)},
 #undef WHET_ENTRY
       .column_sums = column_sums<T>,
