@@ -60,11 +60,13 @@ struct Dropout {
   int64_t first_row = 0;
 };
 
-/// A sweep uses the gradient times `gradient_scale`, no element of it further from zero than `gradient_limit`.
+/// A sweep uses the gradient times `gradient_scale`, no element of it further from zero than `gradient_limit`, plus l1
+/// times the sign of the parameter.
 struct Optimizer {
   math::OptimizerId id = math::OptimizerId::Gd;
   math::Coefficients coefficients{};
   double gradient_scale = 1, gradient_limit = std::numeric_limits<double>::infinity();
+  double l1 = 0;
 };
 
 /// The whole-tensor kernels that every device offers, in one dtype and one precision of products. Outputs come first.
@@ -134,6 +136,18 @@ class Device {
   /// One sweep of the optimizer over n elements: parameter and slots change in place.
   virtual void update(void* parameter, const void* gradient, void* const* slots, int64_t n,
                       const Optimizer& optimizer) = 0;
+
+  /// y = factor * x for n elements. y may be x.
+  virtual void scale(void* y, const void* x, double factor, int64_t n) = 0;
+
+  /// Each row of x less its mean, in place.
+  virtual void center_rows(Matrix x) = 0;
+
+  /// Each row of x, in place, with a length of at most `limit`: as torch.renorm.
+  virtual void limit_rows(Matrix x, double limit) = 0;
+
+  /// Normal numbers of that deviation, added to the n elements of x: elements `first` and on of the sequence.
+  virtual void add_noise(void* x, int64_t n, double deviation, const RandomKey& key, int64_t first) = 0;
 };
 
 /// The processor, computing in `dtype` and rounding the operands of products as `precision` says. Lives as long as the

@@ -6,12 +6,14 @@
 #include <cstdint>
 
 #include "math/options.h"
+#include "math/scalar.h"
 
-#define WHET_OPTIMIZERS(X)                                                                                   \
-  X(Gd)                                                                                                      \
-  X(Sgd)                                                                                                     \
-  X(Adam) X(AdamW) X(AdamAmsgrad) X(AdamWAmsgrad) X(Adamax) X(NAdam) X(RAdam) X(Lion) X(Adagrad) X(Adadelta) \
-      X(RMSprop) X(RMSpropMomentum) X(RMSpropCentered) X(RMSpropCenteredMomentum) X(Rprop) X(Ftrl)
+#define WHET_OPTIMIZERS(X)                                                                                      \
+  X(Gd)                                                                                                         \
+  X(Sgd)                                                                                                        \
+  X(Adam)                                                                                                       \
+  X(AdamW) X(AdamAmsgrad) X(AdamWAmsgrad) X(Adamax) X(NAdam) X(RAdam) X(Lion) X(Adagrad) X(Adadelta) X(RMSprop) \
+      X(RMSpropMomentum) X(RMSpropCentered) X(RMSpropCenteredMomentum) X(Rprop) X(Ftrl)
 
 namespace whet::math {
 
@@ -24,24 +26,6 @@ enum class OptimizerId : int {
 constexpr int kMaxSlots = 3;
 constexpr int kMaxCoefficients = 9;
 using Coefficients = std::array<double, kMaxCoefficients>;
-
-/// base^exponent by squaring: the same bits everywhere, unlike the C library's pow.
-constexpr double integer_power(double base, int64_t exponent) {
-  double result = 1;
-  for (; exponent > 0; exponent >>= 1, base *= base)
-    if (exponent & 1) result *= base;
-  return result;
-}
-
-/// e^x within 2 ULP for x up to 700, and 0 below -700: the same bits everywhere, unlike the C library's exp.
-constexpr double exponential(double x) {
-  if (x < -700) return 0;
-  const auto twos = static_cast<int64_t>(x * 0x1.71547652b82fep+0 + (x < 0 ? -0.5 : 0.5));
-  const double n = static_cast<double>(twos), r = (x - n * 0x1.62e42fee00000p-1) - n * 0x1.a39ef35793c76p-33;
-  double sum = 1;
-  for (int k = 14; k > 0; --k) sum = 1 + r * sum / k;
-  return sum * integer_power(twos < 0 ? 0.5 : 2.0, twos < 0 ? -twos : twos);
-}
 
 // Each functor has `options` (names and defaults of PyTorch, the learning rate first), `slots` (the vectors it keeps,
 // PyTorch's names, zeros before the first step), `prepare` (what is constant over one sweep, in double; `step` counts

@@ -109,10 +109,10 @@ class Trainer:
         loss: str,
         loss_options: _Options,
         optimizer: str,
-        optimizer_options: _Options,
+        groups: list[_Options],
+        group_of: list[int],
+        shaping: _Options,
         precision: str,
-        clip_norm: float | None,
-        clip_value: float | None,
         seed: int,
     ) -> None: ...
     def step(self, x: _Array, y: _Array, weights: _Array | None) -> float: ...
@@ -125,8 +125,10 @@ class Trainer:
         shuffle: bool,
         number: int,
         max_steps: int,
-        learning_rates: list[float],
+        schedules: list[tuple[int, str, list[float]]],
         predictions: _Array | None,
     ) -> tuple[float, float, int]: ...
     def gradient(self, i: int) -> _Array: ...
     def slot(self, slot: int, i: int) -> _Array: ...
+    def average_after(self, steps: int) -> None: ...
+    def swap_average(self) -> bool: ...

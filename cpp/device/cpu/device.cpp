@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 #include <map>
@@ -206,7 +207,40 @@ class CpuDevice final : public Device {
       T* shifted[math::kMaxSlots] = {};
       for (int i = 0; i < slot_count(optimizer.id); ++i) shifted[i] = static_cast<T*>(slots[i]) + b.col;
       function(at(p, b), static_cast<const T*>(gradient) + b.col, shifted, b.cols, optimizer.coefficients.data(),
-               static_cast<T>(optimizer.gradient_scale), static_cast<T>(optimizer.gradient_limit));
+               static_cast<T>(optimizer.gradient_scale), static_cast<T>(optimizer.gradient_limit),
+               static_cast<T>(optimizer.l1));
+    });
+  }
+
+  void scale(void* y, const void* x, double factor, int64_t n) override {
+    for_blocks(kGrainOfMoves, Matrix{y, 1, n, n}, {}, [&](const Block& b) {
+      kernels_.scale_and_shift(static_cast<T*>(y) + b.col, static_cast<const T*>(x) + b.col, b.cols,
+                               static_cast<T>(factor), T(0));
+    });
+  }
+
+  void center_rows(Matrix x) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        const double mean = row_sum(row(x, i), nullptr, x.cols) / static_cast<double>(x.cols);
+        kernels_.scale_and_shift(row(x, i), row(x, i), x.cols, T(1), static_cast<T>(-mean));
+      }
+    });
+  }
+
+  void limit_rows(Matrix x, double limit) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        const double norm = std::sqrt(row_sum(row(x, i), row(x, i), x.cols));
+        if (norm > limit)
+          kernels_.scale_and_shift(row(x, i), row(x, i), x.cols, static_cast<T>(limit / (norm + 1e-7)), T(0));
+      }
+    });
+  }
+
+  void add_noise(void* x, int64_t n, double deviation, const RandomKey& key, int64_t first) override {
+    for_blocks(kGrainOfFunctions, Matrix{x, 1, n, n}, {}, [&](const Block& b) {
+      kernels_.add_noise(static_cast<T*>(x) + b.col, b.cols, static_cast<T>(deviation), key, first + b.col);
     });
   }
 
@@ -232,6 +266,14 @@ class CpuDevice final : public Device {
     else
       activate(y, y, e.activation);
     if (e.residual.data) add(y, y, e.residual);
+  }
+
+  /// The sum of x[i] * weights[i], or of x[i], in this thread.
+  double row_sum(const T* x, const T* weights, int64_t n) const {
+    return tree_sum(0, divide_up(n, kSlabRows), [&](int64_t s) {
+      const int64_t first = s * kSlabRows;
+      return kernels_.weighted_sum(x + first, weights ? weights + first : nullptr, std::min(kSlabRows, n - first));
+    });
   }
 
   static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }

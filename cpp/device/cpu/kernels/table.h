@@ -152,7 +152,9 @@ struct RowKernels {
 template <class T>
 struct SweepKernels {
   void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients,
-                              T gradient_scale, T gradient_limit);
+                              T gradient_scale, T gradient_limit, T l1);
+  void (*scale_and_shift)(T* y, const T* x, int64_t n, T factor, T shift);
+  void (*add_noise)(T* x, int64_t n, T deviation, const RandomKey& key, int64_t first);
   /// Each column's chain starts from zero; `mode` says how it meets y.
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
   /// The sum of x[i] * weights[i], or of x[i].
