@@ -56,7 +56,7 @@ PYTHON_ROOMS = {
     "optim": {"_checks", "schedules"},
     "runtime": {"_core"},
     "schedules": {"_checks"},
-    "losses": {"_core", "_arrays"},
+    "losses": {"_checks", "_core", "_arrays"},
     "metrics": {"_arrays", "errors", "losses"},
     "ops": {"_checks", "_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_checks", "_core", "_arrays"},

@@ -83,7 +83,7 @@ void bind_engine(py::module_& module) {
 
   py::class_<BoundTrainer>(module, "Trainer")
       .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
-                       const Options& loss_options, const std::string& optimizer, const Options& optimizer_options,
+                       const LossOptions& loss_options, const std::string& optimizer, const Options& optimizer_options,
                        const std::string& precision, std::optional<double> clip_norm, std::optional<double> clip_value,
                        uint64_t seed) {
              const Loss parsed = parse_loss(loss, loss_options);

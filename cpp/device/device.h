@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "core/dtype.h"
 #include "core/random.h"
@@ -34,6 +35,7 @@ struct Activation {
 struct Loss {
   math::LossId id = math::LossId::Mse;
   math::OptionValues options{};
+  std::vector<double> columns{};  // the first option of each column, or none: that of `options` is for all
 };
 
 /// What is known of the right answers of a batch: a value for each output, or for each row the index of its class.

@@ -34,6 +34,7 @@ class _Node(TypedDict):
 
 _Array = NDArray[Any]
 _Options = list[tuple[str, float]]
+_LossOptions = list[tuple[str, float | tuple[float, ...]]]
 _Specs = list[tuple[str, list[int]]]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -62,7 +63,13 @@ def matmul(
 def activate(out: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def activation_gradient(dx: _Array, dy: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def loss(
-    gradient: _Array | None, prediction: _Array, target: _Array, weights: _Array | None, name: str, options: _Options, /
+    gradient: _Array | None,
+    prediction: _Array,
+    target: _Array,
+    weights: _Array | None,
+    name: str,
+    options: _LossOptions,
+    /,
 ) -> float: ...
 def softmax(out: _Array, x: _Array, /) -> None: ...
 def update(
@@ -107,7 +114,7 @@ class Trainer:
         graph: Graph,
         state: State,
         loss: str,
-        loss_options: _Options,
+        loss_options: _LossOptions,
         optimizer: str,
         optimizer_options: _Options,
         precision: str,

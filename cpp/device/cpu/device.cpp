@@ -144,8 +144,9 @@ class CpuDevice final : public Device {
     const T* const t = static_cast<const T*>(target.values.data);
     const T* const s = static_cast<const T*>(scales);
     const int64_t t_stride = target.values.stride;
-    const bool differences = loss.id == math::LossId::Mse || loss.id == math::LossId::L1;
-    const int64_t grain = differences ? kGrainOfMoves : kGrainOfFunctions;
+    const auto id = static_cast<int>(loss.id);
+    const bool direct = id < math::kDirectLosses;
+    const int64_t grain = direct ? kGrainOfMoves : kGrainOfFunctions;
     for_rows(grain, prediction.rows, row_work(prediction.cols), [&](int64_t from, int64_t to) {
       T* const out = static_cast<T*>(row_losses) + from;
       T* const d = dprediction.data ? row(dprediction, from) : nullptr;
@@ -156,10 +157,13 @@ class CpuDevice final : public Device {
         kernels_.cross_entropy(out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
                                target.classes ? target.classes + from : nullptr, to - from, prediction.cols, s_here,
                                static_cast<T>(scale));
+      else if (direct)
+        kernels_.direct_loss[id](out, d, dprediction.stride, here, prediction.stride, t_here, t_stride, to - from,
+                                 prediction.cols, s_here, static_cast<T>(scale), loss.options.data());
       else
-        kernels_.loss[static_cast<int>(loss.id)](out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
-                                                 to - from, prediction.cols, s_here, static_cast<T>(scale),
-                                                 loss.options.data());
+        kernels_.loss(kernels_.loss_elements[id - math::kDirectLosses], out, d, dprediction.stride, here,
+                      prediction.stride, t_here, t_stride, to - from, prediction.cols, s_here, static_cast<T>(scale),
+                      loss.options.data(), loss.columns.empty() ? nullptr : loss.columns.data());
     });
   }
 

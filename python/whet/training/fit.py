@@ -122,10 +122,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rows:
-    """Features and targets as the core takes them."""
+    """Features and targets as the core takes them, and targets as metrics do."""
 
     features: Floats
     target: NDArray[Any]
+    truth: NDArray[Any]
     weights: Floats | None = None
 
     @classmethod
@@ -145,11 +146,19 @@ class Rows:
             raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
         outputs = model._width_of_output(features.shape[1])
         target = loss.target(y, len(features), outputs, model.dtype, where)
-        return cls(features, target, as_weights(sample_weight, len(features), model.dtype, where))
+        truth, factor = loss.encode(target, outputs, model.dtype)
+        weights = as_weights(sample_weight, len(features), model.dtype, where)
+        if factor is not None:
+            weights = factor if weights is None else weights * factor
+            if not weights.any():
+                raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
+        return cls(features, target, truth, weights)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """A copy of some rows."""
-        return Rows(self.features[rows], self.target[rows], None if self.weights is None else self.weights[rows])
+        target = self.target[rows]
+        truth = target if self.truth is self.target else self.truth[rows]
+        return Rows(self.features[rows], target, truth, None if self.weights is None else self.weights[rows])
 
     def __len__(self) -> int:
         return len(self.features)
@@ -233,7 +242,7 @@ def _train(
                 rates = plan.learning_rates(trainer.steps, left, steps)
                 loss_sum, weight_sum, _ = trainer.epoch(
                     rows.features,
-                    rows.target,
+                    rows.truth,
                     rows.weights,
                     batch_rows,
                     plan.shuffle,

@@ -177,7 +177,7 @@ class Model:
         return self._outputs(as_features(X, self.dtype, "predict"))
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for bce_with_logits.
+        """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for losses of labels.
 
         Raises:
             ValueError: As `predict`, or if the model has no loss yet, or one without probabilities.
@@ -229,7 +229,8 @@ class Model:
         if len(features) == 0:
             raise ValueError("[evaluate] expected at least one row, got none")
         output = self._outputs(features)
-        value = _core.loss(None, output, target, None, loss.name, list(loss.options().items()))
+        truth, weights = loss.encode(target, output.shape[1], self.dtype)
+        value = _core.loss(None, output, truth, weights, loss.name, list(loss.options().items()))
         return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -240,7 +241,7 @@ def describe_training(model: Model) -> dict[str, Any]:
     """The loss and metrics of the last fit as JSON-able data."""
     loss = model._loss
     return {
-        "loss": None if loss is None else {"name": loss.name, **loss.options()},
+        "loss": None if loss is None else {"name": loss.name, **vars(loss)},
         "metrics": [metric.name for metric in model._metrics],
     }
 

@@ -79,7 +79,7 @@ class Trainer:
         rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
         with self.model._exclusive("step", state=self._state):
             core = self._trainer(rows.features.shape[1])
-            loss: float = core.step(rows.features, rows.target, rows.weights)
+            loss: float = core.step(rows.features, rows.truth, rows.weights)
             return loss
 
     def gradients(self) -> dict[str, Floats]:

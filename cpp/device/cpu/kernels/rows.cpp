@@ -9,9 +9,13 @@ template <class T>
 constexpr RowKernels<T> make_row_kernels() {
   return {
       .softmax = softmax<T>,
-#define WHET_ENTRY(F) loss<T, math::F>,
-      .loss = {WHET_ELEMENTWISE_LOSSES(WHET_ENTRY)},
+#define WHET_ENTRY(F) direct_loss<T, math::F>,
+      .direct_loss = {WHET_DIRECT_LOSSES(WHET_ENTRY)},
 #undef WHET_ENTRY
+#define WHET_ENTRY(F) loss_elements<T, math::F>,
+      .loss_elements = {WHET_SHARING_LOSSES(WHET_ENTRY)},
+#undef WHET_ENTRY
+      .loss = loss<T>,
       .cross_entropy = cross_entropy<T>,
   };
 }

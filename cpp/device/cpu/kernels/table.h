@@ -14,7 +14,6 @@ namespace whet::cpu {
 
 #define WHET_COUNT(Name) +1
 constexpr int kActivations = 0 WHET_ACTIVATIONS(WHET_COUNT);
-constexpr int kElementwiseLosses = 0 WHET_ELEMENTWISE_LOSSES(WHET_COUNT);
 constexpr int kOptimizers = 0 WHET_OPTIMIZERS(WHET_COUNT);
 #undef WHET_COUNT
 
@@ -135,14 +134,25 @@ struct ElementKernels {
                            int64_t rows, int64_t cols, T scale, bool accumulate);
 };
 
+/// One loss at n elements, which fill registers: its values and their derivatives. The first option is a register that
+/// serves all if `step` is 0, and lies element by element if it is 1.
+template <class T>
+using LossElements = void (*)(T* values, T* slopes, const T* p, const T* t, const T* first_option, int64_t step,
+                              int64_t n, const double* options);
+
 /// Row by row.
 template <class T>
 struct RowKernels {
   void (*softmax)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// `dp` may be null; `scales` may be null, then `scale` counts.
-  void (*loss[kElementwiseLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
-                                   int64_t t_stride, int64_t rows, int64_t cols, const T* scales, T scale,
-                                   const double* options);
+  void (*direct_loss[math::kDirectLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride,
+                                           const T* t, int64_t t_stride, int64_t rows, int64_t cols, const T* scales,
+                                           T scale, const double* options);
+  LossElements<T> loss_elements[math::kSharingLosses];
+  /// As direct_loss; `columns` may be null, then options[0] is for all.
+  void (*loss)(LossElements<T> elements, T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride,
+               const T* t, int64_t t_stride, int64_t rows, int64_t cols, const T* scales, T scale,
+               const double* options, const double* columns);
   /// The target is `classes`, or if that is null, `t`.
   void (*cross_entropy)(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
                         int64_t t_stride, const int32_t* classes, int64_t rows, int64_t cols, const T* scales, T scale);
