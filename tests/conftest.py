@@ -34,3 +34,12 @@ def outside_data():
     if not folder:
         pytest.skip("WHET_DATA does not name a folder of data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def wide_torch(torch):
+    """PyTorch with float64 as its default: NAdam keeps the product of its momenta in that, and else in float32."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)

@@ -1,7 +1,8 @@
 """Slow, clear float64 formulas of all that the lists in cpp/math name: what the fast kernels are compared with.
 
-To add an activation, a loss or an optimizer: write its formula here and its entry in the dictionary below it. The tests
-iterate over the lists of the compiled core, and fail for a name that has no entry.
+To add an activation: write its formula here and its entry in the dictionary below it. Losses and optimizers stand in
+reference_losses.py and reference_optimizers.py. The tests iterate over the lists of the compiled core, and fail for a
+name that has no entry.
 
 An entry also says how closely the kernels follow it: `ulps`, counted in units of the magnitude that `scale` gives.
 Where the formula loses digits to cancellation in any precision, that magnitude is the one of its larger terms.
@@ -15,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from tests.reference_losses import LOSSES, Array, Loss, mse, sigmoid, softmax
+from tests.reference_optimizers import OPTIMIZERS, Optimizer, clipped
+
+__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "Activation", "Loss", "Optimizer", "clipped", "mse", "softmax"]
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 _erfc = np.vectorize(math.erfc, otypes=[np.float64])
@@ -34,33 +37,13 @@ class Activation:
     scale: Callable[[Array, Array], Any] = lambda x, y: abs(y)
     derivative_scale: Callable[[Array, Array], Any] = lambda x, slope: np.maximum(abs(slope), 1)
     kinks: tuple[float, ...] = ()  # where the derivative jumps: finite differences keep away from there
-
-
-@dataclass(frozen=True)
-class Loss:
-    """(mean loss, its gradient with respect to the prediction) of a batch; `targets` names what the loss is of."""
-
-    value: Callable[..., tuple[float, Array]]
-    targets: tuple[str, ...] = ("number",)  # "number", "fraction", "class" or "distribution"
-    settings: tuple[dict[str, float], ...] = ({},)
-    ulps: float = 16
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """One step: (new parameter, new state), from the parameter, its gradient and the state before ({} at first)."""
-
-    step: Callable[..., tuple[Array, dict[str, Any]]]
-    settings: tuple[dict[str, Any], ...] = ({},)
-    ulps: float = 16
+    domain: Callable[[Array], Array] = lambda x: x  # from any numbers to some at which there is a value
+    pole: bool = False  # at zero the derivative grows without bound
 
 
 # Activations
 
-
-def sigmoid(x: Array) -> Array:
-    e = np.exp(-abs(x))
-    return np.where(x < 0, e, 1) / (1 + e)
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
 def elu(x: Array, alpha: float = 1.0) -> Array:
@@ -98,6 +81,46 @@ def softplus_derivative(x: Array, beta: float = 1.0, threshold: float = 20.0) ->
     return np.where(beta * x > threshold, 1.0, sigmoid(beta * x))
 
 
+def selu(x: Array) -> Array:
+    return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+
+
+def mish_derivative(x: Array) -> Array:
+    softplus = np.logaddexp(0, x)
+    return np.tanh(softplus) + x * sigmoid(x) / np.cosh(np.minimum(softplus, 300)) ** 2
+
+
+def hardsigmoid(x: Array) -> Array:
+    return np.clip(x + 3, 0, 6) / 6
+
+
+def hardshrink_derivative(x: Array, lambd: float = 0.5) -> Array:
+    return np.where(abs(x) <= lambd, 0.0, 1.0)
+
+
+def hardtanh_derivative(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    return np.where((x <= min_val) | (x >= max_val), 0.0, 1.0)
+
+
+def hardswish_derivative(x: Array) -> Array:
+    return np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x / 3 + 0.5))
+
+
+def sine(x: Array) -> Array:
+    with np.errstate(invalid="ignore"):  # infinity has none
+        return np.sin(x)
+
+
+def cosine(x: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return np.cos(x)
+
+
+def softsign(x: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        return x / (1 + abs(x))
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda x: x, lambda x: np.ones_like(x)),
     "relu": Activation(lambda x: np.maximum(x, 0), lambda x: np.where(x > 0, 1.0, 0.0), kinks=(0.0,)),
@@ -125,126 +148,67 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(np.tanh, lambda x: 1 - np.tanh(x) ** 2),
     "sigmoid": Activation(sigmoid, lambda x: sigmoid(x) * (1 - sigmoid(x))),
     "softplus": Activation(softplus, softplus_derivative, settings=({}, {"beta": 2.0, "threshold": 5.0})),
-}
-
-
-# Losses
-
-
-def mse(prediction: Array, target: Array) -> tuple[float, Array]:
-    d = prediction - target
-    return float(np.mean(d * d)), 2 * d / d.size
-
-
-def l1(prediction: Array, target: Array) -> tuple[float, Array]:
-    d = prediction - target
-    return float(np.mean(abs(d))), np.sign(d) / d.size
-
-
-def bce_with_logits(prediction: Array, target: Array) -> tuple[float, Array]:
-    loss = np.maximum(prediction, 0) - prediction * target + np.log1p(np.exp(-abs(prediction)))
-    return float(np.mean(loss)), (sigmoid(prediction) - target) / loss.size
-
-
-def softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def one_hot(labels: NDArray[np.integer[Any]], classes: int) -> Array:
-    return np.eye(classes)[labels]
-
-
-def cross_entropy(prediction: Array, target: NDArray[Any]) -> tuple[float, Array]:
-    """H(p, q) = -sum p log q with q = softmax(prediction); p is given, or 1 at the class that is given."""
-    p = one_hot(target, prediction.shape[1]) if target.ndim == 1 else target
-    shifted = prediction - prediction.max(axis=1, keepdims=True)
-    log_q = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    gradient = softmax(prediction) * p.sum(axis=1, keepdims=True) - p
-    return float(-(p * log_q).sum(axis=1).mean()), gradient / len(prediction)
-
-
-LOSSES: dict[str, Loss] = {
-    "mse": Loss(mse),
-    "l1": Loss(l1),
-    "bce_with_logits": Loss(bce_with_logits, targets=("fraction",)),
-    "cross_entropy": Loss(cross_entropy, targets=("class", "distribution")),
-}
-
-
-# Optimizers: the names, defaults and states of torch.optim
-
-
-def gd(
-    p: Array, g: Array, state: dict[str, Any], lr: float = 1e-3, weight_decay: float = 0.0
-) -> tuple[Array, dict[str, Any]]:
-    return p - lr * (g + weight_decay * p), {}
-
-
-def sgd(
-    p: Array,
-    g: Array,
-    state: dict[str, Any],
-    lr: float = 1e-3,
-    momentum: float = 0.0,
-    dampening: float = 0.0,
-    weight_decay: float = 0.0,
-    nesterov: bool = False,
-) -> tuple[Array, dict[str, Any]]:
-    d = g + weight_decay * p
-    if momentum == 0:
-        return p - lr * d, {}
-    before = state.get("momentum_buffer")
-    buffer = d if before is None else momentum * before + (1 - dampening) * d
-    return p - lr * (d + momentum * buffer if nesterov else buffer), {"momentum_buffer": buffer}
-
-
-def adam(
-    p: Array,
-    g: Array,
-    state: dict[str, Any],
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> tuple[Array, dict[str, Any]]:
-    t = state.get("step", 0) + 1
-    d = g + weight_decay * p
-    m = betas[0] * state.get("exp_avg", 0.0) + (1 - betas[0]) * d
-    v = betas[1] * state.get("exp_avg_sq", 0.0) + (1 - betas[1]) * d * d
-    p = p - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
-    return p, {"step": t, "exp_avg": m, "exp_avg_sq": v}
-
-
-def adamw(
-    p: Array, g: Array, state: dict[str, Any], lr: float = 1e-3, weight_decay: float = 1e-2, **options: Any
-) -> tuple[Array, dict[str, Any]]:
-    return adam(p * (1 - lr * weight_decay), g, state, lr, **options)
-
-
-def clipped(gradients: list[Array], norm: float = math.inf, value: float = math.inf) -> list[Array]:
-    """As by torch.nn.utils.clip_grad_norm_, then by clip_grad_value_."""
-    size = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
-    return [np.clip(g * min(1, norm / (size + 1e-6)), -value, value) for g in gradients]
-
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "gd": Optimizer(gd, settings=({}, {"lr": 0.5, "weight_decay": 0.1})),
-    "sgd": Optimizer(
-        sgd,
-        settings=(
-            {},
-            {"lr": 0.1, "weight_decay": 0.01},
-            {"lr": 0.1, "momentum": 0.9},
-            {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.01},
-            {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
-        ),
+    "celu": Activation(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+        lambda x, alpha=1.0: np.where(x > 0, 1.0, np.exp(np.minimum(x, 0) / alpha)),
+        settings=({}, {"alpha": 0.5}, {"alpha": 3.0}),
+        # x / alpha is rounded before exp, which makes its relative error of the size of its argument.
+        derivative_scale=lambda x, slope: 1 + abs(x) * slope,
     ),
-    "adam": Optimizer(
-        adam, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.1})
+    "selu": Activation(
+        selu,
+        lambda x: SELU_SCALE * np.where(x > 0, 1.0, SELU_ALPHA * np.exp(np.minimum(x, 0))),
+        kinks=(0.0,),
     ),
-    "adamw": Optimizer(
-        adamw, settings=({}, {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-3}, {"lr": 0.1, "weight_decay": 0.5})
+    "mish": Activation(lambda x: x * np.tanh(np.logaddexp(0, x)), mish_derivative),
+    "log_sigmoid": Activation(lambda x: -np.logaddexp(0, -x), lambda x: sigmoid(-x)),
+    "softsign": Activation(softsign, lambda x: 1 / (1 + abs(x)) ** 2),
+    "tanhshrink": Activation(lambda x: x - np.tanh(x), lambda x: np.tanh(x) ** 2, scale=lambda x, y: abs(x)),
+    "hardshrink": Activation(
+        lambda x, lambd=0.5: np.where(abs(x) <= lambd, 0.0, x),
+        hardshrink_derivative,
+        settings=({}, {"lambd": 2.0}, {"lambd": 0.0}),
+        kinks=(-2.0, -0.5, 0.0, 0.5, 2.0),
+    ),
+    "softshrink": Activation(
+        lambda x, lambd=0.5: np.where(abs(x) <= lambd, 0.0, x - np.copysign(lambd, x)),
+        hardshrink_derivative,
+        settings=({}, {"lambd": 2.0}),
+        kinks=(-2.0, -0.5, 0.5, 2.0),
+    ),
+    "hardtanh": Activation(
+        lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
+        hardtanh_derivative,
+        settings=({}, {"min_val": 0.0, "max_val": 6.0}, {"min_val": -2.0, "max_val": 0.5}),
+        kinks=(-2.0, -1.0, 0.0, 0.5, 1.0, 6.0),
+    ),
+    "hardsigmoid": Activation(
+        hardsigmoid, lambda x: np.where(abs(x) < 3, 1 / 6, 0.0), scale=lambda x, y: 1, kinks=(-3.0, 3.0)
+    ),
+    "hardswish": Activation(
+        lambda x: x * hardsigmoid(x), hardswish_derivative, scale=lambda x, y: abs(x), kinks=(-3.0, 3.0)
+    ),
+    "threshold": Activation(
+        lambda x, threshold=0.0, value=0.0: np.where(x <= threshold, value, x),
+        lambda x, threshold=0.0, value=0.0: np.where(x <= threshold, 0.0, 1.0),
+        settings=({}, {"threshold": 1.0, "value": -2.0}),
+        kinks=(0.0, 1.0),
+    ),
+    "exp": Activation(np.exp, np.exp, domain=lambda x: np.clip(x, -80, 80)),
+    "log": Activation(np.log, lambda x: 1 / x, domain=lambda x: abs(x) + x.dtype.type(1e-3), pole=True),
+    "sqrt": Activation(np.sqrt, lambda x: 0.5 / np.sqrt(x), domain=lambda x: abs(x) + x.dtype.type(1e-3), pole=True),
+    "abs": Activation(abs, np.sign, kinks=(0.0,)),
+    "square": Activation(np.square, lambda x: 2 * x),
+    "reciprocal": Activation(
+        lambda x: 1 / x, lambda x: -1 / (x * x), domain=lambda x: np.where(x == 0, 1, x), pole=True
+    ),
+    "sin": Activation(sine, np.cos),
+    "cos": Activation(cosine, lambda x: -np.sin(x)),
+    "affine": Activation(
+        lambda x, scale=1.0, shift=0.0: scale * x + shift,
+        lambda x, scale=1.0, shift=0.0: np.full_like(x, scale),
+        settings=({}, {"scale": -2.5, "shift": 0.75}),
+        scale=lambda x, y: 2.5 * abs(x) + 1,
     ),
 }
 

@@ -104,7 +104,7 @@ def test_a_norm_that_is_not_finite_stops_before_the_step(dtype):
 
 def test_clipping_is_no_argument_of_a_single_update():
     with pytest.raises(
-        ValueError, match=r"\[adam\] expected arguments among lr, betas, eps, weight_decay, got 'clip_norm'"
+        ValueError, match=r"\[adam\] expected arguments among lr, betas, eps, weight_decay, amsgrad, got 'clip_norm'"
     ):
         whet.ops.update("adam", np.ones(3), np.ones(3), {}, clip_norm=1.0)
 

@@ -35,8 +35,9 @@ def signature_of(thing):
 def members(cls, public):
     """Public members that the class defines, or inherits from a class of this package that is not public itself."""
     seen = set()
+    bases = [base for base in cls.__mro__[1:] if base in public]
     for owner in cls.__mro__:
-        if owner.__module__.partition(".")[0] != "whet" or (owner is not cls and owner in public):
+        if owner.__module__.partition(".")[0] != "whet" or any(issubclass(base, owner) for base in bases):
             continue
         for name, member in vars(owner).items():
             special = name in {"__call__", "__len__", "__getitem__", "__iter__", "__add__"}

@@ -232,7 +232,7 @@ def test_an_mlp_has_one_after_each_hidden_layer():
     assert [type(layer).__name__ for layer in model[:3]] == ["Linear", "ReLU", "Dropout"]
     assert len(nn.MLP(4, (8, 5), 1)) == 5
     assert "Dropout(p=0.25)" in repr(model)
-    operations = [line.split("  ")[0] for line in model.summary().splitlines()[4:9]]
+    operations = [row[1] for row in model.summary().rows]
     assert operations == ["linear + bias + relu", "dropout", "linear + bias + relu", "dropout", "linear + bias"]
     assert model.summary().count("parameters, input * relu'") == 2, "derivatives are taken where products are made"
 

@@ -260,7 +260,7 @@ def test_other_values_in_the_place_of_every_argument(call):
             assert_same(call.split()[0], lambda place=place, c=change: with_argument(call, np.float32, place, c))
 
 
-@pytest.mark.parametrize("name", [entry["name"] for entry in _core.optimizers()])
+@pytest.mark.parametrize("name", whet.build_info()["optimizers"])
 def test_every_option_of_every_optimizer(name):
     slots = [slot for entry in _core.optimizers() for slot in entry["slots"]]
     usual = {**usual_calls(np.float32)["update gd"], "name": name}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import whet
-from whet import nn, optim, schedules
+from whet import nn, optim
 from whet.nn import init
 
 
@@ -165,6 +165,10 @@ def test_a_model_in_training_is_held(rng):
         lambda: nn.Softplus("x"),
         lambda: init.Constant(np.nan),
         lambda: init.Normal(std=-1),
+        lambda: init.TruncatedNormal(std=0),
+        lambda: init.TruncatedNormal(a=1.0, b=1.0),
+        lambda: init.Sparse(1.5),
+        lambda: init.Sparse(std=-1),
         lambda: init.XavierNormal("x"),
         lambda: init.KaimingNormal(a=np.inf),
         lambda: nn.Linear(10**400, 1),
@@ -222,12 +226,13 @@ def test_errors_of_tracing_name_the_layer_and_both_shapes():
     [
         (lambda self, x: x, ValueError, "has no layers"),
         (lambda self, x: None, TypeError, "to return a traced value, got NoneType"),
-        (lambda self, x: np.exp(x), TypeError, "is no array"),
+        (lambda self, x: np.cumsum(x), TypeError, "is no array"),
         (lambda self, x: x if x else self, TypeError, "has no truth"),
-        (lambda self, x: x * 2, TypeError, "knows layers, \\+ and nn.concatenate"),
-        (lambda self, x: 1 - x, TypeError, "knows layers, \\+ and nn.concatenate"),
+        (lambda self, x: x * "2", TypeError, "\\[mul\\] expected a traced value, a parameter or a number, got str, in"),
+        (lambda self, x: x + np.ones(3), TypeError, "a parameter or a number, got ndarray"),
+        (lambda self, x: x[:2], IndexError, "expected : for the rows"),
+        (lambda self, x: x.mean(axis=0), ValueError, "rows are independent"),
         (lambda self, x: nn.concatenate([3, x]), TypeError, "got int"),
-        (lambda self, x: x + 1, TypeError, "expected values of this forward pass, got int"),
         (lambda self, x: nn.Linear(3, 2)(x), ValueError, "a parameter that is no attribute of the model"),
     ],
 )
@@ -273,6 +278,11 @@ def test_default_initialisation_is_pytorchs():
         (init.KaimingNormal, "kaiming_normal_", {"nonlinearity": "tanh", "mode": "fan_out"}),
         (init.Normal, "normal_", {"mean": 0.3, "std": 2.0}),
         (init.Uniform, "uniform_", {"a": -1.0, "b": 3.0}),
+        (init.TruncatedNormal, "trunc_normal_", {}),
+        (init.TruncatedNormal, "trunc_normal_", {"mean": 1.0, "std": 2.0, "a": 0.5, "b": 3.0}),
+        (init.TruncatedNormal, "trunc_normal_", {"mean": 0.0, "std": 0.02, "a": -2.0, "b": 2.0}),
+        (init.Ones, "ones_", {}),
+        (init.Eye, "eye_", {}),
     ],
 )
 def test_distributions_are_pytorchs(torch, ours, theirs, arguments):
@@ -285,6 +295,57 @@ def test_distributions_are_pytorchs(torch, ours, theirs, arguments):
     np.testing.assert_allclose(
         np.quantile(drawn, quantiles), np.quantile(reference.numpy(), quantiles), atol=0.03 * scale
     )
+
+
+def test_ones_and_eyes():
+    np.testing.assert_array_equal(init.Ones().draw((3, 2), 0, 0), np.ones((3, 2)))
+    np.testing.assert_array_equal(init.Eye().draw((3, 2), 0, 0), [[1, 0], [0, 1], [0, 0]])
+    with pytest.raises(ValueError, match="Eye"):
+        init.Eye().draw((3,), 0, 0)
+
+
+def test_a_truncated_normal_ends_at_its_bounds():
+    drawn = init.TruncatedNormal(mean=1.0, std=2.0, a=0.5, b=3.0).draw((200, 200), 3, 1)
+    assert 0.5 <= drawn.min() < 0.501
+    assert 2.999 < drawn.max() <= 3
+    far = init.TruncatedNormal(a=50.0, b=60.0).draw((10,), 0, 0)  # further than float64 has probabilities
+    assert ((far >= 50) & (far <= 60)).all()
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.25, 0.9, 1.0])
+def test_sparse_columns_have_as_many_zeros_as_pytorchs(torch, sparsity):
+    theirs = torch.empty(37, 400, dtype=torch.float64)
+    torch.nn.init.sparse_(theirs, sparsity, std=0.5)
+    drawn = init.Sparse(sparsity, std=0.5).draw((37, 400), 1, 2)
+    zeros = (drawn == 0).sum(axis=0)
+    assert (zeros == (theirs == 0).sum(axis=0).numpy()).all()
+    if sparsity < 1:
+        assert drawn[drawn != 0].std() == pytest.approx(0.5, rel=0.05)
+        in_rows = (drawn == 0).mean(axis=1)  # every row alike
+        assert in_rows == pytest.approx(np.full(37, zeros[0] / 37), abs=0.1)
+
+
+def test_lsuv_gives_every_layer_unit_variance(rng):
+    X = rng.normal(3, 10, size=(500, 20))
+    model = nn.Sequential(nn.MLP(20, (64, 64, 32), 16, activation="relu", dropout=0.2), nn.Tanh(), Residual(16))
+    found = init.lsuv(model, X, tolerance=0.01)
+    weights = [name for name, value in model.state_dict().items() if value.ndim == 2]
+    assert list(found) == weights
+    assert list(found.values()) == pytest.approx([1.0] * len(weights), abs=0.01)
+    mlp = model[0]
+    hidden = X.astype(np.float32)
+    for layer in mlp:
+        hidden = layer.predict(hidden)
+        if isinstance(layer, nn.Linear):
+            assert hidden.var() == pytest.approx(1, abs=0.01)
+            gram = layer.state_dict()["weight"].astype(np.float64)
+            gram = gram @ gram.T if len(gram) <= gram.shape[1] else gram.T @ gram
+            np.testing.assert_allclose(gram / gram[0, 0], np.eye(len(gram)), atol=1e-5)
+            assert (layer.state_dict()["bias"] == 0).all()
+    assert init.lsuv(model, X, tolerance=0.01) == found
+    with pytest.raises(ValueError, match="row"):
+        init.lsuv(model, X[:0])
+    assert init.lsuv(nn.Linear(3, 2), np.zeros((4, 3))) == {"weight": 0.0}
 
 
 @pytest.mark.parametrize("shape", [(20, 50), (50, 20), (30, 30)])
@@ -319,24 +380,3 @@ def test_a_wider_input_after_a_narrow_one(rng):
 
 def test_no_rows_in_no_rows_out():
     assert nn.MLP(3, (4,), 2).predict(np.empty((0, 3))).shape == (0, 2)
-
-
-def test_optimizers_check_their_numbers():
-    assert optim.Adam(lr=np.float32(0.25)).options()["lr"] == 0.25
-    for wrong in ({"lr": -1}, {"lr": 10**400}, {"lr": math.nan}, {"lr": math.inf}, {"weight_decay": -1}):
-        for optimizer in (optim.GD, optim.SGD, optim.Adam, optim.AdamW):
-            with pytest.raises(ValueError, match=next(iter(wrong))):
-                optimizer(**wrong)
-    with pytest.raises(TypeError, match="lr"):
-        optim.Adam(lr="fast")
-    with pytest.raises(ValueError, match="nesterov"):
-        optim.SGD(nesterov=True)
-    with pytest.raises(TypeError, match="weight_decay"):
-        optim.Adam(weight_decay=schedules.Linear(0.1))
-    for betas in (None, (0.9, "x"), (0.9,)):
-        with pytest.raises(TypeError, match="betas"):
-            optim.Adam(betas=betas)
-    with pytest.raises(ValueError, match="betas"):
-        optim.Adam(betas=(0.9, 1.0))
-    with pytest.raises(ValueError, match="expected one of gd, sgd, adam, adamw, got 'adamax'"):
-        optim.get("adamax")

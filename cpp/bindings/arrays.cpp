@@ -93,6 +93,8 @@ void* mutable_vector(py::array& array, DType dtype, int64_t n, const char* where
 }
 
 Target target(const py::array& array, DType dtype, int64_t rows, int64_t cols, const Loss& loss) {
+  if (!loss.columns.empty() && static_cast<int64_t>(loss.columns.size()) != cols)
+    fail("loss", "expected ", cols, " numbers, one for each output, got ", loss.columns.size());
   Target result;
   if (loss.id == math::LossId::CrossEntropy && array.dtype().equal(py::dtype::of<int32_t>())) {
     if (array.ndim() != 1 || array.shape(0) != rows || (rows > 1 && array.strides(0) != 4))
@@ -110,9 +112,20 @@ Target target(const py::array& array, DType dtype, int64_t rows, int64_t cols, c
   return result;
 }
 
-Loss parse_loss(const std::string& name, const Options& options) {
+Loss parse_loss(const std::string& name, const LossOptions& options) {
   const math::LossInfo& info = math::find_loss(name);
-  return {info.id, math::option_values(name, info.options, options)};
+  Loss loss{info.id};
+  Options numbers;
+  for (const auto& [option, value] : options) {
+    if (const auto* const columns = std::get_if<std::vector<double>>(&value)) {
+      if (info.options.empty() || info.options[0].name != option) fail(name, "takes one number as ", option);
+      loss.columns = *columns;
+    } else {
+      numbers.emplace_back(option, std::get<double>(value));
+    }
+  }
+  loss.options = math::option_values(name, info.options, numbers);
+  return loss;
 }
 
 Activation parse_activation(const std::string& name, const Options& options) {

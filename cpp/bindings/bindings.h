@@ -7,6 +7,9 @@
 
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "device/cpu/cpu.h"
 #include "device/device.h"
@@ -58,7 +61,9 @@ void* mutable_vector(py::array& array, DType dtype, int64_t n, const char* where
 Target target(const py::array& array, DType dtype, int64_t rows, int64_t cols, const Loss& loss);
 
 using Options = std::vector<std::pair<std::string, double>>;
-Loss parse_loss(const std::string& name, const Options& options);
+/// A loss may have its first option for each column.
+using LossOptions = std::vector<std::pair<std::string, std::variant<double, std::vector<double>>>>;
+Loss parse_loss(const std::string& name, const LossOptions& options);
 Activation parse_activation(const std::string& name, const Options& options);
 
 void bind_device(py::module_& module);

@@ -21,7 +21,8 @@ Data borrow(const Trainer& trainer, const Graph& graph, const Loss& loss, const 
   data.x = matrix(x, dtype, "fit");
   if (data.x.rows == 0) fail("fit", "expected at least one row, got none");
   if (data.x.cols != graph.width(0)) fail("fit", "expected ", graph.width(0), " features, got ", data.x.cols);
-  data.target = target(y, dtype, data.x.rows, graph.width(graph.output()), loss);
+  const int64_t width = graph.width(graph.target() < 0 ? graph.output() : graph.target());
+  data.target = target(y, dtype, data.x.rows, width, loss);
   data.weights = weights ? vector(*weights, dtype, data.x.rows, "sample_weight") : nullptr;
   return data;
 }
@@ -33,6 +34,55 @@ struct BoundTrainer {
   Trainer trainer;
 };
 
+/// Values of an option of a group, one for every step.
+using Series = std::tuple<size_t, std::string, std::vector<double>>;
+
+Numbers parse_numbers(const math::OptimizerInfo& info, Options given) {
+  Numbers numbers;
+  std::erase_if(given, [&](const auto& option) {
+    if (option.first == "l1") numbers.l1 = option.second;
+    return option.first == "l1";
+  });
+  numbers.options = math::option_values(info.name, info.options, given);
+  return numbers;
+}
+
+double* number_of(Updater& updater, size_t group, const std::string& option) {
+  Numbers& numbers = updater.numbers(group);
+  if (option == "l1") return &numbers.l1;
+  const auto options = updater.recipe().optimizer->options;
+  for (size_t i = 0; i < options.size(); ++i)
+    if (options[i].name == option) return &numbers.options[i];
+  fail("fit", "has no option '", option, "'");
+}
+
+Shaping parse_shaping(const Options& given) {
+  Shaping shaping;
+  for (const auto& [name, value] : given) {
+    if (name == "centralize")
+      shaping.centralize = value != 0;
+    else if (name == "noise")
+      shaping.noise = value;
+    else if (name == "noise_decay")
+      shaping.noise_decay = value;
+    else if (name == "normalize")
+      shaping.normalize = value != 0;
+    else if (name == "clip_norm")
+      shaping.clip_norm = value;
+    else if (name == "clip_value")
+      shaping.clip_value = value;
+    else if (name == "max_norm")
+      shaping.max_norm = value;
+    else if (name == "accumulate")
+      shaping.accumulate = static_cast<int64_t>(value);
+    else if (name == "ema")
+      shaping.ema = value;
+    else
+      fail("fit", "has no option '", name, "'");
+  }
+  return shaping;
+}
+
 double step(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights) {
   const Data batch = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   Watch watch = interruptible();
@@ -42,13 +92,17 @@ double step(BoundTrainer& self, const py::array& x, const py::array& y, const st
 
 py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
                 int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps,
-                const std::vector<double>& learning_rates, std::optional<py::array> predictions) {
+                const std::vector<Series>& schedules, std::optional<py::array> predictions) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
   const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1, max_steps);
-  if (!learning_rates.empty() && static_cast<int64_t>(learning_rates.size()) < steps)
-    fail("fit", "expected ", steps, " learning rates, got ", learning_rates.size());
-  EpochPlan plan{batch_rows, shuffle, number, max_steps, learning_rates, {}};
+  std::vector<Scheduled> scheduled;
+  for (const auto& [group, option, values] : schedules) {
+    if (static_cast<int64_t>(values.size()) < steps)
+      fail("fit", "expected ", steps, " values of ", option, ", got ", values.size());
+    scheduled.push_back({number_of(self.trainer.updater(), group, option), values.data()});
+  }
+  EpochPlan plan{batch_rows, shuffle, number, max_steps, scheduled, {}};
   if (predictions) {
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
     if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
@@ -82,39 +136,41 @@ void bind_engine(py::module_& module) {
       });
 
   py::class_<BoundTrainer>(module, "Trainer")
-      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
-                       const Options& loss_options, const std::string& optimizer, const Options& optimizer_options,
-                       const std::string& precision, std::optional<double> clip_norm, std::optional<double> clip_value,
-                       uint64_t seed) {
-             const Loss parsed = parse_loss(loss, loss_options);
-             const math::OptimizerInfo& info = math::find_optimizer(optimizer);
-             const math::OptionValues values = math::option_values(optimizer, info.options, optimizer_options);
-             Device& device = cpu_device(state->dtype(), parse_precision(precision));
-             const Clipping none, clipping{clip_norm.value_or(none.norm), clip_value.value_or(none.value)};
-             return new BoundTrainer{
-                 graph, parsed, {graph, std::move(state), device, parsed, info, values, clipping, seed}};
-           }),
-           py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
-           py::arg("optimizer_options"), py::arg("precision"), py::arg("clip_norm"), py::arg("clip_value"),
-           py::arg("seed"))
+      .def(
+          py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
+                      const LossOptions& loss_options, const std::string& optimizer, const std::vector<Options>& groups,
+                      std::vector<int> group_of, const Options& shaping, const std::string& precision, uint64_t seed) {
+            // A graph with a loss of its own needs no other.
+            const Loss parsed = graph->loss() < 0 ? parse_loss(loss, loss_options) : Loss{};
+            Recipe recipe{&math::find_optimizer(optimizer), {}, std::move(group_of), parse_shaping(shaping)};
+            for (const Options& group : groups) recipe.groups.push_back(parse_numbers(*recipe.optimizer, group));
+            Device& device = cpu_device(state->dtype(), parse_precision(precision));
+            return new BoundTrainer{graph, parsed, {graph, std::move(state), device, parsed, std::move(recipe), seed}};
+          }),
+          py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
+          py::arg("groups"), py::arg("group_of"), py::arg("shaping"), py::arg("precision"), py::arg("seed"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("number"), py::arg("max_steps"), py::arg("learning_rates"), py::arg("predictions"))
+           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"))
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;
              const State& state = trainer.state();
              return view(state.dtype(), state.specs().at(i).shape, state.at(trainer.gradients(), i), self);
            })
-      .def("slot",
+      .def("slot",  // the one behind the optimizer's own is the average
            [](const py::object& self, size_t slot, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;
              const State& state = trainer.state();
-             return view(state.dtype(), state.specs().at(i).shape, state.at(trainer.slots().at(slot), i), self);
+             const std::vector<Arena>& slots = trainer.updater().slots();
+             const Arena& flat = slot == slots.size() ? trainer.updater().average() : slots.at(slot);
+             return view(state.dtype(), state.specs().at(i).shape, state.at(flat, i), self);
            })
       .def_property(
           "steps", [](const BoundTrainer& self) { return self.trainer.steps(); },
-          [](BoundTrainer& self, int64_t steps) { self.trainer.set_steps(steps); });
+          [](BoundTrainer& self, int64_t steps) { self.trainer.updater().set_steps(steps); })
+      .def("average_after", [](BoundTrainer& self, int64_t steps) { self.trainer.updater().set_average_after(steps); })
+      .def("swap_average", [](BoundTrainer& self) { return self.trainer.updater().swap_average(); });
 }
 
 }  // namespace whet::bindings

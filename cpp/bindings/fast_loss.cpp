@@ -15,6 +15,10 @@ std::optional<Rule> rule_of(math::LossId id) {
   switch (id) {
     case math::LossId::Mse:
     case math::LossId::L1:
+    case math::LossId::Huber:
+    case math::LossId::SmoothL1:
+    case math::LossId::LogCosh:
+    case math::LossId::Quantile:
       return Rule::finite;
     case math::LossId::BceWithLogits:
       return Rule::fractions;

@@ -11,14 +11,17 @@ namespace whet::bindings {
 void bind_graph(py::module_& module) {
   module.def("op_names", &op_names);
   py::class_<Graph, std::shared_ptr<Graph>>(module, "Graph")
-      .def(py::init([](const Shape& input, const std::vector<std::pair<std::string, Shape>>& parameters) {
+      .def(py::init([](const Shape& input, const std::vector<std::tuple<std::string, Shape, bool>>& parameters) {
              std::vector<ParameterSpec> specs;
-             for (const auto& [name, shape] : parameters) specs.push_back({name, shape});
+             for (const auto& [name, shape, trainable] : parameters) specs.push_back({name, shape, trainable});
              return std::make_shared<Graph>(input, std::move(specs));
            }),
            py::arg("input"), py::arg("parameters"))
       .def("add", &Graph::add, py::arg("op"), py::arg("options"), py::arg("inputs"), py::arg("parameters"))
       .def("set_output", &Graph::set_output, py::arg("value"))
+      .def("add_target", &Graph::add_target, py::arg("shape"))
+      .def("set_loss", &Graph::set_loss, py::arg("value"))
+      .def_property_readonly("target", &Graph::target)
       .def("shape", [](const Graph& graph, int value) { return py::tuple(py::cast(graph.shape(value))); })
       .def_property_readonly("output", &Graph::output)
       .def_property_readonly("parameter_shapes",
@@ -38,6 +41,7 @@ void bind_graph(py::module_& module) {
                                  item["options"] = options;
                                  item["inputs"] = node.inputs;
                                  item["parameters"] = node.parameters;
+                                 item["output"] = node.output;
                                  nodes.append(item);
                                }
                                return nodes;
@@ -47,8 +51,10 @@ void bind_graph(py::module_& module) {
            [](const std::shared_ptr<Graph>& graph, const std::string& dtype) {
              const Program program(graph, cpu_device(parse_dtype(dtype)), 1, Purpose::train);
              // The activation that was fused into an instruction is the node that made its output.
-             const auto activation = [&](const Instruction& instruction) {
-               return instruction.activation ? graph->nodes()[static_cast<size_t>(instruction.output) - 1].name : "";
+             const auto activation = [&](const Instruction& instruction) -> std::string {
+               if (!instruction.activation) return "";
+               const auto& nodes = graph->nodes();
+               return std::ranges::find(nodes, instruction.output, &Node::output)->name;
              };
              py::list steps;
              for (const Instruction& instruction : program.instructions()) {
@@ -57,10 +63,11 @@ void bind_graph(py::module_& module) {
                step["op"] = instruction.node->name;
                step["activation"] = activation(instruction);
                step["parameters"] = instruction.node->parameters;
+               step["node"] = instruction.node - graph->nodes().data();
                step["output"] = instruction.output;
                step["input_gradient"] = std::find(needed.begin(), needed.end(), true) != needed.end();
                step["derivative"] = instruction.before < 0
-                                        ? ""
+                                        ? std::string()
                                         : activation(program.instructions()[static_cast<size_t>(instruction.before)]);
                steps.append(step);
              }

@@ -66,7 +66,7 @@ void activation_gradient(py::array dx, const py::array& dy, const py::array& x, 
 }
 
 double loss_value(std::optional<py::array> gradient, const py::array& prediction, const py::array& truth,
-                  const std::optional<py::array>& weights, const std::string& name, const Options& options) {
+                  const std::optional<py::array>& weights, const std::string& name, const LossOptions& options) {
   const DType dtype = dtype_of(prediction, "loss");
   const ConstMatrix p = matrix(prediction, dtype, "loss");
   const Loss loss = parse_loss(name, options);
@@ -76,7 +76,6 @@ double loss_value(std::optional<py::array> gradient, const py::array& prediction
   if (gradient) {
     dp = mutable_matrix(*gradient, dtype, "loss");
     check_shape(dp, p.rows, p.cols, "loss", "gradient");
-    if (w) fail("loss", "has no gradient with sample weights");
   }
   if (p.rows == 0 || p.cols == 0)
     fail("loss", "expected at least one row and one column, got shape ", to_string({p.rows, p.cols}));
@@ -84,7 +83,12 @@ double loss_value(std::optional<py::array> gradient, const py::array& prediction
   Device& device = cpu_device(dtype);
   const Arena losses(static_cast<size_t>(p.rows) * size_of(dtype));
   const double total = w ? device.weighted_sum(w, nullptr, p.rows) : static_cast<double>(p.rows);
-  device.loss(losses.data(), dp, p, t, nullptr, 1.0 / total, loss);
+  const Arena scales(w ? static_cast<size_t>(p.rows) * size_of(dtype) : 0);
+  if (w) {
+    const math::OptionValues factor{1 / total};
+    device.activate({scales.data(), 1, p.rows, p.rows}, {w, 1, p.rows, p.rows}, {math::ActivationId::Affine, factor});
+  }
+  device.loss(losses.data(), dp, p, t, w ? scales.data() : nullptr, 1 / total, loss);
   return device.weighted_sum(losses.data(), w, p.rows) / total;
 }
 

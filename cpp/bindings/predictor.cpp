@@ -56,7 +56,7 @@ PyObject* fast::predict(const Call& call) {
   const State& state = *self.state;
   const auto features = Floats::of(call[x_], state.dtype());
   const auto x = features ? features->rows() : std::nullopt;
-  if (!x || x->cols != graph.width(0)) return nullptr;
+  if (!x || x->cols != graph.width(0) || graph.shape(graph.output()).size() != 1) return nullptr;
   const double products = work_of({nullptr, x->rows, state.layout().size}, 1);
   if (products > blink) return nullptr;
   const Py_intptr_t shape[] = {x->rows, graph.width(graph.output())};

@@ -7,7 +7,7 @@
 namespace whet {
 
 /// What a random number is for: two streams of one seed never share a number.
-enum class Stream : uint32_t { initialize = 0, shuffle = 1, dropout = 2, split = 3 };
+enum class Stream : uint32_t { initialize = 0, shuffle = 1, dropout = 2, split = 3, gradients = 8 };
 
 /// Names one sequence of random numbers. The same key gives the same numbers everywhere, in any order of asking.
 struct RandomKey {

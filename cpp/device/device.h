@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "core/dtype.h"
 #include "core/random.h"
 #include "math/activations.h"
+#include "math/combinations.h"
 #include "math/losses.h"
 #include "math/optimizers.h"
 
@@ -34,6 +36,7 @@ struct Activation {
 struct Loss {
   math::LossId id = math::LossId::Mse;
   math::OptionValues options{};
+  std::vector<double> columns{};  // the first option of each column, or none: that of `options` is for all
 };
 
 /// What is known of the right answers of a batch: a value for each output, or for each row the index of its class.
@@ -60,11 +63,25 @@ struct Dropout {
   int64_t first_row = 0;
 };
 
-/// A sweep uses the gradient times `gradient_scale`, no element of it further from zero than `gradient_limit`.
+/// Mean and factor of each row that Device::normalize used, one element each.
+struct Moments {
+  void *mean = nullptr, *factor = nullptr;
+};
+
+/// One element per column each, or null.
+struct Normalization {
+  const void *scale = nullptr, *shift = nullptr;
+  double eps = 1e-5;
+  bool centred = true;
+};
+
+/// A sweep uses the gradient times `gradient_scale`, no element of it further from zero than `gradient_limit`, plus l1
+/// times the sign of the parameter.
 struct Optimizer {
   math::OptimizerId id = math::OptimizerId::Gd;
   math::Coefficients coefficients{};
   double gradient_scale = 1, gradient_limit = std::numeric_limits<double>::infinity();
+  double l1 = 0;
 };
 
 /// The whole-tensor kernels that every device offers, in one dtype and one precision of products. Outputs come first.
@@ -107,8 +124,57 @@ class Device {
   /// y = x, or y += x.
   virtual void copy(Matrix y, ConstMatrix x, bool accumulate) = 0;
 
-  /// y = a + b. y may be a or b.
-  virtual void add(Matrix y, ConstMatrix a, ConstMatrix b) = 0;
+  /// y = value.
+  virtual void fill(Matrix y, double value) = 0;
+
+  /// y = f(a, b). An operand with a single column has it for all columns, one with a stride of 0 its row for all rows.
+  /// y may be an operand that has y's shape.
+  virtual void combine(Matrix y, ConstMatrix a, ConstMatrix b, math::CombinationId f) = 0;
+  void add(Matrix y, ConstMatrix a, ConstMatrix b) { combine(y, a, b, math::CombinationId::Add); }
+
+  /// dx = dy times the derivative of f by a (operand 0) or b (1), before any sum over what was repeated: dx has the
+  /// shape of f(a, b). With `accumulate`, added to dx.
+  virtual void combine_backward(Matrix dx, ConstMatrix dy, ConstMatrix a, ConstMatrix b, math::CombinationId f,
+                                int operand, bool accumulate) = 0;
+
+  /// y = a where `chooser` is not zero, else b; repeated as in combine(). With `accumulate`, added to y.
+  virtual void choose(Matrix y, ConstMatrix chooser, ConstMatrix a, ConstMatrix b, bool accumulate) = 0;
+
+  /// y (rows, 1) = scale times the sum of each row of x. With `accumulate`, added to y.
+  virtual void row_sums(Matrix y, ConstMatrix x, double scale, bool accumulate) = 0;
+
+  /// y (rows, 1) = log(sum(exp(x))) of each row.
+  virtual void logsumexp(Matrix y, ConstMatrix x) = 0;
+
+  /// dx = dy exp(x - y), where y is what `logsumexp` made of x. With `accumulate`, added to dx.
+  virtual void logsumexp_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, ConstMatrix y, bool accumulate) = 0;
+
+  /// y = (x - mean) factor scale + shift for each row, with its own mean and factor = 1 / sqrt(variance + eps), which
+  /// are kept for the backward pass. Not centred, the mean counts as zero.
+  virtual void normalize(Matrix y, const Moments& kept, ConstMatrix x, const Normalization& how) = 0;
+
+  /// `dscale`, whose column sums are the gradient of the scale, and dx; either may have null data.
+  /// With `accumulate`, dx is added to.
+  virtual void normalize_backward(Matrix dx, Matrix dscale, ConstMatrix dy, ConstMatrix x, const Moments& kept,
+                                  const Normalization& how, bool accumulate) = 0;
+
+  /// y (cols) = the sum over the rows, in slabs, of (x - mean)^2, or if dy is given, of dy (x - mean).
+  virtual void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean) = 0;
+
+  /// y = (x - mean) factor + shift, with one element per column of each; the shift may be null. y may be x.
+  virtual void standardize(Matrix y, ConstMatrix x, const void* mean, const void* factor, const void* shift) = 0;
+
+  /// dx = dy factor - constant - (x - mean) slope, with one element per column of each.
+  /// With `accumulate`, added to dx.
+  virtual void standardize_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, const void* mean, const void* factor,
+                                    const void* constant, const void* slope, bool accumulate) = 0;
+
+  /// Row i of y holds the rows of `table` that x[i] names one after the other, as numbers; `skipped`, if not negative,
+  /// names a row of zeros. Throws std::invalid_argument for what is no whole number below the table's rows.
+  virtual void look_up(Matrix y, ConstMatrix x, ConstMatrix table, int64_t skipped) = 0;
+
+  /// dtable[x[i]] += dy[i], in the order of the rows. Without `accumulate`, dtable starts from zeros.
+  virtual void look_up_backward(Matrix dtable, ConstMatrix dy, ConstMatrix x, int64_t skipped, bool accumulate) = 0;
 
   /// y[i] = x[rows[i]].
   virtual void gather_rows(Matrix y, ConstMatrix x, const int64_t* rows) = 0;
@@ -134,6 +200,18 @@ class Device {
   /// One sweep of the optimizer over n elements: parameter and slots change in place.
   virtual void update(void* parameter, const void* gradient, void* const* slots, int64_t n,
                       const Optimizer& optimizer) = 0;
+
+  /// y = factor * x for n elements. y may be x.
+  virtual void scale(void* y, const void* x, double factor, int64_t n) = 0;
+
+  /// Each row of x less its mean, in place.
+  virtual void center_rows(Matrix x) = 0;
+
+  /// Each row of x, in place, with a length of at most `limit`: as torch.renorm.
+  virtual void limit_rows(Matrix x, double limit) = 0;
+
+  /// Normal numbers of that deviation, added to the n elements of x: elements `first` and on of the sequence.
+  virtual void add_noise(void* x, int64_t n, double deviation, const RandomKey& key, int64_t first) = 0;
 };
 
 /// The processor, computing in `dtype` and rounding the operands of products as `precision` says. Lives as long as the

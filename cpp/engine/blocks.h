@@ -2,16 +2,19 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <memory>
 
 #include "graph/program.h"
 
 namespace whet {
 
-/// Many rows go through a program in blocks of so many: what they keep stays in L2, or passes memory about as often as
-/// the parameters, which every block reads. Training on 20,000 rows at once of 100-256-256-1: 232 -> 170 ms in blocks
-/// of 256. A power of two of slabs, so that no bit of a gradient depends on it.
+/// Where rows depend on their batch, it is one block. Else many rows go through a program in blocks of so many: what
+/// they keep stays in L2, or passes memory about as often as the parameters, which every block reads. Training on
+/// 20,000 rows at once of 100-256-256-1: 232 -> 170 ms in blocks of 256. A power of two of slabs, so that no bit of a
+/// gradient depends on it.
 inline int64_t block_rows(const std::shared_ptr<const Graph>& graph, Device& device, Purpose purpose) {
+  if (purpose == Purpose::train && graph->needs_whole_batch()) return std::numeric_limits<int64_t>::max();
   constexpr size_t kBlockBytes = size_t{1} << 20;
   constexpr uint64_t kMostSlabs = 64;
   const Program slab(graph, device, kSlabRows, purpose);

@@ -49,24 +49,21 @@ void scale_weights(void* scales, const void* weights, int64_t n, double total) {
 }  // namespace
 
 Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
-                 const math::OptimizerInfo& optimizer, const math::OptionValues& options, const Clipping& clipping,
-                 uint64_t seed)
+                 Recipe recipe, uint64_t seed)
     : graph_(std::move(graph)),
       state_(std::move(state)),
       device_(&device),
       loss_(loss),
-      optimizer_(&optimizer),
-      options_(options),
-      clipping_(clipping),
       seed_(seed),
+      updater_(state_, device, std::move(recipe), seed),
       gradients_(state_->like()),
       block_rows_(block_rows(graph_, device, Purpose::train)) {
-  for (size_t i = 0; i < optimizer.slots.size(); ++i) slots_.push_back(state_->like());
+  if (updater_.recipe().shaping.accumulate > 1) accumulated_ = state_->like();
 }
 
 void Trainer::plan(int64_t batch_rows) {
   const int64_t rows = std::min(batch_rows, block_rows_);
-  const auto levels = static_cast<size_t>(tree_levels((batch_rows + block_rows_ - 1) / block_rows_));
+  const auto levels = static_cast<size_t>(tree_levels((batch_rows - 1) / block_rows_ + 1));
   while (partial_gradients_.size() < levels) partial_gradients_.push_back(state_->like());
   if (program_ && program_->max_rows() >= rows) return;
   const DType dtype = device_->dtype();
@@ -74,7 +71,8 @@ void Trainer::plan(int64_t batch_rows) {
   auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
   arena_.reserve(program->arena_bytes());
   batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
-  batch_values_.reserve(bytes(rows * row_stride(out, dtype), dtype));
+  const int64_t target = graph_->target() < 0 ? out : graph_->width(graph_->target());
+  batch_values_.reserve(bytes(rows * row_stride(target, dtype), dtype));
   batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
   batch_weights_.reserve(bytes(rows, dtype));
   row_losses_.reserve(bytes(rows, dtype));
@@ -120,8 +118,9 @@ struct Trainer::Batch {
   Watch& watch;
 };
 
-/// One step on `rows` rows of `data`: those that `order` names, or the first ones if it is null.
-Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch) {
+/// The gradient of the mean loss of `rows` rows of `data`: those that `order` names, or the first ones if it is null.
+Trainer::Sums Trainer::differentiate(const Data& data, const int64_t* order, int64_t rows, Matrix predictions,
+                                     Watch& watch) {
   Sums sums{0, total_weight(data, order, rows)};
   // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
   const bool counts = sums.weight > 0;
@@ -137,18 +136,30 @@ Trainer::Sums Trainer::descend(const Data& data, const int64_t* order, int64_t r
   };
   const auto block = [&](int64_t i, int level, bool adds) {
     sums.loss += backpropagate(batch, i * block_rows_, gradients(level), adds);
-    check_finite("loss", sums.loss);
+    check_finite("loss", sums.loss, steps());
   };
-  sum_parts(0, (rows + block_rows_ - 1) / block_rows_, 0, block, add);
-  if (!counts) return sums;
-
-  const double scale = gradient_scale();
-  void* slots[math::kMaxSlots] = {};
-  for (size_t i = 0; i < slots_.size(); ++i) slots[i] = slots_[i].data();
-  ++steps_;
-  device_->update(state_->parameters(), gradients_.data(), slots, state_->layout().size,
-                  {optimizer_->id, optimizer_->prepare(options_, steps_), scale, clipping_.value});
+  sum_parts(0, (rows - 1) / block_rows_ + 1, 0, block, add);
   return sums;
+}
+
+/// Adds a batch's gradient to those since the last step. Returns whether they are enough for one; then the gradient is
+/// the mean of all.
+bool Trainer::accumulate(double weight, int64_t rows) {
+  const int64_t wanted = updater_.recipe().shaping.accumulate;
+  if (wanted == 1) return weight > 0;
+  const int64_t n = state_->layout().size;
+  if (weight > 0 && weight_ == 0)
+    device_->scale(accumulated_.data(), gradients_.data(), weight, n);
+  else if (weight > 0)  // as a step of gradient descent: one of -weight along the gradient
+    device_->update(accumulated_.data(), gradients_.data(), nullptr, n, {math::OptimizerId::Gd, {weight, 0}});
+  weight_ += weight;
+  rows_ += (rows + kSlabRows - 1) / kSlabRows * kSlabRows;
+  if (++batches_ < wanted) return false;
+  const bool counts = weight_ > 0;
+  if (counts) device_->scale(gradients_.data(), accumulated_.data(), 1 / weight_, n);
+  batches_ = rows_ = 0;
+  weight_ = 0;
+  return counts;
 }
 
 /// Forward, loss and backward for the block of rows from `first`. Returns the weighted sum of their losses; without
@@ -170,16 +181,26 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   pass.gradients = gradients;
   pass.accumulate_gradients = accumulate;
   pass.rows = rows;
-  pass.first_row = first;
+  pass.first_row = rows_ + first;
   pass.seed = seed_;
-  pass.step = static_cast<uint32_t>(steps_);  // after 2^32 steps, random numbers come again
+  pass.step = static_cast<uint32_t>(steps());  // after 2^32 steps, random numbers come again
   pass.input = block.x;
+  pass.target = block.target.values;
 
   program_->forward(pass, batch.watch);
   const Matrix prediction = program_->output(pass);
-  device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target,
-                block.weights ? scales_.data() : nullptr, 1.0 / batch.divisor, loss_);
-  const double loss = device_->weighted_sum(row_losses_.data(), block.weights, rows);
+  const void* const scales = block.weights ? scales_.data() : nullptr;
+  const void* row_losses = row_losses_.data();
+  if (graph_->loss() < 0) {
+    device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target, scales,
+                  1.0 / batch.divisor, loss_);
+  } else {
+    row_losses = program_->loss(pass).data;
+    const Matrix slope = program_->loss_gradient(pass);
+    if (slope.data && scales) device_->copy(slope, {scales, rows, 1, 1}, false);
+    if (slope.data && !scales) device_->fill(slope, 1.0 / batch.divisor);
+  }
+  const double loss = device_->weighted_sum(row_losses, block.weights, rows);
   if (!std::isfinite(loss)) return loss;
   if (batch.predictions.data && order) device_->scatter_rows(batch.predictions, prediction, order);
   if (batch.predictions.data && !order) device_->copy(at_row(batch.predictions, first, rows, dtype), prediction, false);
@@ -187,26 +208,10 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   return loss;
 }
 
-/// What to multiply gradients by, so that their norm is at most the limit: as torch.nn.utils.clip_grad_norm_.
-double Trainer::gradient_scale() const {
-  if (clipping_.norm == std::numeric_limits<double>::infinity()) return 1;
-  const void* const gradients = gradients_.data();
-  const double norm = std::sqrt(device_->weighted_sum(gradients, gradients, state_->layout().size));
-  check_finite("norm of the gradient", norm);
-  return std::min(1.0, clipping_.norm / (norm + 1e-6));
-}
-
-void Trainer::check_finite(const char* what, double value) const {
-  if (std::isfinite(value)) return;
-  std::ostringstream message;
-  message << "[train] the " << what << " became " << value << " at step " << steps_ + 1
-          << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
-  throw NonFiniteError(message.str());
-}
-
 double Trainer::step(const Data& batch, Watch& watch) {
   plan(batch.x.rows);
-  const Sums sums = descend(batch, nullptr, batch.x.rows, {}, watch);
+  const Sums sums = differentiate(batch, nullptr, batch.x.rows, {}, watch);
+  if (accumulate(sums.weight, batch.x.rows)) updater_.step(gradients_.data());
   return sums.loss / sums.weight;
 }
 
@@ -225,10 +230,11 @@ EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watc
   EpochResult result;
   for (int64_t first = 0; first < n && result.steps < epoch.max_steps; first += batch_rows) {
     const int64_t rows = std::min(batch_rows, n - first);
-    if (!epoch.learning_rates.empty()) options_[0] = epoch.learning_rates[static_cast<size_t>(result.steps)];
-    const Sums sums = shuffle ? descend(data, order_.data() + first, rows, epoch.predictions, watch)
-                              : descend(slice(data, first, rows, dtype), nullptr, rows,
-                                        at_row(epoch.predictions, first, rows, dtype), watch);
+    for (const Scheduled& each : epoch.schedules) *each.number = each.values[result.steps];
+    const Sums sums = shuffle ? differentiate(data, order_.data() + first, rows, epoch.predictions, watch)
+                              : differentiate(slice(data, first, rows, dtype), nullptr, rows,
+                                              at_row(epoch.predictions, first, rows, dtype), watch);
+    if (sums.weight > 0) updater_.step(gradients_.data());
     result.loss_sum += sums.loss;
     result.weight_sum += sums.weight;
     result.steps += sums.weight > 0;

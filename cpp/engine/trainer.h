@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "core/arena.h"
 #include "engine/state.h"
+#include "engine/updater.h"
 #include "graph/program.h"
 #include "graph/watch.h"
 
@@ -20,10 +20,10 @@ struct Data {
   const void* weights = nullptr;
 };
 
-/// What is done to gradients before an optimizer uses them; infinity leaves them as they are.
-struct Clipping {
-  double norm = std::numeric_limits<double>::infinity();   // of the whole gradient
-  double value = std::numeric_limits<double>::infinity();  // of each element, after that
+/// A number of a group that is another one at every step.
+struct Scheduled {
+  double* number;
+  const double* values;
 };
 
 struct EpochPlan {
@@ -31,8 +31,8 @@ struct EpochPlan {
   bool shuffle = true;
   uint32_t epoch = 0;
   int64_t max_steps = INT64_MAX;
-  std::span<const double> learning_rates{};  // one per step, or none: that of the options
-  Matrix predictions{};                      // where each row's prediction of this epoch is put, or null data
+  std::span<const Scheduled> schedules{};
+  Matrix predictions{};  // where each row's prediction of this epoch is put, or null data
 };
 
 struct EpochResult {
@@ -44,17 +44,17 @@ struct EpochResult {
 /// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on
 /// from call to call. Not to be used by two threads at once.
 ///
-/// A batch is a step: its loss is the weighted mean over its rows. Whatever throws (NonFiniteError for a loss, or a
-/// norm to clip, that is not finite, or a watch) leaves parameters, slots and counters as the last whole step left
-/// them.
+/// A batch is a step, or one of so many as the recipe accumulates: its loss is the weighted mean over its rows.
+/// Whatever throws (NonFiniteError for a loss, or a norm that is needed, that is not finite, or a watch) leaves
+/// parameters, slots and counters as the last whole step left them.
 class Trainer {
  public:
   /// `device` computes in the state's dtype. The order of rows, and what the graph draws, come from `seed`.
   Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
-          const math::OptimizerInfo& optimizer, const math::OptionValues& options, const Clipping& clipping = {},
-          uint64_t seed = 0);
+          Recipe recipe, uint64_t seed = 0);
 
-  /// One step on all rows of `batch`. Returns its loss before the update.
+  /// All rows of `batch`; a step once the recipe has its batches, whose gradient is the weighted mean over all their
+  /// rows. Returns the batch's loss before the update.
   double step(const Data& batch, Watch& watch);
 
   /// One pass over `data` in batches, the last one perhaps short; in the order drawn from (seed, epoch) if shuffled.
@@ -63,11 +63,9 @@ class Trainer {
   const State& state() const { return *state_; }
   /// Of the last step, before clipping.
   const Arena& gradients() const { return gradients_; }
-  const std::vector<Arena>& slots() const { return slots_; }
-  const math::OptimizerInfo& optimizer() const { return *optimizer_; }
-  math::OptionValues& options() { return options_; }
-  int64_t steps() const { return steps_; }
-  void set_steps(int64_t steps) { steps_ = steps; }
+  Updater& updater() { return updater_; }
+  const Updater& updater() const { return updater_; }
+  int64_t steps() const { return updater_.steps(); }
 
  private:
   void plan(int64_t rows);
@@ -77,22 +75,22 @@ class Trainer {
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
   struct Batch;
-  Sums descend(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  Sums differentiate(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  bool accumulate(double weight, int64_t rows);
   double backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate);
-  double gradient_scale() const;
-  void check_finite(const char* what, double value) const;
 
   std::shared_ptr<const Graph> graph_;
   std::shared_ptr<State> state_;
   Device* device_;
   Loss loss_;
-  const math::OptimizerInfo* optimizer_;
-  math::OptionValues options_;
-  Clipping clipping_;
   uint64_t seed_;
+  Updater updater_;
   Arena gradients_;
-  std::vector<Arena> slots_;
-  int64_t steps_ = 0;
+
+  // Of the batches since the last step: their gradients times their weights, in sum.
+  Arena accumulated_;
+  int64_t batches_ = 0, rows_ = 0;
+  double weight_ = 0;
 
   // The workspace, planned for the largest block of rows seen so far.
   int64_t block_rows_;

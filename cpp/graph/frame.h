@@ -4,6 +4,20 @@
 
 namespace whet {
 
+/// A value whose rows are matrices with `width` columns, as one matrix of all their rows.
+template <class M>
+M lines(M x, int64_t width) {
+  if (x.cols == width) return x;
+  return {x.data, x.rows * (x.cols / width), width, width};
+}
+
+/// `cols` columns of x from `first`.
+template <class M>
+M column_block(M x, int64_t first, int64_t cols, DType dtype) {
+  const auto* const data = static_cast<const std::byte*>(x.data) + static_cast<size_t>(first) * size_of(dtype);
+  return {const_cast<std::byte*>(data), x.rows, cols, x.stride};
+}
+
 /// What an operation sees while it runs: its operands, for the rows of this batch.
 class Frame {
  public:
@@ -18,6 +32,18 @@ class Frame {
   Matrix output() const { return program_.value(pass_, instruction_.output); }
   const void* parameter(int i) const { return at(pass_.parameters, i); }
   const Shape& parameter_shape(int i) const { return program_.graph().parameters()[parameter_index(i)].shape; }
+
+  const Shape& input_shape(int i) const { return program_.graph().shape(instruction_.node->inputs[index(i)]); }
+  const Shape& output_shape() const { return program_.graph().shape(instruction_.node->output); }
+
+  /// Whether a backward pass may follow: statistics are then those of the batch.
+  bool training() const { return program_.purpose() == Purpose::train; }
+  /// A running statistic, to be changed by `backward` alone: a step that fails leaves it as it was.
+  void* statistic(int i) const { return const_cast<void*>(parameter(i)); }
+  /// The op's own memory: from `forward` to `backward`, or within `backward`.
+  void* kept() const { return pass_.arena + instruction_.kept; }
+  void* scratch() const { return pass_.arena + instruction_.scratch; }
+  int64_t rows() const { return pass_.rows; }
 
   /// What to apply to the result before it is stored, and where to keep what went into it (null data: nowhere).
   Activation activation() const { return instruction_.activation.value_or(Activation{}); }
@@ -45,7 +71,11 @@ class Frame {
                                                        : Matrix{};
   }
   bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
-  void* parameter_gradient(int i) const { return const_cast<void*>(at(pass_.gradients, i)); }
+  /// Null if it is not trained.
+  void* parameter_gradient(int i) const {
+    return program_.graph().parameters()[parameter_index(i)].trainable ? const_cast<void*>(at(pass_.gradients, i))
+                                                                       : nullptr;
+  }
   bool accumulates_parameter(int i) const {
     return pass_.accumulate_gradients || instruction_.accumulates_parameter[index(i)];
   }

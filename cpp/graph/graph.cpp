@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "core/error.h"
 
@@ -35,6 +36,30 @@ void Graph::set_output(int value) {
   output_ = value;
 }
 
+int Graph::add_target(Shape shape) {
+  if (target_ >= 0) fail("graph", "there is a target already");
+  widths_.push_back(count(shape));
+  shapes_.push_back(std::move(shape));
+  return target_ = static_cast<int>(shapes_.size()) - 1;
+}
+
+void Graph::set_loss(int value) {
+  if (width(value) != 1) fail("loss", "expected one number for each row, got shape ", to_string(shape(value)));
+  loss_ = value;
+}
+
+bool Graph::needs_whole_batch() const {
+  return std::ranges::any_of(nodes_, [](const Node& node) { return node.op->needs_whole_batch(); });
+}
+
+OpMemory Graph::memory(const Node& node, int64_t rows) const {
+  std::vector<Shape> inputs, parameters;
+  for (int value : node.inputs) inputs.push_back(shape(value));
+  for (int p : node.parameters) parameters.push_back(parameters_[static_cast<size_t>(p)].shape);
+  const OpShapes shapes{inputs, parameters, shape(node.output)};
+  return {node.op->kept_elements(shapes, rows), node.op->scratch_elements(shapes, rows)};
+}
+
 const Shape& Graph::shape(int value) const {
   if (value < 0 || static_cast<size_t>(value) >= shapes_.size()) fail("graph", "there is no value ", value);
   return shapes_[static_cast<size_t>(value)];
@@ -42,15 +67,23 @@ const Shape& Graph::shape(int value) const {
 
 std::shared_ptr<const Graph> for_prediction(std::shared_ptr<const Graph> graph) {
   const auto& nodes = graph->nodes();
-  if (std::ranges::none_of(nodes, [](const Node& node) { return node.op->only_in_training(); })) return graph;
+  if (graph->loss() < 0 && std::ranges::none_of(nodes, [](const Node& node) { return node.op->only_in_training(); }))
+    return graph;
+  std::vector<bool> needed(graph->values(), false);
+  needed[static_cast<size_t>(graph->output())] = true;
+  for (const Node& node : std::views::reverse(nodes))
+    if (needed[static_cast<size_t>(node.output)])
+      for (int value : node.inputs) needed[static_cast<size_t>(value)] = true;
+
   auto bare = std::make_shared<Graph>(graph->shape(0), graph->parameters());
-  std::vector<int> place{0};  // of each value in the new graph
-  const auto placed = [&](int value) { return place[static_cast<size_t>(value)]; };
+  std::vector<int> place(graph->values(), 0);  // of each value in the new graph
+  const auto placed = [&](int value) -> int& { return place[static_cast<size_t>(value)]; };
   for (const Node& node : nodes) {
+    if (!needed[static_cast<size_t>(node.output)]) continue;
     std::vector<int> inputs;
     for (int value : node.inputs) inputs.push_back(placed(value));
-    place.push_back(node.op->only_in_training() ? inputs[0]
-                                                : bare->add(node.name, node.options, inputs, node.parameters));
+    placed(node.output) =
+        node.op->only_in_training() ? inputs[0] : bare->add(node.name, node.options, inputs, node.parameters);
   }
   const int output = placed(graph->output());
   bare->set_output(output > 0 ? output : bare->add("identity", {}, {0}, {}));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/dtype.h"
 #include "core/shape.h"
 #include "graph/op.h"
 
@@ -12,6 +13,7 @@ namespace whet {
 struct ParameterSpec {
   std::string name;
   Shape shape;
+  bool trainable = true;  // else it is frozen, or a running statistic
 };
 
 /// One application of an operation: it reads values and parameters and makes the value `output`.
@@ -23,8 +25,15 @@ struct Node {
   int output;
 };
 
+/// Elements of an operation's own memory: see Op::kept_elements.
+struct OpMemory {
+  int64_t kept = 0, scratch = 0;
+};
+
 /// A model as values and nodes. Value 0 is the input; a node can only read what is there already, so the nodes are in
 /// topological order. The shapes are those of one row.
+///
+/// A graph may also hold the loss that it is trained with: from a second input, the target, a value of one element.
 class Graph {
  public:
   Graph(Shape input, std::vector<ParameterSpec> parameters);
@@ -36,9 +45,22 @@ class Graph {
   /// Names the value that the model returns; the last one added if never called.
   void set_output(int value);
 
+  /// Appends the second input, of that shape, and returns its value.
+  int add_target(Shape shape);
+  /// Names the value that is each row's loss.
+  void set_loss(int value);
+
   int output() const { return output_; }
+  int target() const { return target_; }  // or -1
+  int loss() const { return loss_; }      // or -1
+  bool needs_whole_batch() const;
+  OpMemory memory(const Node& node, int64_t rows) const;
   const Shape& shape(int value) const;
   int64_t width(int value) const { return widths_[static_cast<size_t>(value)]; }
+  /// Elements from one row of a value to the next, in memory of our own: without gaps where a row is a matrix itself.
+  int64_t stride(int value, DType dtype) const {
+    return shape(value).size() > 1 ? width(value) : row_stride(width(value), dtype);
+  }
   size_t values() const { return shapes_.size(); }
   const std::vector<Node>& nodes() const { return nodes_; }
   const std::vector<ParameterSpec>& parameters() const { return parameters_; }
@@ -48,7 +70,7 @@ class Graph {
   std::vector<int64_t> widths_;  // their elements
   std::vector<ParameterSpec> parameters_;
   std::vector<Node> nodes_;
-  int output_ = 0;
+  int output_ = 0, target_ = -1, loss_ = -1;
 };
 
 /// The graph without the nodes that only training needs; itself if there are none.

@@ -13,6 +13,12 @@ namespace whet {
 
 class Frame;
 
+/// Of one row, or of a parameter.
+struct OpShapes {
+  std::span<const Shape> inputs, parameters;
+  const Shape& output;
+};
+
 /// An activation with what its derivative reads.
 struct ActivationCall {
   Activation activation;
@@ -32,6 +38,17 @@ class Op {
   /// What `backward` reads again, so that it is kept until then.
   virtual bool backward_reads_inputs() const = 0;
   virtual bool backward_reads_output() const = 0;
+
+  /// Elements that `forward` keeps for `backward` besides values (Frame::kept), and elements that `backward` works in
+  /// (Frame::scratch), for so many rows.
+  virtual int64_t kept_elements(const OpShapes&, int64_t) const { return 0; }
+  virtual int64_t scratch_elements(const OpShapes&, int64_t) const { return 0; }
+
+  /// Whether a row's output depends on the other rows of its batch while training: a batch is then one block.
+  virtual bool needs_whole_batch() const { return false; }
+
+  /// Whether the output changes smoothly with the inputs: else no gradient passes.
+  virtual bool differentiable() const { return true; }
 
   /// Whether `forward` applies an activation that follows it (Frame::activation) while its output is in cache, and
   /// `backward` the derivative of one that made its input (Frame::input_derivative).

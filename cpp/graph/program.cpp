@@ -1,6 +1,7 @@
 #include "graph/program.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "core/error.h"
 #include "graph/frame.h"
@@ -23,6 +24,7 @@ ParameterLayout::ParameterLayout(const std::vector<ParameterSpec>& parameters, D
 Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose)
     : graph_(purpose == Purpose::predict ? for_prediction(std::move(graph)) : std::move(graph)),
       device_(&device),
+      purpose_(purpose),
       max_rows_(max_rows),
       layout_(graph_->parameters(), device.dtype()),
       needs_gradient_(graph_->values(), false),
@@ -33,7 +35,7 @@ Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max
     mark_gradients();
     fuse_derivatives();
   }
-  place(purpose);
+  place();
 }
 
 /// One instruction per node that the output depends on, except that an activation joins the operation before it where
@@ -42,6 +44,7 @@ void Program::fuse() {
   const auto& nodes = graph_->nodes();
   std::vector<int> readers(graph_->values(), 0);
   readers[at(graph_->output())] = 1;
+  if (graph_->loss() >= 0) ++readers[at(graph_->loss())];
   std::vector<bool> live(nodes.size(), false);
   for (size_t n = nodes.size(); n-- > 0;) {
     live[n] = readers[at(nodes[n].output)] > 0;
@@ -81,16 +84,27 @@ void Program::mark_gradients() {
   for (const Instruction& instruction : instructions_) {
     const Node& node = *instruction.node;
     needs_gradient_[at(instruction.output)] =
-        !node.parameters.empty() ||
-        std::any_of(node.inputs.begin(), node.inputs.end(), [&](int value) { return needs_gradient_[at(value)]; });
+        node.op->differentiable() &&
+        (std::ranges::any_of(node.parameters, [&](int p) { return graph_->parameters()[at(p)].trainable; }) ||
+         std::ranges::any_of(node.inputs, [&](int value) { return needs_gradient_[at(value)]; }));
   }
+  // Where no way leads on to what the backward pass starts from, none arrives.
+  std::vector<bool> reached(graph_->values(), false);
+  reached[at(start())] = true;
+  for (const Instruction& instruction : std::views::reverse(instructions_)) {
+    if (!reached[at(instruction.output)] || !needs_gradient_[at(instruction.output)]) continue;
+    for (int value : instruction.node->inputs) reached[at(value)] = true;
+  }
+  for (size_t v = 0; v < reached.size(); ++v) needs_gradient_[v] = needs_gradient_[v] && reached[v];
+
   std::vector<bool> value_written(graph_->values(), false), parameter_written(graph_->parameters().size(), false);
   for (size_t i = instructions_.size(); i-- > 0;) {
     Instruction& instruction = instructions_[i];
+    const bool reverses = needs_gradient_[at(instruction.output)];
     for (int value : instruction.node->inputs) {
-      instruction.needs_input_gradient.push_back(needs_gradient_[at(value)]);
+      instruction.needs_input_gradient.push_back(reverses && needs_gradient_[at(value)]);
       instruction.accumulates_input.push_back(value_written[at(value)]);
-      value_written[at(value)] = true;
+      if (reverses) value_written[at(value)] = true;
     }
     for (int parameter : instruction.node->parameters) {
       instruction.accumulates_parameter.push_back(parameter_written[at(parameter)]);
@@ -122,8 +136,8 @@ void Program::fuse_derivatives() {
 }
 
 /// Lifetimes on a time axis on which instruction i runs forward at i and backward at 2 n - i, with the loss at n.
-void Program::place(Purpose purpose) {
-  const bool train = purpose == Purpose::train;
+void Program::place() {
+  const bool train = purpose_ == Purpose::train;
   const int n = static_cast<int>(instructions_.size());
   const int end = train ? 2 * n + 1 : n;
   constexpr int kNever = -1;
@@ -150,22 +164,35 @@ void Program::place(Purpose purpose) {
          instruction.node->inputs)  // later instructions run backward earlier, so the last one seen is first
       if (needs_gradient_[at(value)]) gradient_first[at(value)] = backward;
   }
-  const int output = graph_->output();
-  read(output, n);
-  if (train && needs_gradient_[at(output)]) gradient_first[at(output)] = n;
+  read(graph_->output(), n);
+  read(start(), n);
+  if (train && needs_gradient_[at(start())]) gradient_first[at(start())] = n;
 
   std::vector<Lifetime> buffers;
   std::vector<int64_t*> places;
-  const auto request = [&](int value, int from, int to, int64_t& place) {
-    if (from == kNever) return;
-    const int64_t row_bytes =
-        row_stride(graph_->width(value), device_->dtype()) * static_cast<int64_t>(size_of(device_->dtype()));
-    int64_t bytes;
-    if (__builtin_mul_overflow(row_bytes, max_rows_, &bytes)) throw std::bad_alloc();
+  const auto element = static_cast<int64_t>(size_of(device_->dtype()));
+  const auto request_bytes = [&](int64_t bytes, int from, int to, int64_t& place) {
     buffers.push_back({bytes, from, std::min(to, end)});
     places.push_back(&place);
   };
+  const auto request = [&](int value, int from, int to, int64_t& place) {
+    if (from == kNever) return;
+    int64_t bytes;
+    if (__builtin_mul_overflow(graph_->stride(value, device_->dtype()) * element, max_rows_, &bytes))
+      throw std::bad_alloc();
+    request_bytes(bytes, from, to, place);
+  };
+  for (int i = 0; i < n; ++i) {
+    Instruction& instruction = instructions_[at(i)];
+    const bool reverses = train && needs_gradient_[at(instruction.output)];
+    const int backward = 2 * n - i;
+    const OpMemory memory = graph_->memory(*instruction.node, max_rows_);
+    if (memory.kept > 0) request_bytes(memory.kept * element, i, reverses ? backward : i, instruction.kept);
+    if (memory.scratch > 0 && reverses)
+      request_bytes(memory.scratch * element, backward, backward, instruction.scratch);
+  }
   for (size_t v = 1; v < graph_->values(); ++v) {
+    if (static_cast<int>(v) == graph_->target()) continue;
     request(static_cast<int>(v), first[v], last[v], value_offsets_[v]);
     request(static_cast<int>(v), gradient_first[v], gradient_last[v], gradient_offsets_[v]);
   }
@@ -176,13 +203,14 @@ void Program::place(Purpose purpose) {
 
 Matrix Program::matrix(const Pass& pass, int64_t offset, int value) const {
   if (offset < 0) return {};
-  const int64_t width = graph_->width(value);
-  return {pass.arena + offset, pass.rows, width, row_stride(width, device_->dtype())};
+  return {pass.arena + offset, pass.rows, graph_->width(value), graph_->stride(value, device_->dtype())};
 }
 
 Matrix Program::value(const Pass& pass, int value) const {
   // The caller's input is only ever read: nothing writes value 0.
   if (value == 0) return {const_cast<void*>(pass.input.data), pass.rows, pass.input.cols, pass.input.stride};
+  if (value == graph_->target())
+    return {const_cast<void*>(pass.target.data), pass.rows, pass.target.cols, pass.target.stride};
   if (value == graph_->output() && pass.output.data) return pass.output;
   return matrix(pass, value_offsets_[at(value)], value);
 }

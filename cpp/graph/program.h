@@ -26,6 +26,7 @@ struct Instruction {
   int before = -1;              // the instruction whose activation `backward` takes the derivative of, or -1
   bool differentiated = false;  // another instruction's `backward` takes that of this one's activation
   std::vector<bool> needs_input_gradient, accumulates_input, accumulates_parameter;
+  int64_t kept = -1, scratch = -1;  // where in the arena its op's own memory lies, in bytes; -1 where it has none
 };
 
 /// What one pass over a batch works on. The caller owns all of it.
@@ -38,7 +39,7 @@ struct Pass {
   int64_t first_row = 0;              // of the batch, where the pass takes a part of it
   uint64_t seed = 0;                  // for the random numbers of this step; training only
   uint32_t step = 0;
-  ConstMatrix input;
+  ConstMatrix input, target;
   Matrix output;  // where to put the model's output; in the arena if null
 };
 
@@ -57,6 +58,7 @@ class Program {
   const Graph& graph() const { return *graph_; }
   Device& device() const { return *device_; }
   const ParameterLayout& layout() const { return layout_; }
+  Purpose purpose() const { return purpose_; }
   int64_t max_rows() const { return max_rows_; }
   size_t arena_bytes() const { return arena_bytes_; }
   const std::vector<Instruction>& instructions() const { return instructions_; }
@@ -64,25 +66,31 @@ class Program {
   /// Fills the arena and the output. Allocates nothing.
   void forward(const Pass& pass, Watch& watch) const;
 
-  /// From the gradient of the output, which the caller has put into output_gradient(), the gradients of all parameters.
+  /// From the gradient of the output, or of the loss where the graph has one, which the caller has put there, the
+  /// gradients of all parameters.
   void backward(const Pass& pass, Watch& watch) const;
 
   Matrix value(const Pass& pass, int value) const;
   Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
   Matrix output_gradient(const Pass& pass) const { return gradient(pass, graph_->output()); }
+  Matrix loss(const Pass& pass) const { return value(pass, graph_->loss()); }
+  Matrix loss_gradient(const Pass& pass) const { return gradient(pass, graph_->loss()); }
   Matrix gradient(const Pass& pass, int value) const;
   /// What the derivative of the activation fused into `instruction` reads.
   Matrix saved(const Pass& pass, const Instruction& instruction) const;
 
  private:
+  /// The value whose gradient the backward pass starts from.
+  int start() const { return graph_->loss() >= 0 ? graph_->loss() : graph_->output(); }
   void fuse();
   void mark_gradients();
   void fuse_derivatives();
-  void place(Purpose purpose);
+  void place();
   Matrix matrix(const Pass& pass, int64_t offset, int value) const;
 
   std::shared_ptr<const Graph> graph_;
   Device* device_;
+  Purpose purpose_;
   int64_t max_rows_;
   ParameterLayout layout_;
   std::vector<Instruction> instructions_;

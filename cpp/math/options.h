@@ -12,7 +12,7 @@ struct Option {
 };
 
 /// Values of a functor's options, in the order in which it declares them.
-constexpr int kMaxOptions = 6;
+constexpr int kMaxOptions = 8;
 using OptionValues = std::array<double, kMaxOptions>;
 
 }  // namespace whet::math

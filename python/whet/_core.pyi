@@ -22,6 +22,7 @@ class _Instruction(TypedDict):
     op: str
     activation: str  # fused into the operation, or ""
     parameters: list[int]
+    node: int
     output: int
     input_gradient: bool  # whether the backward pass computes that of an input
     derivative: str  # of the activation before, fused into that, or ""
@@ -31,9 +32,11 @@ class _Node(TypedDict):
     options: dict[str, float]
     inputs: list[int]
     parameters: list[int]
+    output: int
 
 _Array = NDArray[Any]
 _Options = list[tuple[str, float]]
+_LossOptions = list[tuple[str, float | tuple[float, ...]]]
 _Specs = list[tuple[str, list[int]]]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -62,7 +65,13 @@ def matmul(
 def activate(out: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def activation_gradient(dx: _Array, dy: _Array, x: _Array, name: str, options: _Options, /) -> None: ...
 def loss(
-    gradient: _Array | None, prediction: _Array, target: _Array, weights: _Array | None, name: str, options: _Options, /
+    gradient: _Array | None,
+    prediction: _Array,
+    target: _Array,
+    weights: _Array | None,
+    name: str,
+    options: _LossOptions,
+    /,
 ) -> float: ...
 def softmax(out: _Array, x: _Array, /) -> None: ...
 def update(
@@ -81,7 +90,10 @@ class Graph:
     output: int
     nodes: list[_Node]
     parameter_shapes: list[list[int]]
-    def __init__(self, input: list[int], parameters: _Specs) -> None: ...
+    target: int  # or -1
+    def __init__(self, input: list[int], parameters: list[tuple[str, list[int], bool]]) -> None: ...
+    def add_target(self, shape: list[int]) -> int: ...
+    def set_loss(self, value: int) -> None: ...
     def add(self, op: str, options: _Options, inputs: list[int], parameters: list[int]) -> int: ...
     def set_output(self, value: int) -> None: ...
     def shape(self, value: int) -> tuple[int, ...]: ...
@@ -107,12 +119,12 @@ class Trainer:
         graph: Graph,
         state: State,
         loss: str,
-        loss_options: _Options,
+        loss_options: _LossOptions,
         optimizer: str,
-        optimizer_options: _Options,
+        groups: list[_Options],
+        group_of: list[int],
+        shaping: _Options,
         precision: str,
-        clip_norm: float | None,
-        clip_value: float | None,
         seed: int,
     ) -> None: ...
     def step(self, x: _Array, y: _Array, weights: _Array | None) -> float: ...
@@ -125,8 +137,10 @@ class Trainer:
         shuffle: bool,
         number: int,
         max_steps: int,
-        learning_rates: list[float],
+        schedules: list[tuple[int, str, list[float]]],
         predictions: _Array | None,
     ) -> tuple[float, float, int]: ...
     def gradient(self, i: int) -> _Array: ...
     def slot(self, slot: int, i: int) -> _Array: ...
+    def average_after(self, steps: int) -> None: ...
+    def swap_average(self) -> bool: ...

@@ -33,7 +33,7 @@ def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], des
 
     given = as_path(path, "save")
     text = json.dumps({"format": FORMAT, "whet": _core.__version__, **description}, allow_nan=False)
-    data = save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata={"whet": text})
+    data = save({name: np.asarray(array, order="C") for name, array in tensors.items()}, metadata={"whet": text})
     target = Path(os.path.realpath(given))  # a link stays a link
     try:
         if target.exists() and not target.is_file():

@@ -42,9 +42,11 @@ class Metric:
 
     def check(self, loss: Loss) -> None:
         """Raises ValueError if the metric cannot be told of models trained with `loss`."""
-        if self.reads != "outputs" and (self.reads == "values") != (loss.link is None):
+        if self.reads != "outputs" and (self.reads == "values") != (loss.kind == "values"):
             kind = "without classes, such as mse" if self.reads == "values" else "with classes, such as cross_entropy"
             raise ValueError(f"[metrics] {self.name} needs a loss {kind}; got {loss.name}")
+        if self.reads == "probabilities" and loss.link is None:
+            raise ValueError(f"[metrics] {self.name} needs a loss of probabilities; got {loss.name}")
 
     def __call__(self, target: NDArray[Any], output: Floats, loss: Loss) -> float:
         """The metric of a model's raw outputs, for targets as the loss takes them.
@@ -53,22 +55,22 @@ class Metric:
             ValueError: If the metric needs classes and the loss has none, or the other way round.
         """
         self.check(loss)
-        if self.reads in ("values", "outputs"):
+        counted = loss.counted(target)
+        if counted is not None:
+            target, output = target[counted], output[counted]
+        if self.reads == "outputs":
             return float(self.function(target, output))
+        if self.reads == "values":
+            return float(self.function(target, loss.values(output)))
+        binary = loss.kind == "labels"
+        truth = target > 0.5 if binary else _labels(target)
         if self.reads == "labels":
-            if loss.link == "sigmoid":
-                return float(self.function(_binary(target), output > 0))
-            return float(self.function(_labels(target), output.argmax(axis=1)))
-        truth = _binary(target) if loss.link == "sigmoid" else _labels(target)
+            return float(self.function(truth, output > 0 if binary else output.argmax(axis=1)))
         return float(self.function(truth, loss.probabilities(output)))
 
 
 def _labels(target: NDArray[Any]) -> NDArray[Any]:
     return target if target.ndim == 1 else target.argmax(axis=1)
-
-
-def _binary(target: NDArray[Any]) -> NDArray[Any]:
-    return target > 0.5
 
 
 def _pair(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

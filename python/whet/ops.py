@@ -277,7 +277,8 @@ def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> t
     matrix = _rows(array.reshape(len(array), -1))
     truth = described.target(target, len(matrix), matrix.shape[1], matrix.dtype, "loss")
     gradient = np.empty(matrix.shape, matrix.dtype)
-    value = _core.loss(gradient, matrix, truth, None, described.name, _options(described.options()))
+    truth, weights = described.encode(truth, matrix.shape[1], matrix.dtype)
+    value = _core.loss(gradient, matrix, truth, weights, described.name, list(described.options().items()))
     return value, gradient.reshape(array.shape)
 
 

@@ -38,5 +38,5 @@ def build_info() -> dict[str, Any]:
         "num_threads": _core.num_threads(),
         "activations": [entry["name"] for entry in _core.activations()],
         "losses": [entry["name"] for entry in _core.losses()],
-        "optimizers": [entry["name"] for entry in _core.optimizers()],
+        "optimizers": [entry["name"] for entry in _core.optimizers() if "." not in entry["name"]],  # no variants
     }

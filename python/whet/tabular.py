@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from whet import losses, optim, schedules
 from whet import metrics as _metrics
-from whet import optim, schedules
 from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
@@ -118,7 +118,8 @@ class TabularModel:
 
         Args:
             data: a path, a Dataset, a pandas, Polars or PyArrow table or a mapping of columns, with the target.
-            loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default.
+            loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default. "poisson",
+                "gamma" and "tweedie" learn the logarithm of the target as it is, and predict means.
             optimizer: by default Adam with a learning rate of 0.003, and of 0.0003 for the last fifth of the epochs;
                 "adam" stands for PyTorch's default, 0.001.
             epochs: how often each row is seen.
@@ -157,7 +158,10 @@ class TabularModel:
             weight = None if weight is None else weight[kept]
 
         preprocessor = copy.deepcopy(self._unfitted).fit(table)
+        described = losses.get(_LOSSES[task] if loss is None else loss)
         encoder = _encoder(task).fit(_labels(table))
+        if isinstance(encoder, TargetScaler) and not described.standardizes:
+            encoder.mean_, encoder.scale_ = 0.0, 1.0
         X, y = preprocessor.transform(table), _encoded(encoder, table)
         outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
         scores = _scores(metrics, task)
@@ -169,7 +173,7 @@ class TabularModel:
         _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
 
         arguments = {
-            "loss": _LOSSES[task] if loss is None else loss,
+            "loss": described,
             "optimizer": _OPTIMIZER if optimizer is None else optimizer,
             "epochs": epochs,
             "batch_size": batch_size,
@@ -211,7 +215,7 @@ class TabularModel:
         X = preprocessor.transform(self._read(data, preprocessor, encoder))
         if isinstance(encoder, LabelEncoder):
             return encoder.inverse(network.predict(X).argmax(axis=1)) if len(X) else encoder.classes[:0]
-        return encoder.inverse(network.predict(X)[:, 0]) if len(X) else np.empty(0)
+        return encoder.inverse(_values(network, network.predict(X))) if len(X) else np.empty(0)
 
     def predict_proba(self, data: Any) -> npt.NDArray[Any]:
         """Predict the probability of each class: shape (rows, classes), in the order of classes_.
@@ -242,7 +246,7 @@ class TabularModel:
         result = {"loss": float(network.evaluate(X, y)["loss"])}
         output = network.predict(X)
         if isinstance(encoder, TargetScaler):
-            truth, value = _labels(table).astype(np.float64), encoder.inverse(output[:, 0])
+            truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, output))
             return result | {score.name: float(score.function(truth, value)) for score in self._scores}
         for score in self._scores:
             prediction = network.predict_proba(X) if score.reads == "probabilities" else output
@@ -420,6 +424,11 @@ def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
 
 def _encoder(task: str) -> LabelEncoder | TargetScaler:
     return LabelEncoder() if task == "classification" else TargetScaler()
+
+
+def _values(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Read outputs as the loss means them: shape (rows,)."""
+    return network._fitted_loss("predict").values(output)[:, 0]
 
 
 def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:

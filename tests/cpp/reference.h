@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -71,11 +72,34 @@ R value_of(std::string_view name, R x, const math::OptionValues& options) {
   if (name == "sigmoid") return sigmoid(x);
   if (name == "softplus")
     return o[0] * x > o[1] ? x : (std::max(o[0] * x, R(0)) + std::log1p(std::exp(-std::abs(o[0] * x)))) / o[0];
+  if (name == "celu") return x > 0 ? x : o[0] * std::expm1(x / o[0]);
+  if (name == "selu")
+    return static_cast<R>(1.0507009873554804934L) *
+           (x > 0 ? x : static_cast<R>(1.6732632423543772848L) * std::expm1(x));
+  if (name == "mish") return x * std::tanh(std::log1p(std::exp(x)));
+  if (name == "log_sigmoid") return std::min(x, R(0)) - std::log1p(std::exp(-std::abs(x)));
+  if (name == "softsign") return x / (1 + std::abs(x));
+  if (name == "tanhshrink") return x - std::tanh(x);
+  if (name == "hardshrink") return std::abs(x) <= o[0] ? 0 : x;
+  if (name == "softshrink") return std::abs(x) <= o[0] ? 0 : x - std::copysign(o[0], x);
+  if (name == "hardtanh") return std::isnan(x) ? x : std::clamp(x, o[0], o[1]);
+  if (name == "hardsigmoid") return std::isnan(x) ? x : std::clamp(x + 3, R(0), R(6)) / 6;
+  if (name == "hardswish") return x * std::clamp(x + 3, R(0), R(6)) / 6;
+  if (name == "threshold") return x <= o[0] ? o[1] : x;
+  if (name == "exp") return std::exp(x);
+  if (name == "log") return std::log(x);
+  if (name == "sqrt") return std::sqrt(x);
+  if (name == "abs") return std::abs(x);
+  if (name == "square") return x * x;
+  if (name == "reciprocal") return 1 / x;
+  if (name == "sin") return std::sin(x);
+  if (name == "cos") return std::cos(x);
+  if (name == "affine") return o[0] * x + o[1];
   report(__FILE__, __LINE__, "no formula for ", name);
   return std::numeric_limits<R>::quiet_NaN();
 }
 
-/// Its derivative, in terms of the output or the input, as the activation declares.
+/// Its derivative, in terms of the output or the input, as the activation declares; of those that products apply.
 template <class R>
 R slope_of(std::string_view name, R saved, const math::OptionValues& options) {
   const auto sigmoid = [](R z) { return 1 / (1 + std::exp(-z)); };

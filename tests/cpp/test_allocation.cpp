@@ -44,7 +44,19 @@ struct Case {
   std::vector<int64_t> widths;
   int64_t batch_rows, rows;
   Precision precision = Precision::full;
+  Shaping shaping{};
 };
+
+/// All that may be done besides the sweep.
+const Shaping kEverything{.centralize = true,
+                          .noise = 0.01,
+                          .noise_decay = 0.55,
+                          .normalize = true,
+                          .clip_norm = 1,
+                          .clip_value = 0.1,
+                          .max_norm = 1,
+                          .accumulate = 2,
+                          .ema = 0.9};
 
 /// A network of ReLUs and what it is trained on.
 struct Training {
@@ -79,8 +91,12 @@ struct Training {
     fill(y.data(), c.rows * out, 3);
     data = {{x.data(), c.rows, in, in}, {{y.data(), c.rows, out, out}}};
     const auto& adam = math::find_optimizer("adam");
-    trainer = std::make_unique<Trainer>(graph, state, cpu_device(DType::float32, c.precision), Loss{}, adam,
-                                        math::option_values("adam", adam.options, {}));
+    const Numbers numbers{math::option_values("adam", adam.options, {}), 0.01};
+    // Weights and biases in two groups: as many sweeps as parameters.
+    std::vector<int> group_of;
+    for (size_t i = 0; i < parameters.size(); ++i) group_of.push_back(static_cast<int>(i % 2));
+    trainer = std::make_unique<Trainer>(graph, state, cpu_device(DType::float32, c.precision), Loss{},
+                                        Recipe{&adam, {numbers, numbers}, group_of, c.shaping});
   }
 };
 
@@ -90,6 +106,7 @@ const Case kCases[] = {
     {{100, 256, 256, 1}, 256, 2000},
     {{50, 300, 10}, 700, 3000},
     {{50, 300, 10}, 700, 3000, Precision::bfloat16},
+    {{50, 300, 10}, 700, 3000, Precision::full, kEverything},
 };
 
 /// Whether `run` comes to do without allocating: each thread's memory grows once, when the thread first gets a task.

@@ -61,8 +61,8 @@ struct Line {
             state,
             cpu_device(DType::float32),
             Loss{},
-            adam,
-            math::option_values("adam", adam.options, std::vector<std::pair<std::string, double>>{{"lr", 0.05}})};
+            {&adam,
+             {{math::option_values("adam", adam.options, std::vector<std::pair<std::string, double>>{{"lr", 0.05}})}}}};
   }
   const float* parameter(size_t i) const { return static_cast<const float*>(state->parameter(i)); }
 };
@@ -117,7 +117,7 @@ TEST(blocks_of_a_batch_change_no_bit_of_a_gradient) {
   whole.backward(pass, watch);
 
   const auto& gd = math::find_optimizer("gd");
-  Trainer trainer(graph, state, device, Loss{}, gd, math::option_values("gd", gd.options, {}));
+  Trainer trainer(graph, state, device, Loss{}, {&gd, {{math::option_values("gd", gd.options, {})}}});
   trainer.step(data, watch);
   const auto elements = [&](const Arena& flat) {
     const float* const first = reinterpret_cast<const float*>(flat.data());

@@ -32,14 +32,19 @@ void activations_are_right() {
       cpu.activate_backward({dx.data(), 1, n, n}, {dy.data(), 1, n, n}, {saved.data(), 1, n, n}, f, true);
       for (size_t i = 0; i < x.size(); ++i) {
         const double at = x[i], expected = value_of(info.name, at, f.options), eps = std::numeric_limits<T>::epsilon();
-        CHECK(std::abs(y[i] - expected) <= 8 * eps * std::max(1.0, std::abs(expected)), set, ' ', info.name, " at ", at,
-              ": ", y[i], " expected ", expected);
-        if (std::abs(at) < 1e-4) continue;  // kinks
+        if (std::isnan(expected)) {
+          CHECK(std::isnan(y[i]), set, ' ', info.name, " at ", at);
+          continue;
+        }
+        CHECK(y[i] == expected || std::abs(y[i] - expected) <= 8 * eps * std::max(1.0, std::abs(expected)), set, ' ',
+              info.name, " at ", at, ": ", y[i], " expected ", expected);
+        const bool pole = info.name == "log" || info.name == "sqrt" || info.name == "reciprocal";
+        if (std::abs(at) < (pole ? 1e-2 : 1e-4)) continue;  // kinks
         const double h = 1e-5;
         const double slope =
             (value_of(info.name, at + h, f.options) - value_of(info.name, at - h, f.options)) / (2 * h);
-        CHECK(std::abs(dx[i] - (1 + 2 * slope)) <= 2e-6, set, ' ', info.name, "' at ", at, ": ", (dx[i] - 1) / 2,
-              " expected ", slope);
+        CHECK(std::abs(dx[i] - (1 + 2 * slope)) <= 2e-6 * std::max(1.0, std::abs(slope)), set, ' ', info.name, "' at ",
+              at, ": ", (dx[i] - 1) / 2, " expected ", slope);
       }
     }
 }
@@ -54,10 +59,15 @@ TEST(activations_keep_nan_and_limits) {
       float x[] = {std::nanf(""), HUGE_VALF, 1e30f, -1e30f}, y[4];
       device(set, DType::float32).activate({y, 1, 4, 4}, {x, 1, 4, 4}, f);
       CHECK(std::isnan(y[0]), set, ' ', info.name);
-      const double top = value_of(info.name, 40.0, f.options);
-      CHECK(top == 1 ? y[1] == 1 : std::isinf(y[1]), set, ' ', info.name, ' ', y[1]);
-      CHECK(top == 1 ? y[2] == 1 : y[2] == 1e30f, set, ' ', info.name, ' ', y[2]);
-      CHECK(!std::isnan(y[3]), set, ' ', info.name);
+      const bool wave = info.name == "sin" || info.name == "cos";  // any between -1 and 1 where they are not exact
+      for (const int i : {1, 2, 3}) {
+        const double expected = value_of(info.name, double{x[i]}, f.options);
+        const bool right =
+            std::isnan(expected) ? std::isnan(y[i])
+            : wave               ? std::abs(y[i]) <= 1
+                   : y[i] == static_cast<float>(expected) || std::abs(y[i] - expected) <= 1e-6 * std::abs(expected);
+        CHECK(right, set, ' ', info.name, " at ", x[i], ": ", y[i], " expected ", expected);
+      }
     }
 }
 
@@ -65,6 +75,21 @@ double loss_of(std::string_view name, double p, double t) {
   if (name == "mse") return (p - t) * (p - t);
   if (name == "l1") return std::abs(p - t);
   if (name == "bce_with_logits") return std::max(p, 0.0) - p * t + std::log1p(std::exp(-std::abs(p)));
+  const double d = p - t, z = 1 - t * p, s = 1 / (1 + std::exp(-p));
+  if (name == "huber" || name == "smooth_l1") return std::abs(d) <= 1 ? d * d / 2 : std::abs(d) - 0.5;
+  if (name == "log_cosh") return std::log(std::cosh(d));
+  if (name == "quantile") return std::abs(d) / 2;
+  if (name == "poisson") return std::exp(p) - t * p;
+  if (name == "gamma") return p + t * std::exp(-p);
+  if (name == "tweedie") return 2 * std::exp(p / 2) + 2 * t * std::exp(-p / 2);
+  if (name == "hinge") return std::max(z, 0.0);
+  if (name == "squared_hinge") return z > 0 ? z * z : 0;
+  if (name == "soft_margin") return std::log1p(std::exp(-t * p));
+  if (name == "focal") {
+    const double q = t * (1 - s) + (1 - t) * s;
+    return (0.25 * t + 0.75 * (1 - t)) * q * q * -(t * std::log(s) + (1 - t) * std::log(1 - s));
+  }
+  if (name == "kl_div") return t * (std::log(t) - p);
   report(__FILE__, __LINE__, "no formula for ", name);
   return kNaN;
 }
@@ -94,9 +119,12 @@ void elementwise_losses_are_right() {
               const double h = 1e-6, scale = scaled ? double{scales(0, i)} : 0.25;
               const double slope =
                   (loss_of(info.name, p(i, j) + h, t(i, j)) - loss_of(info.name, p(i, j) - h, t(i, j))) / (2 * h);
-              CHECK(std::abs(d(i, j) - scale * slope / static_cast<double>(cols)) < 1e-6, set, ' ', info.name);
+              CHECK(
+                  std::abs(d(i, j) - scale * slope / static_cast<double>(cols)) < 1e-6 * std::max(1.0, std::abs(slope)),
+                  set, ' ', info.name);
             }
-            CHECK(std::abs(losses[static_cast<size_t>(i)] - sum / static_cast<double>(cols)) < 20 * eps, set, ' ',
+            const double mean = sum / static_cast<double>(cols);
+            CHECK(std::abs(losses[static_cast<size_t>(i)] - mean) < 20 * eps * std::max(1.0, std::abs(mean)), set, ' ',
                   info.name, ' ', cols);
           }
         }
@@ -264,8 +292,8 @@ void gradients_are_scaled_and_limited() {
         for (T& v : changed.values)
           v = std::clamp(v * static_cast<T>(scale), static_cast<T>(-limit), static_cast<T>(limit));
         const auto sweep = [&](Sheet<T>& parameter, const Sheet<T>& gradient, double by, double within) {
-          std::vector<T> first(n, T(0.1)), second(n, T(0.2));
-          void* slots[] = {first.data(), second.data()};
+          std::vector<T> first(n, T(0.1)), second(n, T(0.2)), third(n, T(0.3));
+          void* slots[] = {first.data(), second.data(), third.data()};
           const auto coefficients = info.prepare(math::option_values(info.name, info.options, {}), 2);
           device(set, dtype_of<T>)
               .update(parameter.values.data(), gradient.values.data(), slots, n, {info.id, coefficients, by, within});

@@ -115,7 +115,7 @@ Problem draw_problem(uint64_t index) {
   p.has_input = epilogue && !p.has_saved && draws.one_in(2);
   p.has_residual = epilogue && draws.one_in(3);
   p.has_scales = p.over_rows && draws.one_in(3);
-  p.activation = &math::activations()[epilogue ? draws.below(math::activations().size()) : 0];
+  p.activation = &math::activations()[epilogue ? draws.below(math::kFusedActivations) : 0];
   p.a = draw_place(draws, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k);
   p.b = draw_place(draws, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n);
   p.y = draw_place(draws, p.m, p.n);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 #include <map>
@@ -58,21 +59,37 @@ class CpuDevice final : public Device {
 
   void column_sums(void* y, ConstMatrix x, bool accumulate) override {
     const FlushDenormals flush;
-    T* const out = static_cast<T*>(y);
-    if (x.cols == 0) return;
-    if (x.rows == 0) {
-      if (!accumulate) std::fill_n(out, x.cols, T(0));
-      return;
-    }
-    const int threads = threads_for(x.rows * x.cols, kGrainOfMoves);
-    const int64_t across = x.cols >= 1024 * threads ? threads : 1;
-    const Blocks blocks{1, x.cols, 2 * kernels_.vector, 1, across};
-    sum_over_slabs(kernels_, out, x.cols, blocks, divide_up(x.rows, kSlabRows), accumulate, threads,
-                   [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
-                     const int64_t first = s * kSlabRows;
-                     kernels_.column_sums(sums, data(x) + first * x.stride + block.col, x.stride,
-                                          std::min(kSlabRows, x.rows - first), block.cols, mode);
-                   });
+    sum_columns(static_cast<T*>(y), x, accumulate,
+                [&](T* sums, int64_t first, int64_t rows, const Block& block, TileMode mode) {
+                  kernels_.column_sums(sums, row(x, first) + block.col, x.stride, rows, block.cols, mode);
+                });
+  }
+
+  void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean) override {
+    const FlushDenormals flush;
+    sum_columns(static_cast<T*>(y), x, false,
+                [&](T* sums, int64_t first, int64_t rows, const Block& block, TileMode mode) {
+                  kernels_.column_moments(sums, dy.data ? row(dy, first) + block.col : nullptr, dy.stride,
+                                          row(x, first) + block.col, x.stride, static_cast<const T*>(mean) + block.col,
+                                          rows, block.cols, mode);
+                });
+  }
+
+  void standardize(Matrix y, ConstMatrix x, const void* mean, const void* factor, const void* shift) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.standardize(row(y, from), y.stride, row(x, from), x.stride, static_cast<const T*>(mean),
+                           static_cast<const T*>(factor), static_cast<const T*>(shift), to - from, x.cols);
+    });
+  }
+
+  void standardize_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, const void* mean, const void* factor,
+                            const void* constant, const void* slope, bool accumulate) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.standardize_backward(row(dx, from), dx.stride, row(dy, from), dy.stride, row(x, from), x.stride,
+                                    static_cast<const T*>(mean), static_cast<const T*>(factor),
+                                    static_cast<const T*>(constant), static_cast<const T*>(slope), to - from, x.cols,
+                                    accumulate);
+    });
   }
 
   void activate(Matrix y, ConstMatrix x, const Activation& f) override {
@@ -115,10 +132,101 @@ class CpuDevice final : public Device {
     });
   }
 
-  void add(Matrix y, ConstMatrix a, ConstMatrix b) override {
-    for_blocks(kGrainOfMoves, y, {a, b}, [&](const Block& block) {
-      kernels_.add(at(y, block), y.stride, at(a, block), a.stride, at(b, block), b.stride, block.rows, block.cols);
+  void fill(Matrix y, double value) override {
+    for_blocks(kGrainOfMoves, y, {}, [&](const Block& b) {
+      for (int64_t i = 0; i < b.rows; ++i) std::fill_n(at(y, b) + i * y.stride, b.cols, static_cast<T>(value));
     });
+  }
+
+  void combine(Matrix y, ConstMatrix a, ConstMatrix b, math::CombinationId f) override {
+    const auto function = kernels_.combine[static_cast<int>(f)];
+    for_terms(y, {a, b}, [&](const Block& block) {
+      function(at(y, block), y.stride, term(a, y, block), term(b, y, block), block.rows, block.cols);
+    });
+  }
+
+  void combine_backward(Matrix dx, ConstMatrix dy, ConstMatrix a, ConstMatrix b, math::CombinationId f, int operand,
+                        bool accumulate) override {
+    const auto function = kernels_.combine_backward[static_cast<int>(f)][operand];
+    for_terms(dx, {dy, a, b}, [&](const Block& block) {
+      function(at(dx, block), dx.stride, term(dy, dx, block), term(a, dx, block), term(b, dx, block), block.rows,
+               block.cols, accumulate);
+    });
+  }
+
+  void choose(Matrix y, ConstMatrix chooser, ConstMatrix a, ConstMatrix b, bool accumulate) override {
+    for_terms(y, {chooser, a, b}, [&](const Block& block) {
+      kernels_.choose(at(y, block), y.stride, term(chooser, y, block), term(a, y, block), term(b, y, block), block.rows,
+                      block.cols, accumulate);
+    });
+  }
+
+  void row_sums(Matrix y, ConstMatrix x, double scale, bool accumulate) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.row_sums(row(y, from), y.stride, row(x, from), x.stride, to - from, x.cols, static_cast<T>(scale),
+                        accumulate);
+    });
+  }
+
+  void logsumexp(Matrix y, ConstMatrix x) override {
+    for_rows(kGrainOfFunctions, x.rows, row_work(x.cols), [&](int64_t from, int64_t to) {
+      kernels_.logsumexp(row(y, from), y.stride, row(x, from), x.stride, to - from, x.cols);
+    });
+  }
+
+  void logsumexp_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, ConstMatrix y, bool accumulate) override {
+    for_rows(kGrainOfFunctions, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.logsumexp_backward(row(dx, from), dx.stride, row(dy, from), dy.stride, row(x, from), x.stride,
+                                  row(y, from), y.stride, to - from, x.cols, accumulate);
+    });
+  }
+
+  void normalize(Matrix y, const Moments& kept, ConstMatrix x, const Normalization& how) override {
+    for_rows(kGrainOfFunctions, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.normalize(row(y, from), y.stride, static_cast<T*>(kept.mean) + from, static_cast<T*>(kept.factor) + from,
+                         row(x, from), x.stride, static_cast<const T*>(how.scale), static_cast<const T*>(how.shift),
+                         to - from, x.cols, static_cast<T>(how.eps), how.centred);
+    });
+  }
+
+  void normalize_backward(Matrix dx, Matrix dscale, ConstMatrix dy, ConstMatrix x, const Moments& kept,
+                          const Normalization& how, bool accumulate) override {
+    for_rows(kGrainOfFunctions, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      kernels_.normalize_backward(dx.data ? row(dx, from) : nullptr, dx.stride,
+                                  dscale.data ? row(dscale, from) : nullptr, dscale.stride, row(dy, from), dy.stride,
+                                  row(x, from), x.stride, static_cast<const T*>(kept.mean) + from,
+                                  static_cast<const T*>(kept.factor) + from, static_cast<const T*>(how.scale),
+                                  to - from, x.cols, how.centred, accumulate);
+    });
+  }
+
+  void look_up(Matrix y, ConstMatrix x, ConstMatrix table, int64_t skipped) override {
+    for (int64_t i = 0; i < x.rows; ++i)
+      for (int64_t j = 0; j < x.cols; ++j) check_index(row(x, i)[j], i, j, table.rows);
+    for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i)
+        for (int64_t j = 0; j < x.cols; ++j) {
+          const auto index = static_cast<int64_t>(row(x, i)[j]);
+          T* const out = row(y, i) + j * table.cols;
+          if (index == skipped)
+            std::fill_n(out, table.cols, T(0));
+          else
+            copy_row(out, row(table, index), table.cols);
+        }
+    });
+  }
+
+  void look_up_backward(Matrix dtable, ConstMatrix dy, ConstMatrix x, int64_t skipped, bool accumulate) override {
+    if (!accumulate) fill(dtable, 0);
+    const FlushDenormals flush;
+    const auto add_to = kernels_.combine[static_cast<int>(math::CombinationId::Add)];
+    for (int64_t i = 0; i < x.rows; ++i)
+      for (int64_t j = 0; j < x.cols; ++j) {
+        const auto index = static_cast<int64_t>(row(x, i)[j]);
+        if (index == skipped) continue;
+        T* const to = row(dtable, index);
+        add_to(to, 0, {to, 0, false}, {row(dy, i) + j * dtable.cols, 0, false}, 1, dtable.cols);
+      }
   }
 
   void gather_rows(Matrix y, ConstMatrix x, const int64_t* rows) override {
@@ -144,8 +252,9 @@ class CpuDevice final : public Device {
     const T* const t = static_cast<const T*>(target.values.data);
     const T* const s = static_cast<const T*>(scales);
     const int64_t t_stride = target.values.stride;
-    const bool differences = loss.id == math::LossId::Mse || loss.id == math::LossId::L1;
-    const int64_t grain = differences ? kGrainOfMoves : kGrainOfFunctions;
+    const auto id = static_cast<int>(loss.id);
+    const bool direct = id < math::kDirectLosses;
+    const int64_t grain = direct ? kGrainOfMoves : kGrainOfFunctions;
     for_rows(grain, prediction.rows, row_work(prediction.cols), [&](int64_t from, int64_t to) {
       T* const out = static_cast<T*>(row_losses) + from;
       T* const d = dprediction.data ? row(dprediction, from) : nullptr;
@@ -156,10 +265,13 @@ class CpuDevice final : public Device {
         kernels_.cross_entropy(out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
                                target.classes ? target.classes + from : nullptr, to - from, prediction.cols, s_here,
                                static_cast<T>(scale));
+      else if (direct)
+        kernels_.direct_loss[id](out, d, dprediction.stride, here, prediction.stride, t_here, t_stride, to - from,
+                                 prediction.cols, s_here, static_cast<T>(scale), loss.options.data());
       else
-        kernels_.loss[static_cast<int>(loss.id)](out, d, dprediction.stride, here, prediction.stride, t_here, t_stride,
-                                                 to - from, prediction.cols, s_here, static_cast<T>(scale),
-                                                 loss.options.data());
+        kernels_.loss(kernels_.loss_elements[id - math::kDirectLosses], out, d, dprediction.stride, here,
+                      prediction.stride, t_here, t_stride, to - from, prediction.cols, s_here, static_cast<T>(scale),
+                      loss.options.data(), loss.columns.empty() ? nullptr : loss.columns.data());
     });
   }
 
@@ -206,7 +318,40 @@ class CpuDevice final : public Device {
       T* shifted[math::kMaxSlots] = {};
       for (int i = 0; i < slot_count(optimizer.id); ++i) shifted[i] = static_cast<T*>(slots[i]) + b.col;
       function(at(p, b), static_cast<const T*>(gradient) + b.col, shifted, b.cols, optimizer.coefficients.data(),
-               static_cast<T>(optimizer.gradient_scale), static_cast<T>(optimizer.gradient_limit));
+               static_cast<T>(optimizer.gradient_scale), static_cast<T>(optimizer.gradient_limit),
+               static_cast<T>(optimizer.l1));
+    });
+  }
+
+  void scale(void* y, const void* x, double factor, int64_t n) override {
+    for_blocks(kGrainOfMoves, Matrix{y, 1, n, n}, {}, [&](const Block& b) {
+      kernels_.scale_and_shift(static_cast<T*>(y) + b.col, static_cast<const T*>(x) + b.col, b.cols,
+                               static_cast<T>(factor), T(0));
+    });
+  }
+
+  void center_rows(Matrix x) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        const double mean = row_sum(row(x, i), nullptr, x.cols) / static_cast<double>(x.cols);
+        kernels_.scale_and_shift(row(x, i), row(x, i), x.cols, T(1), static_cast<T>(-mean));
+      }
+    });
+  }
+
+  void limit_rows(Matrix x, double limit) override {
+    for_rows(kGrainOfMoves, x.rows, x.cols, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        const double norm = std::sqrt(row_sum(row(x, i), row(x, i), x.cols));
+        if (norm > limit)
+          kernels_.scale_and_shift(row(x, i), row(x, i), x.cols, static_cast<T>(limit / (norm + 1e-7)), T(0));
+      }
+    });
+  }
+
+  void add_noise(void* x, int64_t n, double deviation, const RandomKey& key, int64_t first) override {
+    for_blocks(kGrainOfFunctions, Matrix{x, 1, n, n}, {}, [&](const Block& b) {
+      kernels_.add_noise(static_cast<T*>(x) + b.col, b.cols, static_cast<T>(deviation), key, first + b.col);
     });
   }
 
@@ -223,6 +368,46 @@ class CpuDevice final : public Device {
   /// Nothing is kept of a share of 1, so that any factor would do; this one makes a zero of what rounding lets pass.
   static T kept_scale(double share) { return share < 1 ? static_cast<T>(1 / (1 - share)) : T(0); }
 
+  /// y (cols) = what slab(sums, first row, rows, block, mode) adds up, over all slabs of x.
+  template <class Slab>
+  void sum_columns(T* y, ConstMatrix x, bool accumulate, const Slab& slab) const {
+    if (x.cols == 0) return;
+    if (x.rows == 0) {
+      if (!accumulate) std::fill_n(y, x.cols, T(0));
+      return;
+    }
+    const int threads = threads_for(x.rows * x.cols, kGrainOfMoves);
+    const int64_t across = x.cols >= 1024 * threads ? threads : 1;
+    const Blocks blocks{1, x.cols, 2 * kernels_.vector, 1, across};
+    sum_over_slabs(kernels_, y, x.cols, blocks, divide_up(x.rows, kSlabRows), accumulate, threads,
+                   [&](int64_t s, const Block& block, T* sums, int64_t, TileMode mode) {
+                     const int64_t first = s * kSlabRows;
+                     slab(sums, first, std::min(kSlabRows, x.rows - first), block, mode);
+                   });
+  }
+
+  static void check_index(T value, int64_t i, int64_t j, int64_t rows) {
+    const auto end = static_cast<T>(rows);
+    if (value >= T(0) && value < end && value == static_cast<T>(static_cast<int64_t>(value))) return;
+    fail("embedding", "expected whole numbers from 0 to ", rows - 1, ", got another one, first in row ", i, ", column ",
+         j, " of these rows");
+  }
+
+  /// Where a block of y stands in an operand of a combination that makes y.
+  static Term<T> term(ConstMatrix x, ConstMatrix y, const Block& block) {
+    const bool column = x.cols == 1 && y.cols > 1;
+    return {data(x) + block.row * x.stride + (column ? 0 : block.col), x.stride, column};
+  }
+
+  /// As for_blocks, with operands that may be repeated: y is cut anywhere only if none is.
+  template <class Body>
+  static void for_terms(ConstMatrix y, std::initializer_list<ConstMatrix> terms, const Body& body) {
+    const bool whole =
+        std::ranges::all_of(terms, [&](const ConstMatrix& x) { return x.cols == y.cols && x.stride == y.stride; });
+    if (whole) return for_blocks(kGrainOfMoves, y, terms, body);
+    for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) { body(Block{from, to - from, 0, y.cols}); });
+  }
+
   /// As gemm(), where no product can apply the activation to its tiles.
   void gemm_then_activate(Matrix y, ConstMatrix a, bool transpose_a, ConstMatrix b, bool transpose_b, bool accumulate,
                           const Epilogue& e) {
@@ -232,6 +417,14 @@ class CpuDevice final : public Device {
     else
       activate(y, y, e.activation);
     if (e.residual.data) add(y, y, e.residual);
+  }
+
+  /// The sum of x[i] * weights[i], or of x[i], in this thread.
+  double row_sum(const T* x, const T* weights, int64_t n) const {
+    return tree_sum(0, divide_up(n, kSlabRows), [&](int64_t s) {
+      const int64_t first = s * kSlabRows;
+      return kernels_.weighted_sum(x + first, weights ? weights + first : nullptr, std::min(kSlabRows, n - first));
+    });
   }
 
   static void copy_row(T* y, const T* x, int64_t cols) { std::memmove(y, x, static_cast<size_t>(cols) * sizeof(T)); }

@@ -16,6 +16,14 @@ namespace whet::cpu {
 inline int64_t divide_up(int64_t n, int64_t d) { return (n + d - 1) / d; }
 inline int64_t power_of_two_above(int64_t n) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))); }
 
+/// y = a + b.
+template <class T>
+void add_blocks(const KernelTable<T>& kernels, T* y, int64_t y_stride, const T* a, int64_t a_stride, const T* b,
+                int64_t b_stride, int64_t rows, int64_t cols) {
+  constexpr auto sum = static_cast<int>(math::CombinationId::Add);
+  kernels.combine[sum](y, y_stride, {a, a_stride, false}, {b, b_stride, false}, rows, cols);
+}
+
 /// c (rows, cols) = the sum of slabs [lo, hi), or c + the sum. slab(s, out, out_stride, mode) computes one slab.
 template <class T, class Slab>
 void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stride, int64_t rows, int64_t cols,
@@ -28,13 +36,14 @@ void sum_into(const KernelTable<T>& kernels, Arena& memory, T* c, int64_t c_stri
   const auto buffer = [&](int level) { return level == 0 && !add_to_c ? c : levels + (level - !add_to_c) * size; };
   const auto stride = [&](int level) { return level == 0 && !add_to_c ? c_stride : cols; };
   const auto add = [&](int level) {
-    kernels.add(buffer(level), stride(level), buffer(level), stride(level), buffer(level + 1), cols, rows, cols);
+    add_blocks(kernels, buffer(level), stride(level), buffer(level), stride(level), buffer(level + 1), cols, rows,
+               cols);
   };
   const auto part = [&](int64_t s, int level, bool adds) {
     slab(s, buffer(level), stride(level), adds ? TileMode::add : TileMode::store);
   };
   sum_parts(lo, hi, 0, part, add);
-  if (add_to_c) kernels.add(c, c_stride, c, c_stride, levels, cols, rows, cols);
+  if (add_to_c) add_blocks(kernels, c, c_stride, c, c_stride, levels, cols, rows, cols);
 }
 
 /// How y (m, n) is cut into blocks that threads can sum by themselves: evenly, the columns at whole panels.
@@ -76,10 +85,10 @@ void sum_over_slabs(const KernelTable<T>& kernels, T* y, int64_t y_stride, const
     sum_block(blocks[task % count], c * chunk, std::min(slabs, (c + 1) * chunk), partials + c * m * n, n, false);
   });
   combine_parts(0, chunks, [&](int64_t i, int64_t j) {
-    kernels.add(partials + i * m * n, n, partials + i * m * n, n, partials + j * m * n, n, m, n);
+    add_blocks(kernels, partials + i * m * n, n, partials + i * m * n, n, partials + j * m * n, n, m, n);
   });
   if (accumulate)
-    kernels.add(y, y_stride, y, y_stride, partials, n, m, n);
+    add_blocks(kernels, y, y_stride, y, y_stride, partials, n, m, n);
   else
     for (int64_t i = 0; i < m; ++i) std::copy_n(partials + i * n, n, y + i * y_stride);
 }

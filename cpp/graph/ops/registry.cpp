@@ -11,12 +11,39 @@ struct Entry {
 };
 
 constexpr math::Option kDropoutOptions[] = {{"p", 0.5}};
+constexpr math::Option kLinearOptions[] = {{"transposed", 0}};
+constexpr math::Option kCombinationOptions[] = {{"swapped", 0}};
+constexpr math::Option kConstantOptions[] = {{"value", 0}};
+constexpr math::Option kConcatenateOptions[] = {{"axis", -1}};
+constexpr math::Option kSliceOptions[] = {{"axis", -1}, {"start", 0}, {"stop", 0}};
+constexpr math::Option kReshapeOptions[] = {{"size0", 0}, {"size1", 0}, {"size2", 0}};
+constexpr math::Option kReduceOptions[] = {{"axis", 99}, {"keepdims", 0}};
+constexpr math::Option kNormalizeOptions[] = {{"groups", 1}, {"eps", 1e-5}, {"centred", 1}};
+constexpr math::Option kBatchNormOptions[] = {{"eps", 1e-5}, {"momentum", 0.1}};
+constexpr math::Option kEmbeddingOptions[] = {{"padding_idx", -1}};
 
-constexpr Entry kEntries[] = {
-    {"linear", make_linear},
-    {"add", make_add},
-    {"concatenate", make_concatenate},
-    {"dropout", make_dropout, kDropoutOptions},
+template <math::CombinationId id, const char* const& name>
+std::shared_ptr<const Op> combination(const math::OptionValues& options) {
+  return make_combination(id, name, options);
+}
+
+constexpr Entry kEntries[] = {{"linear", make_linear, kLinearOptions},
+                              {"concatenate", make_concatenate, kConcatenateOptions},
+                              {"dropout", make_dropout, kDropoutOptions},
+                              {"where", make_where},
+                              {"constant", make_constant, kConstantOptions},
+                              {"slice", make_slice, kSliceOptions},
+                              {"reshape", make_reshape, kReshapeOptions},
+                              {"sum", make_sum, kReduceOptions},
+                              {"mean", make_mean, kReduceOptions},
+                              {"logsumexp", make_logsumexp},
+                              {"normalize", make_normalize, kNormalizeOptions},
+                              {"batch_norm", make_batch_norm, kBatchNormOptions},
+                              {"embedding", make_embedding, kEmbeddingOptions},
+                              {"grouped_linear", make_grouped_linear},
+#define WHET_ENTRY(F) {math::F::name, combination<math::CombinationId::F, math::F::name>, kCombinationOptions},
+                              WHET_COMBINATIONS(WHET_ENTRY)
+#undef WHET_ENTRY
 };
 
 }  // namespace

@@ -19,7 +19,7 @@ def to_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save
 
-    data = save({name: np.ascontiguousarray(array) for name, array in model.state_dict().items()})
+    data = save({name: np.asarray(array, order="C") for name, array in model.state_dict().items()})
     with open(path, "wb") as file:
         file.write(data)
 

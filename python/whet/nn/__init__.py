@@ -1,30 +1,113 @@
 """Models as trees of layers, traced into a graph that the compiled core runs."""
 
-from whet.nn import init
-from whet.nn.activations import ELU, GELU, Identity, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from whet.nn.containers import MLP, Sequential
-from whet.nn.layers import Dropout, Linear
+from whet.nn import functional, init
+from whet.nn.activations import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    Identity,
+    LeakyReLU,
+    LogSigmoid,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Threshold,
+)
+from whet.nn.containers import MLP, Parallel, Residual, Sequential
+from whet.nn.embeddings import (
+    Embedding,
+    EmbeddingBag,
+    LinearEmbeddings,
+    LinearReLUEmbeddings,
+    NLinear,
+    PBLDEmbeddings,
+    PeriodicEmbeddings,
+    PiecewiseLinearEmbeddings,
+    PiecewiseLinearEncoding,
+    compute_bins,
+)
+from whet.nn.ensembles import EnsembleView, LinearBatchEnsemble, LinearEnsemble, MeanEnsemble, ScaleEnsemble
+from whet.nn.gates import GLU, Bilinear, LogSoftmax, PReLU, Scale, Softmax, SwiGLU
+from whet.nn.layers import Dropout, Flatten, Linear, Unflatten
 from whet.nn.module import Module
-from whet.nn.parameter import Parameter
+from whet.nn.normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
+from whet.nn.parameter import Buffer, Parameter
 from whet.nn.tracing import Value, concatenate
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "MLP",
+    "SELU",
+    "BatchNorm1d",
+    "Bilinear",
+    "Buffer",
     "Dropout",
+    "Embedding",
+    "EmbeddingBag",
+    "EnsembleView",
+    "Flatten",
+    "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearBatchEnsemble",
+    "LinearEmbeddings",
+    "LinearEnsemble",
+    "LinearReLUEmbeddings",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MeanEnsemble",
+    "Mish",
     "Module",
+    "NLinear",
+    "PBLDEmbeddings",
+    "PReLU",
+    "Parallel",
     "Parameter",
+    "PeriodicEmbeddings",
+    "PiecewiseLinearEmbeddings",
+    "PiecewiseLinearEncoding",
+    "RMSNorm",
     "ReLU",
+    "ReLU6",
+    "Residual",
+    "Scale",
+    "ScaleEnsemble",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
+    "Softshrink",
+    "Softsign",
+    "SwiGLU",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
+    "Unflatten",
     "Value",
+    "compute_bins",
     "concatenate",
+    "functional",
     "init",
 ]

@@ -11,7 +11,32 @@ from whet._checks import as_number
 from whet.nn.module import Module
 from whet.nn.tracing import Value
 
-__all__ = ["ELU", "GELU", "Activation", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh", "get"]
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "Identity",
+    "LeakyReLU",
+    "LogSigmoid",
+    "Mish",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+    "get",
+]
 
 
 class Activation(Module):
@@ -109,9 +134,134 @@ class Softplus(Activation):
         return {"beta": self.beta, "threshold": self.threshold}
 
 
+class CELU(Activation):
+    """x above zero, alpha * (exp(x / alpha) - 1) below (Barron, 2017)."""
+
+    op = "celu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = as_number(alpha, "CELU", "alpha")
+        if self.alpha == 0:
+            raise ValueError("[CELU] expected alpha other than 0")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+
+class SELU(Activation):
+    """1.0507 x above zero, 1.0507 * 1.6733 * (exp(x) - 1) below (Klambauer et al., NeurIPS 2017)."""
+
+    op = "selu"
+
+
+class Mish(Activation):
+    """x * tanh(softplus(x)) (Misra, BMVC 2020)."""
+
+    op = "mish"
+
+
+class LogSigmoid(Activation):
+    """log(sigmoid(x)), without overflow."""
+
+    op = "log_sigmoid"
+
+
+class Softsign(Activation):
+    """x / (1 + abs(x))."""
+
+    op = "softsign"
+
+
+class Tanhshrink(Activation):
+    """x - tanh(x)."""
+
+    op = "tanhshrink"
+
+
+class Hardshrink(Activation):
+    """x, and 0 from -lambd to lambd."""
+
+    op = "hardshrink"
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = as_number(lambd, "Hardshrink", "lambd")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"lambd": self.lambd}
+
+
+class Softshrink(Activation):
+    """x moved towards zero by lambd, and 0 from -lambd to lambd."""
+
+    op = "softshrink"
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = as_number(lambd, "Softshrink", "lambd", low=0)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"lambd": self.lambd}
+
+
+class Hardtanh(Activation):
+    """x, no less than min_val and no more than max_val."""
+
+    op = "hardtanh"
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        self.min_val = as_number(min_val, "Hardtanh", "min_val")
+        self.max_val = as_number(max_val, "Hardtanh", "max_val")
+        if self.min_val > self.max_val:
+            raise ValueError(f"[Hardtanh] expected min_val of at most max_val, got {min_val} and {max_val}")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"min_val": self.min_val, "max_val": self.max_val}
+
+
+class ReLU6(Hardtanh):
+    """x, no less than 0 and no more than 6."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 6.0)
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.apply(self.op, **super()._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {}
+
+
+class Hardsigmoid(Activation):
+    """x / 6 + 1 / 2, no less than 0 and no more than 1."""
+
+    op = "hardsigmoid"
+
+
+class Hardswish(Activation):
+    """x * hardsigmoid(x) (Howard et al., ICCV 2019)."""
+
+    op = "hardswish"
+
+
+class Threshold(Activation):
+    """x above the threshold, else value."""
+
+    op = "threshold"
+
+    def __init__(self, threshold: float, value: float) -> None:
+        self.threshold = as_number(threshold, "Threshold", "threshold")
+        self.value = as_number(value, "Threshold", "value")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"threshold": self.threshold, "value": self.value}
+
+
 _BY_NAME: dict[str, type[Activation]] = {
-    **{cls.op: cls for cls in (Identity, ReLU, LeakyReLU, ELU, SiLU, Tanh, Sigmoid, Softplus)},
+    **{cls.op: cls for cls in (Identity, ReLU, LeakyReLU, ELU, SiLU, Tanh, Sigmoid, Softplus, CELU, SELU, Mish)},
+    **{cls.op: cls for cls in (LogSigmoid, Softsign, Tanhshrink, Hardshrink, Softshrink, Hardtanh)},
+    **{cls.op: cls for cls in (Hardsigmoid, Hardswish)},
     "gelu": GELU,
+    "relu6": ReLU6,
 }
 
 

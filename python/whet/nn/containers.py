@@ -10,9 +10,9 @@ from whet.nn.activations import get
 from whet.nn.layers import Dropout, Linear
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
-from whet.nn.tracing import Value
+from whet.nn.tracing import Value, concatenate
 
-__all__ = ["MLP", "Sequential"]
+__all__ = ["MLP", "Parallel", "Residual", "Sequential"]
 
 
 class Sequential(Module):
@@ -21,7 +21,7 @@ class Sequential(Module):
     def __init__(self, *layers: Module) -> None:
         for i, layer in enumerate(layers):
             if not isinstance(layer, Module):
-                raise TypeError(f"[Sequential] expected modules, got {type(layer).__name__} at {i}")
+                raise TypeError(f"[{type(self).__name__}] expected modules, got {type(layer).__name__} at {i}")
         self._layers = layers
 
     def forward(self, x: Value) -> Value:
@@ -46,6 +46,22 @@ class Sequential(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._layers)
+
+
+class Residual(Sequential):
+    """x plus what layers make of it, one after the other."""
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x + super().forward(x)
+
+
+class Parallel(Sequential):
+    """What each module makes of x, side by side."""
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return concatenate([layer(x) for layer in self._layers])
 
 
 class MLP(Sequential):

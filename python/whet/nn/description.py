@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from whet import _core
 from whet._arrays import Floats
-from whet.nn import activations, containers, init, layers
+from whet.losses import FunctionLoss
+from whet.nn import activations, containers, embeddings, ensembles, gates, init, layers, normalization
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
-from whet.nn.tracing import Value
+from whet.nn.tracing import Value, concatenate
 from whet.training.model import describe_training, restore_training
 
 __all__ = ["GraphModule", "describe", "restore"]
 
 _CLASSES: dict[str, type[Module]] = {
     name: getattr(room, name)
-    for room in (activations, containers, layers)
+    for room in (activations, containers, embeddings, ensembles, gates, layers, normalization)
     for name in room.__all__
-    if name[0].isupper()
+    if isinstance(getattr(room, name), type)
 }
 
 
@@ -28,17 +30,15 @@ class GraphModule(Module):
     Args:
         nodes: The operations in order, each with op, options, inputs (values) and parameters (indices).
         output: The value to return; value 0 is the input, value i + 1 is made by node i.
-        parameters: Name and shape of each parameter.
+        parameters: Name and shape of each parameter, and whether it is trained.
         width: The number of input features.
     """
 
-    def __init__(
-        self, nodes: list[dict[str, Any]], output: int, parameters: list[tuple[str, list[int]]], width: int
-    ) -> None:
+    def __init__(self, nodes: list[dict[str, Any]], output: int, parameters: list[tuple[Any, ...]], width: int) -> None:
         self.nodes = nodes
         self.output = output
         self.width = width
-        self._own = {name: Parameter(tuple(shape), init.Zeros()) for name, shape in parameters}
+        self._own = {name: Parameter(tuple(shape), init.Zeros(), *trained) for name, shape, *trained in parameters}
 
     def children(self) -> Any:
         """The parameters, under the names they had."""
@@ -46,21 +46,40 @@ class GraphModule(Module):
 
     def forward(self, x: Value) -> Value:
         """Replays the graph."""
-        # By number in dictionaries, so that a damaged file cannot count from the end.
-        values, parameters = {0: x}, dict(enumerate(self._own.values()))
-        for made, node in enumerate(self.nodes, start=1):
-            first, *others = (values[i] for i in node["inputs"])
-            own = [parameters[i] for i in node["parameters"]]
-            values[made] = first.apply(node["op"], others, own, **node["options"])
-        return values[self.output]
+        return _replay(x, self.nodes, list(self._own.values()))[self.output]
 
     def _arguments(self) -> dict[str, Any]:
         return {"operations": len(self.nodes), "width": self.width}
 
 
+def _replay(x: Value, nodes: list[dict[str, Any]], own: Sequence[Parameter]) -> dict[int, Value]:
+    """The values of a graph whose input is `x`, by number."""
+    # In dictionaries, so that a damaged file cannot count from the end.
+    values, parameters = {0: x}, dict(enumerate(own))
+    for made, node in enumerate(nodes, start=1):
+        operands, used = [values[i] for i in node["inputs"]], [parameters[i] for i in node["parameters"]]
+        values[made] = x._trace.apply(node["op"], operands, used, node["options"])
+    return values
+
+
+class _TracedLoss:
+    """The function of a FunctionLoss, as the graph that was traced of it."""
+
+    def __init__(self, nodes: list[dict[str, Any]], output: int) -> None:
+        self.nodes, self.output = nodes, output
+
+    def __call__(self, prediction: Value, target: Value) -> Value:
+        both = concatenate([prediction.flatten(), target])
+        return _replay(both, self.nodes, [])[self.output]
+
+
 def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Tensors and JSON-able description of a module."""
     description = {"kind": "module", "dtype": module.dtype, "training": describe_training(module)}
+    if type(module._loss) is FunctionLoss:
+        shape = module._output_shape(module._width())
+        loss = module._loss_graph(module._loss.function, shape, module._targets)
+        description["loss_graph"] = {"nodes": _nodes(loss), "output": loss.output}
     shared = sum(1 for _, m in module.named_modules() for _, c in m.children() if isinstance(c, Parameter))
     if shared == len(list(module.named_parameters())) and all(
         _CLASSES.get(type(m).__name__) is type(m) for _, m in module.named_modules()
@@ -73,7 +92,7 @@ def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
 
 def _tree(module: Module) -> dict[str, Any]:
     tree: dict[str, Any] = {"class": type(module).__name__}
-    if type(module) is containers.Sequential:
+    if isinstance(module, containers.Sequential) and not module._arguments():
         tree["layers"] = [_tree(layer) for layer in module]
     else:
         arguments = module._arguments()
@@ -91,11 +110,15 @@ def _graph(module: Module) -> dict[str, Any]:
         return {"nodes": module.nodes, "output": module.output, "width": module.width, "parameters": _shapes(module)}
     width = module._width()
     graph = module._graph(width)
-    return {"nodes": graph.nodes, "output": graph.output, "width": width, "parameters": _shapes(module)}
+    return {"nodes": _nodes(graph), "output": graph.output, "width": width, "parameters": _shapes(module)}
 
 
-def _shapes(module: Module) -> list[tuple[str, list[int]]]:
-    return [(name, list(parameter.shape)) for name, parameter in module.named_parameters()]
+def _nodes(graph: _core.Graph) -> list[dict[str, Any]]:
+    return [{name: value for name, value in node.items() if name != "output"} for node in graph.nodes]
+
+
+def _shapes(module: Module) -> list[tuple[str, list[int], bool]]:
+    return [(name, list(p.shape), p.requires_grad) for name, p in module.named_parameters()]
 
 
 def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Module:
@@ -110,6 +133,8 @@ def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Mo
         module._graph(module.width)
     module.load_state_dict(tensors)
     restore_training(module, description["training"])
+    if "loss_graph" in description:
+        module._loss = FunctionLoss(_TracedLoss(**description["loss_graph"]))
     return module
 
 
@@ -118,6 +143,6 @@ def _build(tree: Mapping[str, Any]) -> Module:
     if name not in _CLASSES:
         raise ValueError(f"[load] expected a layer of {', '.join(_CLASSES)}, got '{name}'")
     if "layers" in tree:
-        return containers.Sequential(*map(_build, tree["layers"]))
+        return _CLASSES[name](*map(_build, tree["layers"]))
     drawn = {key: init.from_description(value) for key, value in tree.get("initializers", {}).items()}
     return _CLASSES[name](**tree["arguments"], **drawn)

@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from whet import _core
-from whet._checks import as_number
+from whet._arrays import as_features
+from whet._checks import as_count, as_number, as_seed
+
+if TYPE_CHECKING:
+    from whet.nn.module import Module
 
 __all__ = [
     "Constant",
+    "Eye",
     "Initializer",
     "KaimingNormal",
     "KaimingUniform",
     "Normal",
+    "Ones",
     "Orthogonal",
+    "RandomSigns",
+    "Sparse",
+    "TruncatedNormal",
     "Uniform",
+    "Values",
     "XavierNormal",
     "XavierUniform",
     "Zeros",
     "get",
+    "lsuv",
 ]
 
 Doubles = NDArray[np.float64]
@@ -75,6 +86,29 @@ class Zeros(Initializer):
 
 
 @dataclass(frozen=True)
+class Ones(Initializer):
+    """All ones."""
+
+    name = "ones"
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        return np.ones(shape)
+
+
+@dataclass(frozen=True)
+class Eye(Initializer):
+    """Ones on the diagonal of a matrix, zeros elsewhere: features pass through."""
+
+    name = "eye"
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        fan_in, fan_out = _fans(shape, self)
+        return np.eye(fan_out, fan_in)
+
+
+@dataclass(frozen=True)
 class Constant(Initializer):
     """All equal to `value`."""
 
@@ -115,6 +149,91 @@ class Normal(Initializer):
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """See `Initializer.draw`."""
         return _normal(shape, seed, index, self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal with the given mean and deviation, cut off at a and b, as torch.nn.init.trunc_normal_.
+
+    The deviation is that before the cut.
+    """
+
+    name = "truncated_normal"
+    mean: float = 0.0
+    std: float = 1.0
+    a: float = -2.0
+    b: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.std <= 0:
+            raise ValueError(f"[TruncatedNormal] expected std above 0, got {self.std}")
+        if self.a >= self.b:
+            raise ValueError(f"[TruncatedNormal] expected a below b, got {self.a} and {self.b}")
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        from statistics import NormalDist
+
+        normal, least = NormalDist(self.mean, self.std), np.finfo(np.float64).eps
+        low, high = (min(max(normal.cdf(bound), least), 1 - least) for bound in (self.a, self.b))
+        drawn = [normal.inv_cdf(p) for p in _uniform((math.prod(shape),), seed, index, low, high).tolist()]
+        return np.array(drawn).reshape(shape).clip(self.a, self.b)
+
+
+@dataclass(frozen=True)
+class RandomSigns(Initializer):
+    """1 or -1, each with probability one half."""
+
+    name = "random_signs"
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        return np.where(_uniform(shape, seed, index, 0.0, 1.0) < 0.5, -1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Values(Initializer):
+    """Given values, for buffers.
+
+    Args:
+        values: The array.
+    """
+
+    name = "values"
+    values: Doubles
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        return np.array(self.values, np.float64).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Sparse(Initializer):
+    """Normal with deviation `std`, but for a share of zeros in each column (Martens, ICML 2010).
+
+    As torch.nn.init.sparse_: the share is rounded up to whole rows.
+    """
+
+    name = "sparse"
+    sparsity: float = 0.9
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.sparsity <= 1:
+            raise ValueError(f"[Sparse] expected sparsity from 0 to 1, got {self.sparsity}")
+        if self.std < 0:
+            raise ValueError(f"[Sparse] expected std of at least 0, got {self.std}")
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        rows = _fans(shape, self)[1]
+        values = _normal(shape, seed, index, 0.0, self.std)
+        # Positions come from the far half of the parameters' indices, whose numbers no parameter has.
+        order = np.argsort(_uniform(shape, seed, index + 2**31, 0.0, 1.0), axis=0, kind="stable")
+        np.put_along_axis(values, order[: math.ceil(self.sparsity * rows)], 0.0, axis=0)
+        return values
 
 
 @dataclass(frozen=True)
@@ -227,6 +346,8 @@ _CLASSES: dict[str, type[Initializer]] = {
     cls.name: cls
     for cls in (
         Zeros,
+        Ones,
+        Eye,
         Constant,
         Normal,
         Uniform,
@@ -235,6 +356,9 @@ _CLASSES: dict[str, type[Initializer]] = {
         KaimingUniform,
         KaimingNormal,
         Orthogonal,
+        TruncatedNormal,
+        RandomSigns,
+        Sparse,
     )
 }
 
@@ -264,3 +388,57 @@ def from_description(description: dict[str, Any]) -> Initializer:
     """The initialiser that `describe` wrote down."""
     options = dict(description)
     return _CLASSES[options.pop("name")](**options)
+
+
+def lsuv(
+    model: Module, X: ArrayLike, *, seed: int = 0, tolerance: float = 0.1, max_iterations: int = 10
+) -> dict[str, float]:
+    """Layer-sequential unit-variance initialisation (Mishkin and Matas, "All you need is a good init", ICLR 2016).
+
+    Weights of linear layers become orthogonal and their biases zero; then, from the first to the last, each weight is
+    divided by the deviation of its layer's outputs for these rows, until their variance is 1.
+
+    Args:
+        model: A model of linear layers and any others, whose other parameters stay as they are.
+        X: Features of some hundred rows, shape (rows, features).
+        seed: For the orthogonal matrices, and for parameters that are not drawn yet.
+        tolerance: How far from 1 a variance may be.
+        max_iterations: How often a weight is divided at most.
+
+    Returns:
+        The variance of each linear layer's outputs, by the name of its weight.
+
+    Raises:
+        TypeError: If `X` does not hold numbers.
+        ValueError: If its shape does not fit, or there is no row.
+        RuntimeError: If the model is being trained.
+    """
+    seed, rounds = as_seed(seed, "lsuv"), as_count(max_iterations, "lsuv", "max_iterations")
+    distance = as_number(tolerance, "lsuv", "tolerance", low=0)
+    features = as_features(X, model.dtype, "lsuv")
+    if len(features) == 0:
+        raise ValueError("[lsuv] expected at least one row, got none")
+    graph, names = model._graph(features.shape[1]), model._parameter_names()
+    layers = [i for i, node in enumerate(graph.nodes) if node["op"] == "linear"]
+    variances: dict[str, float] = {}
+    with model._exclusive("lsuv", seed) as state:
+        for i in layers:
+            weight, *bias = graph.nodes[i]["parameters"]
+            state.parameter(weight)[...] = Orthogonal().draw(tuple(graph.parameter_shapes[weight]), seed, weight)
+            for index in bias:
+                state.parameter(index)[...] = 0
+        for i in layers:
+            specs = [(name, shape, False) for name, shape in zip(names, graph.parameter_shapes, strict=True)]
+            part = _core.Graph([features.shape[1]], specs)
+            for node in graph.nodes[: i + 1]:
+                part.add(node["op"], list(node["options"].items()), node["inputs"], node["parameters"])
+            part.set_output(i + 1)
+            output = np.empty((len(features), math.prod(part.shape(i + 1))), model.dtype)
+            weight = graph.nodes[i]["parameters"][0]
+            for division in range(rounds + 1):
+                _core.Predictor(part, state).predict(features, output)
+                variance = variances[names[weight]] = float(output.var(dtype=np.float64))
+                if abs(variance - 1) <= distance or variance == 0 or division == rounds:
+                    break
+                state.parameter(weight)[...] /= math.sqrt(variance)
+    return variances

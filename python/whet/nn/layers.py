@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from whet._checks import as_count, as_flag, as_number
@@ -11,7 +12,7 @@ from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
 
-__all__ = ["Dropout", "Linear"]
+__all__ = ["Dropout", "Flatten", "Linear", "Unflatten"]
 
 
 class Linear(Module):
@@ -76,3 +77,29 @@ class Dropout(Module):
 
     def _arguments(self) -> dict[str, Any]:
         return {"p": self.p}
+
+
+class Flatten(Module):
+    """Each row as one axis, as torch.nn.Flatten."""
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.flatten()
+
+
+class Unflatten(Module):
+    """Each row in another shape, as torch.nn.Unflatten(1, shape).
+
+    Args:
+        shape: One to three sizes, of which one may be -1.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.reshape(*self.shape)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"shape": self.shape}

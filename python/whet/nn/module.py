@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,15 +17,25 @@ from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Parameter
 from whet.nn.structure import Structure, current
-from whet.nn.tracing import Trace, Value
+from whet.nn.tracing import LossFunction, Trace, Value, trace_loss
 from whet.training.model import Model
+
+if TYPE_CHECKING:
+    from whet.nn.summary import Summary
 
 __all__ = ["Module"]
 
 _DTYPES = ("float32", "float64")
 # Attributes that say nothing of what a module computes.
-_BOOKKEEPING = frozenset({"history", "_loss", "_metrics", "_predictor", "_flat", "_graph_cache", "_walked", "_changes"})
+_BOOKKEEPING = frozenset(
+    {"history", "_loss", "_metrics", "_predictor", "_flat", "_graph_cache", "_layers_of_nodes", "_walked", "_changes"}
+)
 _Self = TypeVar("_Self", bound="Module")
+
+
+def _forward_missing(self: Module, *_: object) -> Any:
+    """What the module makes of traced values. To be written by subclasses."""
+    raise TypeError(f"[{type(self).__name__}] has no forward(self, x)")
 
 
 class Module(Model):
@@ -42,17 +52,22 @@ class Module(Model):
     _dtype = "float32"
     _flat: _core.State | None = None
     _graph_cache: tuple[int, Structure, _core.Graph] | None = None
+    _layers_of_nodes: list[str]
     _walked: Structure | None = None
     _changes = 0
 
-    def forward(self, x: Any) -> Any:
-        """What the module makes of a traced value. To be written by subclasses."""
-        raise TypeError(f"[{type(self).__name__}] has no forward(self, x)")
+    forward: Callable[..., Any] = _forward_missing
 
-    def __call__(self, x: Value | ArrayLike) -> Any:
-        """``forward`` for a traced value; ``predict`` for data."""
+    @overload
+    def __call__(self, x: Value, *others: Value) -> Value: ...
+    @overload
+    def __call__(self, x: ArrayLike) -> Floats: ...
+    def __call__(self, x: Value | ArrayLike, *others: Value) -> Value | Floats:
+        """``forward`` for traced values; ``predict`` for data."""
         if isinstance(x, Value):
-            return x._trace.enter(self, x)
+            return x._trace.enter(self, [x, *others])
+        if others:
+            raise TypeError(f"[{type(self).__name__}] expected one array, got {1 + len(others)}")
         return self.predict(x)
 
     # Structure
@@ -177,6 +192,9 @@ class Module(Model):
     def _parameter_names(self) -> list[str]:
         return list(self._structure().parameters)
 
+    def _frozen(self) -> list[str]:
+        return [name for name, parameter in self._structure().parameters.items() if not parameter.requires_grad]
+
     def state_dict(self) -> dict[str, Floats]:
         """Every parameter by name: read-only views, which follow the training."""
         self._state()
@@ -209,7 +227,7 @@ class Module(Model):
             if array.shape != parameter.shape:
                 raise ValueError(f"[load_state_dict] expected {name} with shape {parameter.shape}, got {array.shape}")
             values[name] = as_floats(array, self._dtype, "load_state_dict", name)
-            check_finite(values[name].reshape(len(array), -1), "load_state_dict", name)
+            check_finite(values[name].reshape(len(array) if array.ndim else 1, -1), "load_state_dict", name)
         self._state()
         with storage.idle(parameters, "load_state_dict"):
             for name, parameter in parameters.items():
@@ -231,9 +249,19 @@ class Module(Model):
         cached = self._graph_cache
         if cached is not None and cached[0] == width and cached[1] is structure:
             return cached[2]
-        graph = Trace(self, structure.parameters, width).run(self)
-        self._graph_cache = (width, structure, graph)
-        return graph
+        trace = Trace(width, structure.parameters)
+        trace.run(self)
+        self._graph_cache = (width, structure, trace.graph)
+        self._layers_of_nodes = trace.layers
+        return trace.graph
+
+    def _graph_with_loss(self, width: int, function: LossFunction, target: int) -> _core.Graph:
+        trace = Trace(width, self._structure().parameters)
+        trace.add_loss(function, trace.run(self), target)
+        return trace.graph
+
+    def _loss_graph(self, function: LossFunction, prediction: tuple[int, ...], target: int) -> _core.Graph:
+        return trace_loss(function, prediction, target)
 
     def _width(self) -> int:
         """The number of features the model was last traced with, else that of its first layer."""
@@ -244,11 +272,15 @@ class Module(Model):
                 return parameter.shape[1]
         raise ValueError(f"[{type(self).__name__}] takes any number of features: fit it or predict with it first")
 
-    def summary(self) -> str:
-        """A table of what a training step runs: what is fused, forward and backward, output shapes, parameters."""
+    def summary(self) -> Summary:
+        """A table of what a training step runs: layers, what is fused, output shapes, parameters and FLOPs.
+
+        Text, which a notebook shows as a table.
+        """
         from whet.nn.summary import summarize
 
-        return summarize(self._graph(self._width()), self._dtype, type(self).__name__)
+        graph = self._graph(self._width())
+        return summarize(graph, self._layers_of_nodes, self._dtype, type(self).__name__)
 
     # Files and copies
 

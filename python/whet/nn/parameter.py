@@ -8,9 +8,10 @@ import numpy as np
 
 from whet import _core
 from whet._arrays import Floats
+from whet._checks import as_flag
 from whet.nn.init import Initializer
 
-__all__ = ["Parameter"]
+__all__ = ["Buffer", "Parameter"]
 
 
 class Parameter:
@@ -19,15 +20,27 @@ class Parameter:
     Args:
         shape: The shape, such as (out_features, in_features).
         initializer: How the first values are drawn.
+        requires_grad: Whether training changes it.
     """
 
-    def __init__(self, shape: tuple[int, ...], initializer: Initializer) -> None:
-        if not shape or any(n < 1 for n in shape):
+    def __init__(self, shape: tuple[int, ...], initializer: Initializer, requires_grad: bool = True) -> None:
+        if any(n < 1 for n in shape):
             raise ValueError(f"[Parameter] expected a shape of positive sizes, got {shape}")
         self.shape = tuple(int(n) for n in shape)
         self.initializer = initializer
+        self._requires_grad = as_flag(requires_grad, "Parameter", "requires_grad")
         self._values: Floats | None = None
         self._owner: _core.State | None = None
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether training changes it; set it to False to freeze it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self._requires_grad = as_flag(value, "Parameter", "requires_grad")
+        _core.structure_changed()
 
     @property
     def drawn(self) -> bool:
@@ -69,7 +82,22 @@ class Parameter:
 
     def __getstate__(self) -> dict[str, Any]:
         values = None if self._values is None else np.array(self._values)
-        return {"shape": self.shape, "initializer": self.initializer, "_values": values, "_owner": None}
+        return {**self.__dict__, "_values": values, "_owner": None}
 
     def __repr__(self) -> str:
         return f"Parameter({self.shape}, {self.initializer!r})"
+
+
+class Buffer(Parameter):
+    """An array of a module that is saved with it but not trained: a constant, or a running statistic.
+
+    Args:
+        shape: The shape, such as (features,).
+        initializer: What it holds at first.
+    """
+
+    def __init__(self, shape: tuple[int, ...], initializer: Initializer) -> None:
+        super().__init__(shape, initializer, requires_grad=False)
+
+    def __repr__(self) -> str:
+        return f"Buffer({self.shape}, {self.initializer!r})"

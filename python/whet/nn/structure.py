@@ -30,6 +30,7 @@ class Structure:
         self._identity = (
             [(module, module._changes) for module in modules],
             list(self.parameters.values()),
+            [parameter.requires_grad for parameter in self.parameters.values()],
             [then for _, then in self._lists],
         )
 

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Sequence
 
 from whet import _core
 
-__all__ = ["summarize"]
+__all__ = ["Summary", "summarize"]
 
-_HEAD = ("forward", "backward", "output", "parameters")
+_HEAD = ("layer", "forward", "backward", "output", "parameters", "FLOPs")
+_LEFT = 4  # columns of text; the others are numbers
 
 
-def summarize(graph: _core.Graph, dtype: str, name: str) -> str:
-    """What a training step runs, a line for each call of the core: what it fuses, output shapes and parameters."""
+class Summary(str):
+    """Text that a notebook shows as a table."""
+
+    name: str
+    rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str]
+
+    @classmethod
+    def of(cls, name: str, rows: Sequence[tuple[str, ...]], notes: Sequence[str]) -> Summary:
+        """The text of a table, with a line below it for each note."""
+        table = [_HEAD, *rows]
+        widths = [max(len(row[i]) for row in table) for i in range(len(_HEAD))]
+        lines = [
+            "  ".join([*map(str.ljust, row[:_LEFT], widths), *map(str.rjust, row[_LEFT:], widths[_LEFT:])])
+            for row in table
+        ]
+        rule = "-" * (sum(widths) + 2 * (len(_HEAD) - 1))
+        summary = cls("\n".join([name, rule, lines[0], rule, *lines[1:], rule, *notes]))
+        summary.name, summary.rows, summary.notes = name, rows, notes
+        return summary
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[str], tag: str) -> str:
+            return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+        body = "".join(row(cells, "td") for cells in self.rows)
+        notes = "<br>".join(map(html.escape, self.notes))
+        head = f"<caption>{html.escape(self.name)}</caption><thead>{row(_HEAD, 'th')}</thead>"
+        return f"<table>{head}<tbody>{body}</tbody></table>{notes}"
+
+
+def summarize(graph: _core.Graph, layers: Sequence[str], dtype: str, name: str) -> Summary:
+    """What a training step runs, a line for each call of the core.
+
+    Each line has the layer, what is fused forward and backward, the output's shape, parameters, and the additions and
+    multiplications of one row's prediction.
+    """
     sizes = [math.prod(shape) for shape in graph.parameter_shapes]
-    rows = [_HEAD]
+    rows = []
     counted: set[int] = set()
+    flops = 0
     for step in graph.plan(dtype):
-        forward = " + ".join(filter(None, [step["op"], *["bias"] * (len(step["parameters"]) > 1), step["activation"]]))
-        gradients = ["parameters"] * bool(step["parameters"]) + ["input"] * step["input_gradient"]
+        own = step["parameters"]
+        biased = step["op"] in ("linear", "grouped_linear") and len(own) > 1
+        forward = " + ".join(filter(None, [step["op"], *["bias"] * biased, step["activation"]]))
+        gradients = ["parameters"] * bool(own) + ["input"] * step["input_gradient"]
         backward = ", ".join(gradients) + (f" * {step['derivative']}'" if step["derivative"] else "")
-        fresh = set(step["parameters"]) - counted
+        fresh = set(own) - counted
         counted |= fresh
-        shape = ", ".join(map(str, graph.shape(step["output"])))
-        rows.append((forward, backward, f"(rows, {shape})", f"{sum(sizes[p] for p in fresh):,}"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3].rjust(widths[3])]) for row in rows]
-    rule = "-" * (sum(widths) + 2 * (len(_HEAD) - 1))
-    after = [
+        shape = graph.shape(step["output"])
+        elements = math.prod(shape)
+        # A weight acts once for each line of the output's last axis; all else, about once for each element.
+        lines = elements // shape[-1] if step["op"] == "linear" else 1
+        products = 2 * sizes[own[0]] * lines if step["op"] in ("linear", "grouped_linear") else elements
+        flops += products
+        cells = (layers[step["node"]], forward, backward, f"(rows, {', '.join(map(str, shape))})")
+        rows.append((*cells, f"{sum(sizes[p] for p in fresh):,}", f"{products:,}"))
+    notes = [
         "then the loss with its gradient in one pass, and one sweep of the optimizer over all parameters",
+        f"{flops:,} FLOPs for a row's prediction",
         f"{sum(sizes[p] for p in counted):,} parameters",
     ]
-    return "\n".join([f"{name}, {dtype}", rule, lines[0], rule, *lines[1:], rule, *after])
+    return Summary.of(f"{name}, {dtype}", rows, notes)

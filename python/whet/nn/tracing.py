@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Union
 
 from whet import _core
+from whet.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from whet.nn.module import Module
-    from whet.nn.parameter import Parameter
 
-__all__ = ["Trace", "Value", "concatenate"]
+__all__ = ["LossFunction", "Operand", "Trace", "Value", "concatenate", "trace_loss"]
+
+#: What stands on either side of an operator: a traced value, a parameter (which counts for every row) or a number.
+Operand = Union["Value", Parameter, float]
+#: What a row's loss is, from prediction and target; the mean is taken if it has several elements.
+LossFunction = Callable[["Value", "Value"], "Value"]
+
+
+# NumPy's functions by name, as operations.
+_UFUNCS = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div"}
+_UFUNCS |= {name: name for name in ("add", "exp", "log", "sqrt", "square", "sin", "cos", "tanh", "maximum", "minimum")}
+_UFUNCS |= {name: name for name in ("greater", "greater_equal")}
 
 
 class Value:
-    """What stands for an array of shape (rows, ...) while a module is traced."""
+    """What stands for an array of shape (rows, ...) while a module is traced.
+
+    Operators follow NumPy: ``+ - * /`` and comparisons by its rules of broadcasting, ``@`` with a parameter of shape
+    (in, out), slices of any axis but the first. Rows are independent of each other: axis 0 is theirs, and nothing
+    reduces it.
+    """
 
     def __init__(self, trace: Trace, index: int) -> None:
         self._trace = trace
@@ -37,38 +56,206 @@ class Value:
         """
         return self._trace.apply(op, [self, *others], parameters, options)
 
-    def __add__(self, other: Value) -> Value:
-        return self.apply("add", [other])
+    # Arithmetic
+
+    def _with(self, op: str, other: Operand, swapped: bool = False) -> Value:
+        if isinstance(other, Parameter):
+            return self.apply(op, parameters=[other], swapped=swapped)
+        if isinstance(other, Real) and not isinstance(other, bool):
+            other = self._trace.apply("constant", [], [], {"value": float(other)})
+        if not isinstance(other, Value):
+            raise TypeError(
+                f"[{op}] expected a traced value, a parameter or a number, got {type(other).__name__}"
+                f"{self._trace.place()}"
+            )
+        first, second = (other, self) if swapped else (self, other)
+        return first.apply(op, [second])
+
+    def __add__(self, other: Operand) -> Value:
+        return self._with("add", other)
 
     __radd__ = __add__
 
-    def _unsupported(self, *_: object) -> Any:
-        raise TypeError("[forward] a traced value knows layers, + and nn.concatenate, not this")
+    def __sub__(self, other: Operand) -> Value:
+        return self._with("sub", other)
 
-    __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _unsupported
-    __matmul__ = __rmatmul__ = __pow__ = __neg__ = __abs__ = __getitem__ = _unsupported
+    def __rsub__(self, other: Operand) -> Value:
+        return self._with("sub", other, swapped=True)
+
+    def __mul__(self, other: Operand) -> Value:
+        return self._with("mul", other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Operand) -> Value:
+        return self._with("div", other)
+
+    def __rtruediv__(self, other: Operand) -> Value:
+        return self._with("div", other, swapped=True)
+
+    def __neg__(self) -> Value:
+        return self._with("mul", -1.0)
+
+    def __abs__(self) -> Value:
+        return self.apply("abs")
+
+    def __gt__(self, other: Operand) -> Value:
+        return self._with("greater", other)
+
+    def __ge__(self, other: Operand) -> Value:
+        return self._with("greater_equal", other)
+
+    def __lt__(self, other: Operand) -> Value:
+        return self._with("greater", other, swapped=True)
+
+    def __le__(self, other: Operand) -> Value:
+        return self._with("greater_equal", other, swapped=True)
+
+    def __pow__(self, exponent: float) -> Value:
+        """Of a whole number from -8 to 8, or of a half."""
+        if exponent == 0.5:
+            return self.apply("sqrt")
+        try:
+            count = operator.index(int(exponent)) if int(exponent) == exponent else None
+        except (TypeError, ValueError):
+            count = None
+        if count is None or not 1 <= abs(count) <= 8:
+            raise ValueError(f"[**] expected a whole number from -8 to 8 but not 0, or 0.5, got {exponent!r}")
+        power = self
+        for _ in range(abs(count) - 1):
+            power = power * self
+        return power if count > 0 else 1.0 / power
+
+    def __matmul__(self, weight: Parameter) -> Value:
+        """The product with a parameter of shape (in, out), over the last axis."""
+        if not isinstance(weight, Parameter):
+            raise TypeError(f"[@] expected a parameter on the right, got {type(weight).__name__}{self._trace.place()}")
+        return self.apply("linear", parameters=[weight], transposed=1)
+
+    def maximum(self, other: Operand) -> Value:
+        """The larger of two, element by element."""
+        return self._with("maximum", other)
+
+    def minimum(self, other: Operand) -> Value:
+        """The smaller of two, element by element."""
+        return self._with("minimum", other)
+
+    # Shapes
+
+    def reshape(self, *shape: int) -> Value:
+        """The elements of each row in another shape; one size may be -1."""
+        sizes = [int(n) for n in shape]
+        if sizes.count(-1) == 1:
+            sizes[sizes.index(-1)] = math.prod(self.shape) // max(1, -math.prod(sizes))
+        if not 1 <= len(sizes) <= 3:
+            raise ValueError(f"[reshape] expected one to three sizes for a row, got {shape}{self._trace.place()}")
+        return self._trace.apply("reshape", [self], [], {f"size{i}": n for i, n in enumerate(sizes)})
+
+    def flatten(self) -> Value:
+        """Each row as one axis."""
+        return self.reshape(-1)
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Value:
+        """The sum along an axis, or over all elements of each row."""
+        return self._reduce("sum", axis, keepdims)
+
+    def mean(self, axis: int | None = None, keepdims: bool = False) -> Value:
+        """The mean along an axis, or over all elements of each row."""
+        return self._reduce("mean", axis, keepdims)
+
+    def _reduce(self, op: str, axis: int | None, keepdims: bool) -> Value:
+        if axis is None:
+            return self.apply(op, keepdims=keepdims)
+        return self.apply(op, axis=self._row_axis(op, axis), keepdims=keepdims)
+
+    def _row_axis(self, op: str, axis: int) -> int:
+        """An axis of the array of all rows as one of a row."""
+        rank = len(self.shape) + 1
+        if not -rank < axis < rank or axis == 0:
+            raise ValueError(
+                f"[{op}] expected an axis from 1 to {rank - 1}, or from -{rank - 1} to -1, for shape (rows, "
+                f"{', '.join(map(str, self.shape))}), got {axis}: rows are independent{self._trace.place()}"
+            )
+        return axis - 1 if axis > 0 else axis + rank - 1
+
+    def __getitem__(self, index: Any) -> Value:
+        """A part of each row: ``x[:, 2:5]``, ``x[..., -1]``, ``x[:, [0, 3]]``; the first index is ``:`` or ``...``."""
+        parts = index if isinstance(index, tuple) else (index,)
+        rank = len(self.shape)
+        if parts and parts[0] is Ellipsis:
+            parts = (slice(None),) * (rank + 2 - len(parts)) + parts[1:]
+        if not parts or parts[0] != slice(None) or len(parts) > rank + 1:
+            raise IndexError(
+                f"[slice] expected : for the rows and up to {rank} indices after it, got {index!r}{self._trace.place()}"
+            )
+        value, dropped = self, []
+        for axis, part in enumerate(parts[1:]):
+            if isinstance(part, int):
+                dropped.append(axis)
+            value = value._part(axis, part)
+        if dropped and rank > len(dropped):
+            value = value.reshape(*(n for axis, n in enumerate(value.shape) if axis not in dropped))
+        return value
+
+    def _part(self, axis: int, part: Any) -> Value:
+        size = self.shape[axis]
+        if isinstance(part, slice):
+            wanted = list(range(size))[part]
+        else:
+            wanted = (
+                [operator.index(part)] if not isinstance(part, (list, tuple)) else [operator.index(i) for i in part]
+            )
+            wanted = [i + size if i < 0 else i for i in wanted]
+        if not wanted or any(not 0 <= i < size for i in wanted):
+            raise IndexError(f"[slice] expected indices of the {size} elements, got {part!r}{self._trace.place()}")
+        if wanted == list(range(size)):
+            return self
+        runs: list[list[int]] = []
+        for i in wanted:
+            if runs and runs[-1][1] == i:
+                runs[-1][1] = i + 1
+            else:
+                runs.append([i, i + 1])
+        pieces = [self.apply("slice", axis=axis, start=start, stop=stop) for start, stop in runs]
+        return pieces[0] if len(pieces) == 1 else pieces[0].apply("concatenate", pieces[1:], axis=axis)
 
     def __repr__(self) -> str:
         return f"Value(shape=(rows, {', '.join(map(str, self.shape))}))"
 
     def __bool__(self) -> bool:
-        raise TypeError("[forward] a traced value has no truth: forward runs once, for every batch alike")
+        raise TypeError("[forward] a traced value has no truth: forward runs once, for every batch alike; see nn.where")
+
+    def __iter__(self) -> Any:
+        raise TypeError("[forward] a traced value has no elements to go through: use slices, such as x[:, 2:5]")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Value:
+        """NumPy's functions on a traced value, and its operators with a number of NumPy on the left."""
+        op = _UFUNCS.get(ufunc.__name__)
+        if op is None or method != "__call__" or options or not 1 <= len(inputs) <= 2:
+            raise TypeError(f"[forward] a traced value is no array for np.{ufunc.__name__}: see nn.functional")
+        if len(inputs) == 1:
+            return -self if op == "neg" else self.apply(op)
+        first, second = inputs
+        return first._with(op, second) if isinstance(first, Value) else self._with(op, first, swapped=True)
 
     def __array__(self, *_: object, **__: object) -> None:
-        raise TypeError("[forward] a traced value is no array: use the layers and functions of whet.nn")
+        raise TypeError("[forward] a traced value is no array: use its operators, and layers and functions of whet.nn")
 
 
 class Trace:
     """The graph that a module's forward is building, and where in the module it is."""
 
-    def __init__(self, root: Module, parameters: Mapping[str, Parameter], width: int) -> None:
-        self.graph = _core.Graph([width], [(name, list(p.shape)) for name, p in parameters.items()])
+    def __init__(self, width: int, parameters: Mapping[str, Parameter]) -> None:
+        specs = [(name, list(p.shape), p.requires_grad) for name, p in parameters.items()]
+        self.graph = _core.Graph([width], specs)
         self._index = {id(p): i for i, p in enumerate(parameters.values())}
-        self._names = {id(module): name for name, module in root.named_modules()}
+        self.layers: list[str] = []  # of each node: in which layer it was made
+        self._names: dict[int, str] = {}
         self._stack: list[Module] = []
 
-    def run(self, module: Module) -> _core.Graph:
-        """The graph of the whole module."""
+    def run(self, module: Module) -> Value:
+        """What the whole module makes of the input."""
+        self._names = {id(each): name for name, each in module.named_modules()}
         output = module(Value(self, 0))
         if not isinstance(output, Value):
             raise TypeError(
@@ -78,13 +265,24 @@ class Trace:
         if output._index == 0:
             raise ValueError(f"[forward] {type(module).__name__} returns its input as it is: it has no layers")
         self.graph.set_output(output._index)
-        return self.graph
+        return output
 
-    def enter(self, module: Module, value: Value) -> Value:
+    def add_loss(self, function: LossFunction, prediction: Value, target: Value | int) -> None:
+        """Each row's loss, from a function of prediction and target: a value, or a new input of so many elements."""
+        if isinstance(target, int):
+            target = Value(self, self.graph.add_target([target]))
+        loss = function(prediction, target)
+        if not isinstance(loss, Value) or loss._trace is not self:
+            raise TypeError(f"[loss] expected the function to return a traced value, got {type(loss).__name__}")
+        if loss.shape != (1,):
+            loss = loss.mean()
+        self.graph.set_loss(loss._index)
+
+    def enter(self, module: Module, values: Sequence[Value]) -> Value:
         """Runs the forward of a module inside the one being traced."""
         self._stack.append(module)
         try:
-            result: Value = module.forward(value)
+            result: Value = module.forward(*values)
             return result
         finally:
             self._stack.pop()
@@ -96,19 +294,22 @@ class Trace:
         for value in inputs:
             if not isinstance(value, Value) or value._trace is not self:
                 raise TypeError(
-                    f"[{op}] expected values of this forward pass, got {type(value).__name__}{self._place()}"
+                    f"[{op}] expected values of this forward pass, got {type(value).__name__}{self.place()}"
                 )
         try:
             indices = [self._index[id(p)] for p in parameters]
         except KeyError:
-            raise ValueError(f"[{op}] has a parameter that is no attribute of the model{self._place()}") from None
+            raise ValueError(f"[{op}] has a parameter that is no attribute of the model{self.place()}") from None
         try:
             numbers = [(name, float(value)) for name, value in options.items()]
-            return Value(self, self.graph.add(op, numbers, [value._index for value in inputs], indices))
+            made = Value(self, self.graph.add(op, numbers, [value._index for value in inputs], indices))
         except ValueError as error:
-            raise ValueError(f"{error}{self._place()}") from None
+            raise ValueError(f"{error}{self.place()}") from None
+        self.layers.append(self._names.get(id(self._stack[-1]), "") if self._stack else "")
+        return made
 
-    def _place(self) -> str:
+    def place(self) -> str:
+        """The layer that is being traced, for messages."""
         if not self._stack:
             return ""
         module = self._stack[-1]
@@ -116,15 +317,24 @@ class Trace:
         return f", in layer '{name}' ({module!r})" if name else f", in {type(module).__name__}"
 
 
-def concatenate(values: Sequence[Value]) -> Value:
-    """The features of several traced values side by side.
+def trace_loss(function: LossFunction, prediction: tuple[int, ...], target: int) -> _core.Graph:
+    """The graph of a loss alone: its output is the loss of a row of prediction and target side by side."""
+    width = math.prod(prediction)
+    trace = Trace(width + target, {})
+    both = Value(trace, 0)
+    trace.add_loss(function, both[:, :width].reshape(*prediction), both[:, width:])
+    return trace.graph
+
+
+def concatenate(values: Sequence[Value], axis: int = -1) -> Value:
+    """Traced values side by side along an axis, their features by default.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or the shapes do not fit.
     """
     if not values:
         raise ValueError("[concatenate] expected at least one value, got none")
     first, *others = values
     if not isinstance(first, Value):
         raise TypeError(f"[concatenate] expected values of this forward pass, got {type(first).__name__}")
-    return first.apply("concatenate", others)
+    return first.apply("concatenate", others, axis=first._row_axis("concatenate", axis))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from whet.losses import Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
-from whet.schedules import Schedule
+from whet.optim.base import Assignment
 from whet.training.history import History
 from whet.training.progress import Progress
 
@@ -90,17 +90,12 @@ class Plan:
                 )
             return rows
         if isinstance(self.batch_size, str):
-            return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256)
-        return min(self.batch_size, rows)
+            return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256) * self.optimizer.accumulate
+        return min(self.batch_size * self.optimizer.accumulate, rows)
 
-    def learning_rates(self, first: int, count: int, epoch_steps: int) -> list[float]:
-        """Those of steps `first` to `first + count - 1` if a schedule says so, else none."""
-        rate = self.optimizer.learning_rate()
-        if not isinstance(rate, Schedule):
-            return []
-        total = min(self.max_steps, self.epochs * epoch_steps)
-        values: list[float] = rate.at(np.arange(first, first + count) / total).tolist()
-        return values
+    def total_steps(self, epoch_steps: int) -> int:
+        """Steps of the whole training, if nothing ends it before."""
+        return int(min(self.max_steps, self.epochs * epoch_steps))
 
     def met(self, history: History) -> bool:
         """Whether the last epoch meets every target of `stop_at`."""
@@ -122,10 +117,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rows:
-    """Features and targets as the core takes them."""
+    """Features and targets as the core takes them, and targets as metrics do."""
 
     features: Floats
     target: NDArray[Any]
+    truth: NDArray[Any]
     weights: Floats | None = None
 
     @classmethod
@@ -145,11 +141,19 @@ class Rows:
             raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
         outputs = model._width_of_output(features.shape[1])
         target = loss.target(y, len(features), outputs, model.dtype, where)
-        return cls(features, target, as_weights(sample_weight, len(features), model.dtype, where))
+        truth, factor = loss.encode(target, outputs, model.dtype)
+        weights = as_weights(sample_weight, len(features), model.dtype, where)
+        if factor is not None:
+            weights = factor if weights is None else weights * factor
+            if not weights.any():
+                raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
+        return cls(features, target, truth, weights)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """A copy of some rows."""
-        return Rows(self.features[rows], self.target[rows], None if self.weights is None else self.weights[rows])
+        target = self.target[rows]
+        truth = target if self.truth is self.target else self.truth[rows]
+        return Rows(self.features[rows], target, truth, None if self.weights is None else self.weights[rows])
 
     def __len__(self) -> int:
         return len(self.features)
@@ -168,8 +172,7 @@ def _set_apart(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows | Non
 
 def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
     """Warns where the model ends in what the loss does itself."""
-    nodes = graph.nodes
-    last = nodes[graph.output - 1]["op"] if nodes else ""
+    last = next((node["op"] for node in graph.nodes if node["output"] == graph.output), "")
     if loss.link is not None and last == loss.link:
         message = f"{loss.name} applies {loss.link} itself and expects raw outputs, but the model ends in {last}"
         warnings.warn(message, WhetWarning, stacklevel=4)
@@ -205,21 +208,42 @@ def run(
 
 
 def core_trainer(
-    graph: _core.Graph, state: _core.State, loss: Loss, optimizer: Optimizer, seed: int, precision: str = "float32"
+    graph: _core.Graph,
+    state: _core.State,
+    loss: Loss,
+    optimizer: Optimizer,
+    assignment: Assignment,
+    seed: int,
+    precision: str = "float32",
 ) -> _core.Trainer:
     """The engine's trainer of what these describe."""
-    loss_options, options = list(loss.options().items()), list(optimizer.options().items())
-    clipping = optimizer.clip_norm, optimizer.clip_value
-    return _core.Trainer(graph, state, loss.name, loss_options, optimizer.kernel, options, precision, *clipping, seed)
+    groups, group_of, shaping = assignment.options(), assignment.group_of, list(optimizer.shaping().items())
+    what = loss.name, list(loss.options().items())
+    return _core.Trainer(graph, state, *what, optimizer.kernel, groups, group_of, shaping, precision, seed)
+
+
+@contextmanager
+def averaged(trainer: _core.Trainer) -> Iterator[None]:
+    """Inside, the model's parameters are their average, where the optimizer keeps one."""
+    swapped = trainer.swap_average()
+    try:
+        yield
+    finally:
+        if swapped:
+            trainer.swap_average()
 
 
 def _train(
     model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int
 ) -> History:
-    graph = model._graph(rows.features.shape[1])
-    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, plan.seed, plan.precision)
-    outputs = graph.shape(graph.output)[0]
+    graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
+    assignment = plan.optimizer.assign(model._parameter_names(), model._frozen())
+    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, plan.seed, plan.precision)
+    outputs = math.prod(graph.shape(graph.output))
     steps = -(-len(rows) // batch_rows)
+    total = plan.total_steps(steps)
+    if plan.optimizer.swa is not None:
+        trainer.average_after(int(plan.optimizer.swa * total))
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
 
     model._loss, model._metrics = plan.loss, plan.metrics
@@ -230,25 +254,28 @@ def _train(
         with bar as shown:
             for epoch in range(plan.epochs):
                 left = int(min(plan.max_steps - trainer.steps, steps))
-                rates = plan.learning_rates(trainer.steps, left, steps)
+                schedules = assignment.values(np.arange(trainer.steps, trainer.steps + left) / total)
                 loss_sum, weight_sum, _ = trainer.epoch(
                     rows.features,
-                    rows.target,
+                    rows.truth,
                     rows.weights,
                     batch_rows,
                     plan.shuffle,
                     epoch,
                     left,
-                    rates,
+                    schedules,
                     predictions,
                 )
                 seen = left == steps  # max_steps can end the last epoch early
-                numbers = {"loss": loss_sum / weight_sum, "lr": rates[0] if rates else plan.optimizer.options()["lr"]}
+                rates = [values for group, name, values in schedules if (group, name) == (0, "lr")]
+                rate = rates[0][0] if rates else plan.optimizer.options()["lr"]
+                numbers = {"loss": loss_sum / weight_sum, "lr": rate}
                 if predictions is not None:
                     for metric in plan.metrics:
                         numbers[metric.name] = metric(rows.target, predictions, plan.loss) if seen else math.nan
                 if validation is not None:
-                    found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
+                    with averaged(trainer):
+                        found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
                     numbers |= {f"val_{name}": value for name, value in found.items()}
                 history.append(**numbers)
                 if shown is not None:
@@ -266,6 +293,7 @@ def _train(
         if plan.on_interrupt == "raise":
             raise
     finally:
+        trainer.swap_average()
         history.steps = trainer.steps
         history.seconds = time.perf_counter() - start
     return history

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from whet import _core, losses
 from whet._arrays import Floats, as_features
-from whet.losses import Loss
+from whet.losses import FunctionLoss, Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -33,6 +35,7 @@ class Model:
     history: History | None = None
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
+    _targets: int = 0  # columns of the target that a loss of the last fit takes, where it is a function
     _predictor: _core.Predictor | None = None
 
     @property
@@ -42,6 +45,14 @@ class Model:
 
     def _graph(self, width: int) -> _core.Graph:
         """The model's graph for inputs of that many features."""
+        raise TypeError(f"[{type(self).__name__}] has no graph")
+
+    def _graph_with_loss(self, width: int, function: Callable[[Any, Any], Any], target: int) -> _core.Graph:
+        """The model's graph, and behind it the loss of a row with so many targets."""
+        raise TypeError(f"[{type(self).__name__}] has no graph")
+
+    def _loss_graph(self, function: Callable[[Any, Any], Any], prediction: tuple[int, ...], target: int) -> _core.Graph:
+        """The graph of a loss alone, from prediction and target side by side."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
     def _state(self) -> _core.State:
@@ -64,6 +75,10 @@ class Model:
     def _parameter_names(self) -> list[str]:
         """The names of the parameters, in the order of the state."""
         raise TypeError(f"[{type(self).__name__}] has no parameters")
+
+    def _frozen(self) -> list[str]:
+        """The names of those that training leaves as they are."""
+        return []
 
     def fit(
         self,
@@ -174,10 +189,11 @@ class Model:
             TypeError: If `X` does not hold numbers.
             ValueError: If its shape does not fit, or it holds NaN or infinite elements.
         """
-        return self._outputs(as_features(X, self.dtype, "predict"))
+        features = as_features(X, self.dtype, "predict")
+        return self._outputs(features).reshape(len(features), *self._output_shape(features.shape[1]))
 
     def predict_proba(self, X: ArrayLike) -> Floats:
-        """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for bce_with_logits.
+        """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for losses of labels.
 
         Raises:
             ValueError: As `predict`, or if the model has no loss yet, or one without probabilities.
@@ -208,9 +224,32 @@ class Model:
             raise ValueError(f"[{where}] needs the loss that fit sets: the model has not been fitted")
         return self._loss
 
-    def _width_of_output(self, width: int) -> int:
+    def _output_shape(self, width: int) -> tuple[int, ...]:
         graph = self._graph(width)
-        return int(graph.shape(graph.output)[0])
+        return graph.shape(graph.output)
+
+    def _width_of_output(self, width: int) -> int:
+        return math.prod(self._output_shape(width))
+
+    def _training_graph(self, width: int, loss: Loss, target: NDArray[Any]) -> _core.Graph:
+        """The graph for a trainer: with the loss inside if it is a function."""
+        if not isinstance(loss, FunctionLoss):
+            return self._graph(width)
+        self._targets = target.shape[1]
+        return self._graph_with_loss(width, loss.function, target.shape[1])
+
+    def _mean_loss(
+        self, loss: Loss, output: Floats, shape: tuple[int, ...], truth: NDArray[Any], weights: Floats | None
+    ) -> float:
+        """The weighted mean loss of predictions, one row of which has that shape."""
+        if not isinstance(loss, FunctionLoss):
+            return _core.loss(None, output, truth, weights, loss.name, list(loss.options().items()))
+        graph = self._loss_graph(loss.function, shape, truth.shape[1])
+        rows = np.empty((len(output), 1), self.dtype)
+        predictor = _core.Predictor(graph, _core.State([], self.dtype))
+        predictor.predict(np.concatenate([output, truth], axis=1), rows)
+        each = rows[:, 0].astype(np.float64)
+        return float(np.average(each, weights=weights))
 
     def _outputs(self, features: Floats) -> Floats:
         version = self._version()  # first: what changes meanwhile makes it old
@@ -219,7 +258,7 @@ class Model:
         if predictor is None or predictor.graph is not graph or predictor.state is not state:
             predictor = self._predictor = _core.Predictor(graph, state)
         predictor.version = version
-        out = np.empty((len(features), graph.shape(graph.output)[0]), self.dtype)
+        out = np.empty((len(features), math.prod(graph.shape(graph.output))), self.dtype)
         predictor.predict(features, out)
         return out
 
@@ -229,7 +268,8 @@ class Model:
         if len(features) == 0:
             raise ValueError("[evaluate] expected at least one row, got none")
         output = self._outputs(features)
-        value = _core.loss(None, output, target, None, loss.name, list(loss.options().items()))
+        truth, weights = loss.encode(target, output.shape[1], self.dtype)
+        value = self._mean_loss(loss, output, self._output_shape(features.shape[1]), truth, weights)
         return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,10 +277,13 @@ class Model:
 
 
 def describe_training(model: Model) -> dict[str, Any]:
-    """The loss and metrics of the last fit as JSON-able data."""
+    """The loss and metrics of the last fit as JSON-able data; a function of a user's is no data."""
     loss = model._loss
+    described = None
+    if loss is not None and type(loss) is not FunctionLoss:
+        described = {"name": loss.name, **{each.name: getattr(loss, each.name) for each in fields(loss) if each.init}}
     return {
-        "loss": None if loss is None else {"name": loss.name, **loss.options()},
+        "loss": described,
         "metrics": [metric.name for metric in model._metrics],
     }
 

@@ -14,8 +14,7 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
-from whet.schedules import Schedule
-from whet.training.fit import Rows, core_trainer, warn_of_links
+from whet.training.fit import Rows, averaged, core_trainer, warn_of_links
 from whet.training.model import Model
 
 __all__ = ["Trainer"]
@@ -41,14 +40,18 @@ class Trainer:
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optim.get(optimizer)
-        if isinstance(self.optimizer.learning_rate(), Schedule):
-            raise ValueError("[Trainer] expected a number as learning rate: a schedule needs a length")
+        for name in self.optimizer.schedules():
+            raise ValueError(f"[Trainer] expected a number as {name}: a schedule needs a length")
+        if self.optimizer.swa is not None:
+            raise ValueError("[Trainer] expected no swa: a share of training needs a length; ema needs none")
         self.seed = as_seed(seed, "Trainer")
+        self.optimizer.assign(model._parameter_names())  # its patterns are checked
         with model._exclusive("Trainer", self.seed) as state:
             self._state = state
         self._core: _core.Trainer | None = None
-        self._width: int | None = None
+        self._graph: _core.Graph | None = None  # of the model, when the core trainer was made
         self._waiting: tuple[dict[str, Floats], int] | None = None  # slots and steps of a file, until the first step
+        self._swapped = False
 
     @property
     def steps(self) -> int:
@@ -58,7 +61,7 @@ class Trainer:
         return self._waiting[1] if self._waiting else 0
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """One step on a batch: forward, backward, update.
+        """One step on a batch: forward, backward, update. With `accumulate`, a step is taken at every so manieth call.
 
         Args:
             X: Features, shape (rows, features).
@@ -74,16 +77,18 @@ class Trainer:
             NonFiniteError: If the loss, or a gradient whose norm is to be clipped, is NaN or infinite; no update is
                 made then.
             RuntimeError: If another thread trains the model, or the model's parameters have moved (by ``to``, or into
-                another model) since this trainer was made.
+                another model) since this trainer was made, or they are exchanged with their average.
         """
+        self._check_present("step")
         rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
         with self.model._exclusive("step", state=self._state):
-            core = self._trainer(rows.features.shape[1])
-            loss: float = core.step(rows.features, rows.target, rows.weights)
+            core = self._trainer(rows)
+            loss: float = core.step(rows.features, rows.truth, rows.weights)
             return loss
 
     def gradients(self) -> dict[str, Floats]:
-        """The gradient of the last step's loss, before clipping, for every parameter by name.
+        """The gradient of the last step's loss, for every parameter by name: centralized and with its noise, where the
+        optimizer says so, and before all else that it does.
 
         The arrays are read-only views, which follow the training.
 
@@ -96,9 +101,27 @@ class Trainer:
         return {name: read_only(self._core.gradient(i)) for i, name in enumerate(self.model._parameter_names())}
 
     def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
-        """{"loss": ...} of these rows with the present parameters. Takes and raises what `Model.evaluate` does."""
+        """{"loss": ...} of these rows with the present parameters, or their average where the optimizer keeps one.
+
+        Takes and raises what `Model.evaluate` does.
+        """
         rows = Rows.of(self.model, self.loss, X, y, None, "evaluate")
-        return self.model._evaluate(rows.features, rows.target, self.loss, ())
+        if self._core is None or self._swapped or not self.optimizer.averages:
+            return self.model._evaluate(rows.features, rows.target, self.loss, ())
+        with self.model._exclusive("evaluate", state=self._state), averaged(self._core):
+            return self.model._evaluate(rows.features, rows.target, self.loss, ())
+
+    def swap_average(self) -> None:
+        """Exchanges the model's parameters and their average, which the optimizer's `ema` keeps; again to go on.
+
+        Raises:
+            ValueError: If there is no average: the optimizer keeps none, or no step has been taken.
+            RuntimeError: If another thread trains the model, or its parameters have moved since this trainer was made.
+        """
+        with self.model._exclusive("swap_average", state=self._state):
+            if self._core is None or not self._core.swap_average():
+                raise ValueError("[swap_average] needs an optimizer with ema, and a step")
+            self._swapped = not self._swapped
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes parameters, slots, counters and seed to a file, all or nothing.
@@ -108,6 +131,7 @@ class Trainer:
             RuntimeError: If the model's parameters have moved since this trainer was made.
         """
         self._check_place("save")
+        self._check_present("save")
         tensors = {f"parameters.{name}": array for name, array in self._parameters().items()}
         names = {"loss": self.loss.name, "optimizer": self.optimizer.name}
         description = {"kind": "trainer", "steps": self.steps, "seed": self.seed, **names}
@@ -143,10 +167,12 @@ class Trainer:
         with self.model._exclusive("load", state=self._state):
             for name, array in parameters.items():
                 array[...] = tensors.pop(f"parameters.{name}")
-            self._core, self._width, self._waiting, self.seed = None, None, (tensors, steps), seed
+            self._core, self._graph, self._waiting, self.seed = None, None, (tensors, steps), seed
+            self._swapped = False
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_place("copy")
+        self._check_present("copy")
         arguments = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "seed": self.seed}
         return {"arguments": arguments, "progress": self._progress()}
 
@@ -163,9 +189,14 @@ class Trainer:
         with self.model._exclusive(where, state=self._state):
             pass
 
+    def _check_present(self, where: str) -> None:
+        """Raises RuntimeError if the model holds the average."""
+        if self._swapped:
+            raise RuntimeError(f"[{where}] the model holds the average of its parameters: swap_average() to go on")
+
     def _slot_names(self) -> list[str]:
         (entry,) = (entry for entry in _core.optimizers() if entry["name"] == self.optimizer.kernel)
-        return list(entry["slots"])
+        return [*entry["slots"], *(["average"] if self.optimizer.averages else [])]
 
     def _slots(self) -> dict[str, Floats]:
         if self._core is None or self._core.steps == 0:
@@ -178,15 +209,18 @@ class Trainer:
         """Copies of the slots, and the steps taken."""
         return {name: np.array(array) for name, array in self._slots().items()}, self.steps
 
-    def _trainer(self, width: int) -> _core.Trainer:
-        if self._core is not None and self._width == width:
+    def _trainer(self, rows: Rows) -> _core.Trainer:
+        graph = self.model._graph(rows.features.shape[1])
+        if self._core is not None and self._graph is graph:
             return self._core
         if self._core is not None:
             self._waiting = self._progress()
-        graph = self.model._graph(width)
         warn_of_links(graph, self.loss)
-        core = core_trainer(graph, self._state, self.loss, self.optimizer, self.seed)
-        self._core, self._width = core, width
+        self._graph = graph
+        graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
+        assignment = self.optimizer.assign(self.model._parameter_names(), self.model._frozen())
+        core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, self.seed)
+        self._core = core
         if self._waiting is not None:
             slots, core.steps = self._waiting
             self._waiting = None

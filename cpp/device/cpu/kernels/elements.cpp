@@ -1,6 +1,7 @@
 // Compiled once per instruction set, into a namespace of its own: see cpp/CMakeLists.txt. No allocation, no threads, no
 // exceptions, no static initialisers, no libm in here.
 
+#include "device/cpu/kernels/combine.h"
 #include "device/cpu/kernels/dropout.h"
 #include "device/cpu/kernels/elementwise.h"
 
@@ -15,7 +16,13 @@ constexpr ElementKernels<T> make_element_kernels() {
 #define WHET_ENTRY(F) activate_backward<T, math::F>,
       .activate_backward = {WHET_ACTIVATIONS(WHET_ENTRY)},
 #undef WHET_ENTRY
-      .add = add<T>,
+#define WHET_ENTRY(F) combine<T, math::F>,
+      .combine = {WHET_COMBINATIONS(WHET_ENTRY)},
+#undef WHET_ENTRY
+#define WHET_ENTRY(F) {combine_backward<T, math::F, true>, combine_backward<T, math::F, false>},
+      .combine_backward = {WHET_SMOOTH_COMBINATIONS(WHET_ENTRY)},
+#undef WHET_ENTRY
+      .choose = choose<T>,
       .gather_rows = gather_rows<T>,
       .dropout = dropout<T>,
       .dropout_backward = dropout_backward<T>,

@@ -105,11 +105,4 @@ void gather_rows(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int
   }
 }
 
-template <class T>
-void add(T* y, int64_t y_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t rows,
-         int64_t cols) {
-  for (int64_t row = 0; row < rows; ++row, y += y_stride, a += a_stride, b += b_stride)
-    for_each_register<T>(cols, [&](int64_t i, auto part) { part.store(y + i, part.load(a + i) + part.load(b + i)); });
-}
-
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE

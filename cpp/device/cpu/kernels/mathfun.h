@@ -4,8 +4,9 @@
 
 #include "device/cpu/kernels/simd.h"
 
-/// exp, expm1, sigmoid, log, log1p, tanh and erf of a register. Polynomials only: no libm, no table, and nothing (rcp,
-/// rsqrt, scalef, getexp) whose bits differ between sets. Results below the smallest normal number may be zero.
+/// exp, expm1, sigmoid, log, log1p, tanh, erf, sin and cos of a register. Polynomials only: no libm, no table, and
+/// nothing (rcp, rsqrt, scalef, getexp) whose bits differ between sets. Results below the smallest normal number may be
+/// zero.
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
 /// Horner's rule; coefficients from the highest power down.
@@ -228,5 +229,59 @@ inline Vec<T> erf_by_parts(Vec<T> x) {
 }
 inline vf erf(vf x) { return erf_by_parts<ErfFloat>(x); }
 inline vd erf(vd x) { return erf_by_parts<ErfDouble>(x); }
+
+template <class T>
+struct SineConstants;
+
+template <>
+struct SineConstants<float> {
+  static constexpr float half_pi[] = {0x1.921fb6p0f, -0x1.777a5cp-25f, -0x1.ee59dap-50f};
+  static constexpr float furthest = 0x1p22f;  // an argument beyond counts as this one
+};
+template <>
+struct SineConstants<double> {
+  static constexpr double half_pi[] = {0x1.921fb54442d18p0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110};
+  static constexpr double furthest = 0x1p49;
+};
+
+/// (sin(r) / r - 1) / r^2 and (cos(r) - 1 + r^2 / 2) / r^4 of s = r^2, for |r| <= pi / 4.
+inline vf sin_tail(vf s) { return polynomial(s, -1.9515295891e-4f, 8.3321608736e-3f, -1.6666654611e-1f); }
+inline vd sin_tail(vd s) {
+  return polynomial(s, 1.58969099521155010e-10, -2.50507602534068634e-08, 2.75573137070700677e-06,
+                    -1.98412698298579493e-04, 8.33333333332248947e-03, -1.66666666666666324e-01);
+}
+inline vf cos_tail(vf s) { return polynomial(s, 2.443315711809948e-5f, -1.388731625493765e-3f, 4.166664568298827e-2f); }
+inline vd cos_tail(vd s) {
+  return polynomial(s, -1.13596475577881948e-11, 2.08757232129817483e-09, -2.75573143513906633e-07,
+                    2.48015872894767294e-05, -1.38888888888741096e-03, 4.16666666666666019e-02);
+}
+
+/// The sine of |x| and `turn` right angles. |x| = n pi / 2 + r, where r loses no digits to the difference (Cody and
+/// Waite): pi / 2 is in three parts, and their products are subtracted before they are rounded.
+template <class T>
+inline Vec<T> turned_sine(Vec<T> x, typename Vec<T>::Int turn) {
+  using C = SineConstants<T>;
+  using V = Vec<T>;
+  const V a = abs(x), bounded = min(a, V(C::furthest));
+  const V shifted = fma(bounded, V(static_cast<T>(0x1.45f306dc9c883p-1)), V(ExpConstants<T>::magic));
+  const V n = shifted - V(ExpConstants<T>::magic);
+  V r = bounded;
+  for (const T part : C::half_pi) r = minus_product(r, n, V(part));
+  const V s = r * r;
+  const V sine = fma(r * s, sin_tail(s), r), cosine = fma(s * s, cos_tail(s), fma(V(T(-0.5)), s, V(T(1))));
+  const typename V::Bits quadrant = shifted.bits() + turn;
+  const V y = select(Mask<T>{(quadrant & 1) == 0}, sine, cosine);
+  const V signed_y = V::from_bits(y.bits() ^ ((quadrant & 2) << (8 * sizeof(T) - 2)));
+  return select(a < V(std::numeric_limits<T>::infinity()), signed_y, a - a);
+}
+
+template <class T>
+inline Vec<T> sin(Vec<T> x) {
+  return Vec<T>::from_bits(turned_sine(x, 0).bits() ^ (x.bits() & ~Types<T>::abs_mask));
+}
+template <class T>
+inline Vec<T> cos(Vec<T> x) {
+  return turned_sine(x, 1);
+}
 
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE

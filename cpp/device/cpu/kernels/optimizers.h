@@ -7,7 +7,7 @@
 
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
-/// One sweep; `change` says what becomes of a gradient before it is used.
+/// One sweep; `change` says what becomes of the gradient of a parameter before it is used.
 template <class T, class F, class Change>
 void sweep(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients, Change change) {
   constexpr int count = static_cast<int>(F::slots.size());
@@ -24,19 +24,27 @@ void sweep(T* parameter, const T* gradient, T* const* slots, int64_t n, const do
     for (int s = 0; s < count; ++s) __builtin_prefetch(slot[s] + i + ahead);
     Vec<T> values[math::kMaxSlots];
     for (int s = 0; s < count; ++s) values[s] = part.load(slot[s] + i);
-    part.store(parameter + i, F::update(part.load(parameter + i), change(part.load(gradient + i)), values, c));
+    const Vec<T> p = part.load(parameter + i);
+    part.store(parameter + i, F::update(p, change(part.load(gradient + i), p), values, c));
     for (int s = 0; s < count; ++s) part.store(slot[s] + i, values[s]);
   });
 }
 
 template <class T, class F>
 void update(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients, T gradient_scale,
-            T gradient_limit) {
-  if (gradient_scale == T(1) && gradient_limit == std::numeric_limits<T>::infinity())
-    return sweep<T, F>(parameter, gradient, slots, n, coefficients, [](Vec<T> g) { return g; });
-  const Vec<T> scale(gradient_scale), limit(gradient_limit), lowest(-gradient_limit);
+            T gradient_limit, T l1) {
+  if (gradient_scale == T(1) && gradient_limit == std::numeric_limits<T>::infinity() && l1 == T(0))
+    return sweep<T, F>(parameter, gradient, slots, n, coefficients, [](Vec<T> g, Vec<T>) { return g; });
+  const Vec<T> scale(gradient_scale), limit(gradient_limit), lowest(-gradient_limit), penalty(l1);
   sweep<T, F>(parameter, gradient, slots, n, coefficients,
-              [&](Vec<T> g) { return max(min(g * scale, limit), lowest); });
+              [&](Vec<T> g, Vec<T> p) { return fma(penalty, math::sign(p), max(min(g * scale, limit), lowest)); });
+}
+
+/// y = x * factor + shift. y may be x.
+template <class T>
+void scale_and_shift(T* y, const T* x, int64_t n, T factor, T shift) {
+  const Vec<T> by(factor), to(shift);
+  for_each_register<T>(n, [&](int64_t i, auto part) { part.store(y + i, fma(part.load(x + i), by, to)); });
 }
 
 }  // namespace whet::cpu::WHET_ISA_NAMESPACE

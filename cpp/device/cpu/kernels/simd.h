@@ -104,6 +104,13 @@ using vd = Vec<double>;
 /// Whole numbers of 64 bits, as many as there are doubles.
 using Wide = vd::Bits;
 
+/// Whether fma() rounds once.
+#if defined(WHET_ISA_avx512) || defined(WHET_ISA_avx2)
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
 // The primitives that need code per set: fma, sqrt, the product of half lanes and the partial ones. One intrinsic each:
 // a lane loop of __builtin_fmaf became 48 scalar FMAs in places under GCC 12, nine times slower.
 
@@ -239,6 +246,22 @@ inline Vec<T> Vec<T>::first(int64_t n) const {
 }
 
 #endif
+
+/// The half of x's digits that comes first, so that products of such halves are exact (Veltkamp).
+template <class T>
+inline Vec<T> upper_digits(Vec<T> x) {
+  const Vec<T> scaled = x * Vec<T>(static_cast<T>(sizeof(T) == 4 ? 0x1.001p12 : 0x1.0000002p27));
+  return scaled - (scaled - x);
+}
+
+/// c - a b, where the product is not rounded before it is subtracted (Dekker, where fma() rounds twice).
+template <class T>
+inline Vec<T> minus_product(Vec<T> c, Vec<T> a, Vec<T> b) {
+  if constexpr (kFused) return fma(Vec<T>(T(0)) - a, b, c);
+  const Vec<T> product = a * b, a1 = upper_digits(a), b1 = upper_digits(b), a2 = a - a1, b2 = b - b1;
+  const Vec<T> lost = a2 * b2 - (((product - a1 * b1) - a2 * b1) - a1 * b2);
+  return (c - product) - lost;
+}
 
 /// Whether products in bfloat16 take two elements along k at a time, packed into one.
 #if defined(WHET_ISA_avx512bf16)

@@ -2,6 +2,7 @@
 // exceptions, no static initialisers, no libm in here.
 
 #include "device/cpu/kernels/limits.h"
+#include "device/cpu/kernels/noise.h"
 #include "device/cpu/kernels/optimizers.h"
 #include "device/cpu/kernels/reduce.h"
 
@@ -10,9 +11,11 @@ namespace whet::cpu::WHET_ISA_NAMESPACE {
 template <class T>
 constexpr SweepKernels<T> make_sweep_kernels() {
   return {
-#define WHET_ENTRY(F) update<T, math::F>,
+#define WHET_ENTRY(F) update<T, math::SweepOf<math::F>::type>,
       .update = {WHET_OPTIMIZERS(WHET_ENTRY)},
 #undef WHET_ENTRY
+      .scale_and_shift = scale_and_shift<T>,
+      .add_noise = add_noise<T>,
       .column_sums = column_sums<T>,
       .weighted_sum = weighted_sum<T>,
       .find_nonfinite = find_nonfinite<T>,

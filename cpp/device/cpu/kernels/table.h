@@ -5,6 +5,7 @@
 #include "core/dtype.h"
 #include "core/random.h"
 #include "math/activations.h"
+#include "math/combinations.h"
 #include "math/losses.h"
 #include "math/optimizers.h"
 
@@ -14,8 +15,9 @@ namespace whet::cpu {
 
 #define WHET_COUNT(Name) +1
 constexpr int kActivations = 0 WHET_ACTIVATIONS(WHET_COUNT);
-constexpr int kElementwiseLosses = 0 WHET_ELEMENTWISE_LOSSES(WHET_COUNT);
 constexpr int kOptimizers = 0 WHET_OPTIMIZERS(WHET_COUNT);
+constexpr int kCombinations = 0 WHET_COMBINATIONS(WHET_COUNT);
+constexpr int kSmoothCombinations = 0 WHET_SMOOTH_COMBINATIONS(WHET_COUNT);
 #undef WHET_COUNT
 
 /// Sums within a row, and sums in double, run in this many lanes whatever the register width: element i goes to lane i
@@ -59,6 +61,14 @@ template <class T>
 struct Operand {
   const T* data;
   int64_t row, col;
+};
+
+/// An operand of a combination. A stride of 0 repeats its row; a column has one element for all columns.
+template <class T>
+struct Term {
+  const T* data;
+  int64_t stride;
+  bool column;
 };
 
 /// c (m, n) = a (m, k) b (k, n) for one block that the caches hold; k is at least 1.
@@ -124,8 +134,13 @@ struct ElementKernels {
   void (*activate_backward[kActivations])(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* saved,
                                           int64_t saved_stride, int64_t rows, int64_t cols, const double* options,
                                           bool accumulate);
-  void (*add)(T* y, int64_t y_stride, const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t rows,
-              int64_t cols);
+  void (*combine[kCombinations])(T* y, int64_t y_stride, const Term<T>& a, const Term<T>& b, int64_t rows,
+                                 int64_t cols);
+  /// With the derivative by the first or the second operand.
+  void (*combine_backward[kSmoothCombinations][2])(T* dx, int64_t dx_stride, const Term<T>& dy, const Term<T>& a,
+                                                   const Term<T>& b, int64_t rows, int64_t cols, bool accumulate);
+  void (*choose)(T* y, int64_t y_stride, const Term<T>& chooser, const Term<T>& a, const Term<T>& b, int64_t rows,
+                 int64_t cols, bool accumulate);
   /// y[i] = x[rows[i]] for n rows, which do not overlap x.
   void (*gather_rows)(T* y, int64_t y_stride, const T* x, int64_t x_stride, const int64_t* rows, int64_t n,
                       int64_t cols);
@@ -135,14 +150,42 @@ struct ElementKernels {
                            int64_t rows, int64_t cols, T scale, bool accumulate);
 };
 
+/// One loss at n elements, which fill registers: its values and their derivatives. The first option is a register that
+/// serves all if `step` is 0, and lies element by element if it is 1.
+template <class T>
+using LossElements = void (*)(T* values, T* slopes, const T* p, const T* t, const T* first_option, int64_t step,
+                              int64_t n, const double* options);
+
 /// Row by row.
 template <class T>
 struct RowKernels {
+  void (*row_sums)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols, T scale,
+                   bool accumulate);
+  void (*logsumexp)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
+  void (*logsumexp_backward)(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* x, int64_t x_stride,
+                             const T* y, int64_t y_stride, int64_t rows, int64_t cols, bool accumulate);
+  void (*normalize)(T* y, int64_t y_stride, T* mean, T* factor, const T* x, int64_t x_stride, const T* scale,
+                    const T* shift, int64_t rows, int64_t cols, T eps, bool center);
+  void (*normalize_backward)(T* dx, int64_t dx_stride, T* dscale, int64_t dscale_stride, const T* dy, int64_t dy_stride,
+                             const T* x, int64_t x_stride, const T* mean, const T* factor, const T* scale, int64_t rows,
+                             int64_t cols, bool center, bool accumulate);
+  void (*column_moments)(T* y, const T* dy, int64_t dy_stride, const T* x, int64_t x_stride, const T* mean,
+                         int64_t rows, int64_t cols, TileMode mode);
+  void (*standardize)(T* y, int64_t y_stride, const T* x, int64_t x_stride, const T* mean, const T* factor,
+                      const T* shift, int64_t rows, int64_t cols);
+  void (*standardize_backward)(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* x, int64_t x_stride,
+                               const T* mean, const T* factor, const T* constant, const T* slope, int64_t rows,
+                               int64_t cols, bool accumulate);
   void (*softmax)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// `dp` may be null; `scales` may be null, then `scale` counts.
-  void (*loss[kElementwiseLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
-                                   int64_t t_stride, int64_t rows, int64_t cols, const T* scales, T scale,
-                                   const double* options);
+  void (*direct_loss[math::kDirectLosses])(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride,
+                                           const T* t, int64_t t_stride, int64_t rows, int64_t cols, const T* scales,
+                                           T scale, const double* options);
+  LossElements<T> loss_elements[math::kSharingLosses];
+  /// As direct_loss; `columns` may be null, then options[0] is for all.
+  void (*loss)(LossElements<T> elements, T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride,
+               const T* t, int64_t t_stride, int64_t rows, int64_t cols, const T* scales, T scale,
+               const double* options, const double* columns);
   /// The target is `classes`, or if that is null, `t`.
   void (*cross_entropy)(T* row_losses, T* dp, int64_t dp_stride, const T* p, int64_t p_stride, const T* t,
                         int64_t t_stride, const int32_t* classes, int64_t rows, int64_t cols, const T* scales, T scale);
@@ -152,7 +195,9 @@ struct RowKernels {
 template <class T>
 struct SweepKernels {
   void (*update[kOptimizers])(T* parameter, const T* gradient, T* const* slots, int64_t n, const double* coefficients,
-                              T gradient_scale, T gradient_limit);
+                              T gradient_scale, T gradient_limit, T l1);
+  void (*scale_and_shift)(T* y, const T* x, int64_t n, T factor, T shift);
+  void (*add_noise)(T* x, int64_t n, T deviation, const RandomKey& key, int64_t first);
   /// Each column's chain starts from zero; `mode` says how it meets y.
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
   /// The sum of x[i] * weights[i], or of x[i].

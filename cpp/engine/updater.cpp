@@ -1,0 +1,130 @@
+#include "engine/updater.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace whet {
+
+void check_finite(const char* what, double value, int64_t steps) {
+  if (std::isfinite(value)) return;
+  std::ostringstream message;
+  message << "[train] the " << what << " became " << value << " at step " << steps + 1
+          << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
+  throw NonFiniteError(message.str());
+}
+
+Updater::Updater(std::shared_ptr<State> state, Device& device, Recipe recipe, uint64_t seed)
+    : state_(std::move(state)), device_(&device), recipe_(std::move(recipe)), seed_(seed) {
+  const ParameterLayout& layout = state_->layout();
+  const size_t count = layout.offsets.size();
+  for (size_t i = 0; i < count; ++i) {
+    const int group = recipe_.group_of.empty() ? 0 : recipe_.group_of.at(i);
+    if (group < 0) continue;
+    const int64_t first = layout.offsets[i], end = i + 1 < count ? layout.offsets[i + 1] : layout.size;
+    Segment* const last = segments_.empty() ? nullptr : &segments_.back();
+    if (last && last->group == static_cast<size_t>(group) && last->first + last->size == first)
+      last->size = end - last->first;
+    else
+      segments_.push_back({first, end - first, static_cast<size_t>(group)});
+  }
+  coefficients_.resize(recipe_.groups.size());
+  for (size_t i = 0; i < recipe_.optimizer->slots.size(); ++i) slots_.push_back(state_->like());
+  if (averages()) average_ = state_->like();
+}
+
+void* Updater::at(void* flat, int64_t element) const {
+  return static_cast<std::byte*>(flat) + static_cast<size_t>(element) * size_of(state_->dtype());
+}
+
+/// Calls visit(matrix) with the part of `flat` of each parameter that is a matrix, or more, and moves.
+template <class Visit>
+void Updater::for_weights(void* flat, Visit visit) const {
+  for (size_t i = 0; i < state_->specs().size(); ++i) {
+    const Shape& shape = state_->specs()[i].shape;
+    if (shape.size() < 2 || (!recipe_.group_of.empty() && recipe_.group_of[i] < 0)) continue;
+    const int64_t cols = count(shape) / std::max<int64_t>(shape[0], 1);
+    visit(Matrix{at(flat, state_->layout().offsets[i]), shape[0], cols, cols});
+  }
+}
+
+void Updater::shape(void* gradients) {
+  const Shaping& s = recipe_.shaping;
+  if (s.centralize) for_weights(gradients, [&](Matrix g) { device_->center_rows(g); });
+  if (s.noise == 0) return;
+  const double variance =
+      s.noise * math::exponential(-s.noise_decay * math::logarithm(1.0 + static_cast<double>(steps_)));
+  const RandomKey key{seed_, Stream::gradients, 0, static_cast<uint32_t>(steps_)};
+  for (size_t i = 0; i < state_->specs().size(); ++i) {
+    const int64_t first = state_->layout().offsets[i];
+    device_->add_noise(at(gradients, first), count(state_->specs()[i].shape), std::sqrt(variance), key, first);
+  }
+}
+
+/// What to multiply gradients by: for a norm of 1, and then of at most the limit, as torch.nn.utils.clip_grad_norm_.
+double Updater::gradient_scale(const void* gradients) const {
+  const Shaping& s = recipe_.shaping;
+  if (s.clip_norm == Shaping::kNone && !s.normalize) return 1;
+  double sum = 0;
+  for (const Segment& each : segments_) {
+    const void* const part = at(const_cast<void*>(gradients), each.first);
+    sum += device_->weighted_sum(part, part, each.size);
+  }
+  double norm = std::sqrt(sum), scale = 1;
+  check_finite("norm of the gradient", norm, steps_);
+  if (s.normalize && norm > 0) {
+    scale = 1 / norm;
+    norm = 1;
+  }
+  return scale * std::min(1.0, s.clip_norm / (norm + 1e-6));
+}
+
+void Updater::step(void* gradients) {
+  shape(gradients);
+  const double scale = gradient_scale(gradients);
+  ++steps_;
+  for (size_t i = 0; i < coefficients_.size(); ++i)
+    coefficients_[i] = recipe_.optimizer->prepare(recipe_.groups[i].options, steps_);
+  for (const Segment& each : segments_) {
+    void* slots[math::kMaxSlots] = {};
+    for (size_t i = 0; i < slots_.size(); ++i) slots[i] = at(slots_[i].data(), each.first);
+    device_->update(at(state_->parameters(), each.first), at(gradients, each.first), slots, each.size,
+                    {recipe_.optimizer->id, coefficients_[each.group], scale, recipe_.shaping.clip_value,
+                     recipe_.groups[each.group].l1});
+  }
+  if (recipe_.shaping.max_norm != Shaping::kNone)
+    for_weights(state_->parameters(), [&](Matrix p) { device_->limit_rows(p, recipe_.shaping.max_norm); });
+  follow();
+}
+
+int64_t Updater::averaged() const {
+  if (!averages()) return 0;
+  return steps_ - (recipe_.shaping.ema > 0 ? 0 : recipe_.shaping.average_after);
+}
+
+/// The average follows the parameters.
+void Updater::follow() {
+  const int64_t n = averaged();
+  if (n <= 0) return;
+  const double share = n == 1 ? 1.0 : recipe_.shaping.ema > 0 ? 1 - recipe_.shaping.ema : 1 / static_cast<double>(n);
+  // average + share (p - average), as a step of gradient descent: the average's penalty is -1, p its gradient.
+  device_->update(average_.data(), state_->parameters(), nullptr, state_->layout().size,
+                  {math::OptimizerId::Gd, {share, -1}});
+}
+
+void Updater::set_average_after(int64_t steps) {
+  recipe_.shaping.average_after = steps;
+  if (averages() && !average_.data()) average_ = state_->like();
+}
+
+bool Updater::swap_average() {
+  if (averaged() <= 0) return false;
+  auto* const p = static_cast<std::byte*>(state_->parameters());
+  std::swap_ranges(p, p + static_cast<size_t>(state_->layout().size) * size_of(state_->dtype()), average_.data());
+  return true;
+}
+
+}  // namespace whet

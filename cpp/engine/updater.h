@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/arena.h"
+#include "device/device.h"
+#include "engine/state.h"
+#include "math/registry.h"
+
+namespace whet {
+
+/// What is done to gradients before an optimizer uses them, and to parameters after it; as it stands here, nothing.
+struct Shaping {
+  static constexpr double kNone = std::numeric_limits<double>::infinity();
+  bool centralize = false;     // each row of a weight's gradient less its mean
+  double noise = 0;            // variance of normal numbers added in the first step; it falls with
+  double noise_decay = 0;      // (1 + steps)^-noise_decay
+  bool normalize = false;      // the whole gradient has norm 1
+  double clip_norm = kNone;    // of the whole gradient
+  double clip_value = kNone;   // of each element, after that
+  double max_norm = kNone;     // of each row of a weight, after the step
+  int64_t accumulate = 1;      // batches of a step of Trainer::step
+  double ema = 0;              // decay of the average of the parameters; 0: none
+  int64_t average_after = -1;  // the plain mean of all parameters after so many steps; -1: none
+};
+
+/// The numbers of a group of parameters.
+struct Numbers {
+  math::OptionValues options{};
+  double l1 = 0;  // strength of the penalty l1 * |p|, as a subgradient
+};
+
+/// How gradients become steps.
+struct Recipe {
+  const math::OptimizerInfo* optimizer;
+  std::vector<Numbers> groups;
+  std::vector<int> group_of{};  // of each parameter, -1 for one that stays as it is; empty: all are of the first
+  Shaping shaping{};
+};
+
+/// Takes the steps of a Recipe, parameter by parameter: adjacent ones of a group are one sweep. Steps and slots live
+/// here. A step allocates nothing.
+class Updater {
+ public:
+  Updater(std::shared_ptr<State> state, Device& device, Recipe recipe, uint64_t seed);
+
+  /// One step along `gradients`, which may change. Throws NonFiniteError, before anything has changed, for a norm that
+  /// is needed and not finite.
+  void step(void* gradients);
+
+  const Recipe& recipe() const { return recipe_; }
+  Numbers& numbers(size_t group) { return recipe_.groups.at(group); }
+  const std::vector<Arena>& slots() const { return slots_; }
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+
+  /// Starts the plain mean after so many steps; -1 for none.
+  void set_average_after(int64_t steps);
+  /// Of the parameters; empty where none is asked for.
+  const Arena& average() const { return average_; }
+  /// Exchanges parameters and average, if there is one yet. Returns whether there is.
+  bool swap_average();
+
+ private:
+  struct Segment {
+    int64_t first, size;
+    size_t group;
+  };
+  bool averages() const { return recipe_.shaping.ema > 0 || recipe_.shaping.average_after >= 0; }
+  /// Steps that the average is of.
+  int64_t averaged() const;
+  void shape(void* gradients);
+  double gradient_scale(const void* gradients) const;
+  void follow();
+  void* at(void* flat, int64_t element) const;
+  template <class Visit>
+  void for_weights(void* flat, Visit visit) const;
+
+  std::shared_ptr<State> state_;
+  Device* device_;
+  Recipe recipe_;
+  uint64_t seed_;
+  std::vector<Segment> segments_;
+  std::vector<math::Coefficients> coefficients_;  // of each group
+  std::vector<Arena> slots_;
+  Arena average_;
+  int64_t steps_ = 0;
+};
+
+/// Throws NonFiniteError if `value` is NaN or infinite; `steps` are those taken.
+void check_finite(const char* what, double value, int64_t steps);
+
+}  // namespace whet

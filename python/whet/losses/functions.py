@@ -1,0 +1,172 @@
+"""Losses that are functions of a row's prediction and target, traced into the model's graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from whet._arrays import Floats, as_array, as_floats, check_finite
+from whet._checks import as_flag, as_number
+from whet.losses.base import Loss
+
+__all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss"]
+
+_LOG_2_PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class FunctionLoss(Loss):
+    """What a function of prediction and target says of each row: the mean over rows of what it returns.
+
+    The function runs once, on traced values as a module's ``forward`` does, and becomes a part of the model's graph: it
+    may use ``+ - * /``, slices, sums and means over a row's elements, and the functions of whet.nn.functional. Where it
+    returns several elements for a row, their mean counts. ``fit(..., loss=function)`` makes one of these.
+
+    Args:
+        function: Takes the prediction, of the shape of the model's output, and the target, of shape (rows, columns of
+            y); returns a traced value.
+    """
+
+    name = "function"
+    function: Callable[[Any, Any], Any]
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"[FunctionLoss] expected a function, got {type(self.function).__name__}")
+
+    def options(self) -> dict[str, float | tuple[float, ...]]:
+        """None: the function has what it needs."""
+        return {}
+
+    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
+        """See `Loss.target`; any number of columns will do."""
+        array = as_array(y, where, "y")
+        if array.ndim == 1:
+            array = array.reshape(-1, 1)
+        if array.ndim != 2 or len(array) != rows or array.shape[1] == 0:
+            raise ValueError(f"[{where}] expected y with shape ({rows},) or ({rows}, columns), got {array.shape}")
+        target: Floats = as_floats(array, dtype, where, "y")
+        check_finite(target, where, "y")
+        return target
+
+
+@dataclass(frozen=True)
+class GaussianNLLLoss(FunctionLoss):
+    """Mean over rows and columns of (log v + (m - t)^2 / v) / 2, as torch.nn.GaussianNLLLoss.
+
+    The model's outputs are the means m and, behind them, the variances v of all columns: twice as many as y has
+    columns. A variance below eps counts as eps; nn.Softplus or exp keeps it positive.
+
+    Args:
+        full: Whether log(2 pi) / 2 is added.
+        eps: The least variance.
+    """
+
+    name = "gaussian_nll"
+    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
+    full: bool = False
+    eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        as_flag(self.full, "GaussianNLLLoss", "full")
+        if as_number(self.eps, "GaussianNLLLoss", "eps", low=0) == 0:
+            raise ValueError("[GaussianNLLLoss] expected eps above 0, got 0")
+        object.__setattr__(self, "function", self._rows)
+
+    def _rows(self, prediction: Any, target: Any) -> Any:
+        columns = target.shape[0]
+        if prediction.shape != (2 * columns,):
+            raise ValueError(
+                f"[gaussian_nll] expected a model with {2 * columns} outputs, means and variances, "
+                f"for y with {columns} columns, got outputs of shape {prediction.shape}"
+            )
+        variance = prediction[:, columns:].maximum(self.eps)
+        difference = prediction[:, :columns] - target
+        loss = (variance.apply("log") + difference * difference / variance) * 0.5
+        return loss + 0.5 * _LOG_2_PI if self.full else loss
+
+
+@dataclass(frozen=True)
+class CosineEmbeddingLoss(FunctionLoss):
+    """Mean over rows of 1 - cos(x1, x2) where y is 1, and max(0, cos(x1, x2) - margin) where y is -1.
+
+    As torch.nn.CosineEmbeddingLoss; x1 and x2 are the halves of the model's outputs.
+
+    Args:
+        margin: Below this, a cosine of unlike pairs costs nothing.
+    """
+
+    name = "cosine_embedding"
+    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        as_number(self.margin, "CosineEmbeddingLoss", "margin", low=-1)
+        object.__setattr__(self, "function", self._rows)
+
+    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
+        """See `FunctionLoss.target`; also raises ValueError for targets that are neither 1 nor -1."""
+        target = super().target(y, rows, outputs, dtype, where)
+        if target.shape[1] != 1 or (abs(target) != 1).any():
+            raise ValueError(f"[{where}] expected y of 1 and -1, in one column, for {self.name}")
+        return target
+
+    def _rows(self, prediction: Any, target: Any) -> Any:
+        if len(prediction.shape) != 1 or prediction.shape[0] % 2:
+            raise ValueError(f"[cosine_embedding] expected an even number of outputs, got shape {prediction.shape}")
+        half = prediction.shape[0] // 2
+        first, second = prediction[:, :half], prediction[:, half:]
+        eps = 2.0**-52  # as PyTorch: added to the squares, so that zeros have a cosine
+        lengths = ((first * first).sum() + eps) * ((second * second).sum() + eps)
+        cosine = (first * second).sum() / lengths.apply("sqrt")
+        alike = (target + 1.0) * 0.5
+        return alike * (1.0 - cosine) + (1.0 - alike) * (cosine - self.margin).maximum(0.0)
+
+
+@dataclass(frozen=True)
+class MemberLoss(FunctionLoss):
+    """The mean of a loss over the members of an ensemble, each with the same target.
+
+    For a model whose rows of outputs have the shape (members, outputs), such as TabM's (Gorishniy, Kotelnikov and
+    Babenko, ICLR 2025). ``predict`` returns what every member says; their mean is the ensemble's prediction.
+
+    Args:
+        loss: "mse", "bce_with_logits", or "cross_entropy" with class indices as targets.
+    """
+
+    name = "member"
+    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
+    loss: str = "mse"
+
+    def __post_init__(self) -> None:
+        rules = {"mse": _squares, "bce_with_logits": _binary, "cross_entropy": _classes}
+        if self.loss not in rules:
+            raise ValueError(f"[MemberLoss] expected a loss of {', '.join(rules)}, got {self.loss!r}")
+        object.__setattr__(self, "function", rules[self.loss])
+
+
+def _for_members(prediction: Any, target: Any) -> Any:
+    if len(prediction.shape) != 2:
+        raise ValueError(f"[member] expected outputs of shape (members, outputs), got {prediction.shape}")
+    return target.reshape(1, -1)
+
+
+def _squares(prediction: Any, target: Any) -> Any:
+    difference = prediction - _for_members(prediction, target)
+    return difference * difference
+
+
+def _binary(prediction: Any, target: Any) -> Any:
+    """max(p, 0) - p t + log(1 + exp(-|p|)) = softplus(p) - p t."""
+    return prediction.apply("softplus") - prediction * _for_members(prediction, target)
+
+
+def _classes(prediction: Any, target: Any) -> Any:
+    right = _for_members(prediction, target)
+    classes = prediction.shape[1]
+    chosen = sum(prediction[:, :, i : i + 1] * (right._with("equal", float(i))) for i in range(classes))
+    return prediction.apply("logsumexp") - chosen

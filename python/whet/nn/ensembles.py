@@ -1,0 +1,141 @@
+"""Members of an ensemble side by side: rows of shape (k, features), with the names of the package tabm (Gorishniy,
+Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-efficient ensembling", ICLR 2025).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from whet._checks import as_count, as_flag
+from whet.nn import functional
+from whet.nn.init import Constant, Initializer, Normal, RandomSigns, Uniform
+from whet.nn.module import Module
+from whet.nn.parameter import Parameter
+from whet.nn.tracing import Value
+
+__all__ = ["EnsembleView", "LinearBatchEnsemble", "LinearEnsemble", "MeanEnsemble", "ScaleEnsemble"]
+
+_SCALINGS = {"ones": Constant(1.0), "normal": Normal(0.0, 1.0), "random-signs": RandomSigns()}
+
+
+def _scaling(name: str, where: str) -> Initializer:
+    if name not in _SCALINGS:
+        raise ValueError(f"[{where}] expected scaling_init to be one of {', '.join(_SCALINGS)}, got {name!r}")
+    return _SCALINGS[name]
+
+
+class EnsembleView(Module):
+    """The same row for each of k members: rows (features,) become (k, features).
+
+    Args:
+        k: How many members.
+    """
+
+    def __init__(self, *, k: int) -> None:
+        self.k = as_count(k, "EnsembleView", "k")
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return functional.stack([x] * self.k)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+
+class LinearEnsemble(Module):
+    """k linear layers, one for each member: rows (k, in_features) become (k, out_features).
+
+    Args:
+        in_features: Width of the input.
+        out_features: Width of the output.
+        bias: Whether there is a bias (k, out_features) besides the weight (k, in_features, out_features).
+        k: How many members.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, k: int) -> None:
+        self.in_features = as_count(in_features, "LinearEnsemble", "in_features")
+        self.out_features = as_count(out_features, "LinearEnsemble", "out_features")
+        self.k = as_count(k, "LinearEnsemble", "k")
+        bound = 1 / math.sqrt(self.in_features)
+        drawn = Uniform(-bound, bound)
+        self.weight = Parameter((self.k, self.in_features, self.out_features), drawn)
+        self.bias = Parameter((self.k, self.out_features), drawn) if as_flag(bias, "LinearEnsemble", "bias") else None
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.apply("grouped_linear", parameters=[self.weight] if self.bias is None else [self.weight, self.bias])
+
+    def _arguments(self) -> dict[str, Any]:
+        sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k")}
+        return {**sizes, "bias": self.bias is not None}
+
+
+class LinearBatchEnsemble(Module):
+    """s * (W (r * x)) + b: one W for all members, r, s and b of each member's own (Wen, Tran and Ba, ICLR 2020).
+
+    Rows (k, in_features), or (in_features,) for all members alike, become (k, out_features).
+
+    Args:
+        in_features: Width of the input.
+        out_features: Width of the output.
+        bias: Whether there is a b (k, out_features).
+        k: How many members.
+        scaling_init: How r (k, in_features) and s (k, out_features) are drawn: "ones", "normal" or "random-signs".
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, k: int, scaling_init: str = "ones"
+    ) -> None:
+        self.in_features = as_count(in_features, "LinearBatchEnsemble", "in_features")
+        self.out_features = as_count(out_features, "LinearBatchEnsemble", "out_features")
+        self.k = as_count(k, "LinearBatchEnsemble", "k")
+        self.scaling_init = scaling_init
+        scaling = _scaling(scaling_init, "LinearBatchEnsemble")
+        bound = 1 / math.sqrt(self.in_features)
+        drawn = Uniform(-bound, bound)
+        has_bias = as_flag(bias, "LinearBatchEnsemble", "bias")
+        self.weight = Parameter((self.out_features, self.in_features), drawn)
+        self.r = Parameter((self.k, self.in_features), scaling)
+        self.s = Parameter((self.k, self.out_features), scaling)
+        self.bias = Parameter((self.k, self.out_features), drawn) if has_bias else None
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        y = (x * self.r).apply("linear", parameters=[self.weight]) * self.s
+        return y if self.bias is None else y + self.bias
+
+    def _arguments(self) -> dict[str, Any]:
+        sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k", "scaling_init")}
+        return {**sizes, "bias": self.bias is not None}
+
+
+class ScaleEnsemble(Module):
+    """weight * x with a weight of each member's own: rows (features,) or (k, features) become (k, features).
+
+    Args:
+        k: How many members.
+        d: Width of a row.
+        init: How the weight (k, d) is drawn: "ones", "normal" or "random-signs".
+    """
+
+    def __init__(self, k: int, d: int, *, init: str = "random-signs") -> None:
+        self.k = as_count(k, "ScaleEnsemble", "k")
+        self.d = as_count(d, "ScaleEnsemble", "d")
+        self.init = init
+        self.weight = Parameter((self.k, self.d), _scaling(init, "ScaleEnsemble"))
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x * self.weight
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"k": self.k, "d": self.d, "init": self.init}
+
+
+class MeanEnsemble(Module):
+    """The mean over the members: rows (k, features) become (features,)."""
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.mean(axis=1)

@@ -1,0 +1,70 @@
+"""Optimizers: immutable descriptions with PyTorch's names, hyper-parameters and defaults.
+
+Every number of an optimizer may be an object of whet.schedules. All take `clip_norm` and `clip_value`: see `Optimizer`.
+To add an elementwise one, write its functor in cpp/math/optimizers.h, a class here, and its formula in
+tests/reference_optimizers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from whet.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from whet.optim.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
+from whet.optim.base import Optimizer
+from whet.optim.descent import GD, SGD, Lion, Rprop
+
+__all__ = [
+    "GD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "get",
+]
+
+_CLASSES: dict[str, type[Optimizer]] = {
+    cls.name: cls for cls in (GD, SGD, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Adagrad, Adadelta, RMSprop, Rprop, Ftrl)
+}
+
+
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """The optimizer that a string or an object names; a string stands for its defaults.
+
+    Raises:
+        TypeError: If `optimizer` is neither.
+        ValueError: If there is no optimizer of that name; the message lists the valid ones.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise TypeError(f"[optimizer] expected a string or an object of whet.optim, got {type(optimizer).__name__}")
+    if optimizer.lower() not in _CLASSES:
+        raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{optimizer}'")
+    return _CLASSES[optimizer.lower()]()
+
+
+def make(name: str, options: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of that name with these arguments, those of a sweep: clipping is of all parameters together.
+
+    Raises:
+        TypeError: If an argument is of a wrong kind.
+        ValueError: If there is no optimizer or no argument of a name; the message lists the valid ones.
+    """
+    if name not in _CLASSES:
+        raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{name}'")
+    known = _CLASSES[name].arguments()
+    for option in options:
+        if option not in known:
+            raise ValueError(f"[{name}] expected arguments among {', '.join(known)}, got '{option}'")
+    return _CLASSES[name](**options)
