@@ -129,6 +129,18 @@ def scale(torch, draw):
     return Case(nn.Scale(width, init=0.5), theirs, width, width)
 
 
+def ntk_linear(torch, draw):
+    width, out = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    bias = draw(st.booleans())
+    theirs = counterpart(
+        torch,
+        lambda self, x: x @ self.weight.T / math.sqrt(width) + (self.bias if bias else 0),
+        weight=(out, width),
+        bias=(out,) if bias else None,
+    )
+    return Case(nn.NTKLinear(width, out, bias), theirs, width, out)
+
+
 class OurBilinear(nn.Module):
     def __init__(self, *sizes, bias):
         self.layer, self.first = nn.Bilinear(*sizes, bias=bias), sizes[0]
@@ -338,6 +350,7 @@ CASES = [
     softmax,
     log_softmax,
     scale,
+    ntk_linear,
     bilinear,
     residual,
     parallel,

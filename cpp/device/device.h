@@ -158,10 +158,11 @@ class Device {
   virtual void normalize_backward(Matrix dx, Matrix dscale, ConstMatrix dy, ConstMatrix x, const Moments& kept,
                                   const Normalization& how, bool accumulate) = 0;
 
-  /// y (cols) = the sum over the rows, in slabs, of (x - mean)^2, or if dy is given, of dy (x - mean).
-  virtual void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean) = 0;
+  /// y (cols) = the sum over the rows, in slabs, of (x - mean)^2, or if dy is given, of dy (x - mean). The mean may be
+  /// null. With `accumulate`, added to y.
+  virtual void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean, bool accumulate) = 0;
 
-  /// y = (x - mean) factor + shift, with one element per column of each; the shift may be null. y may be x.
+  /// y = (x - mean) factor + shift, with one element per column of each; mean and shift may be null. y may be x.
   virtual void standardize(Matrix y, ConstMatrix x, const void* mean, const void* factor, const void* shift) = 0;
 
   /// dx = dy factor - constant - (x - mean) slope, with one element per column of each.

@@ -65,12 +65,13 @@ class CpuDevice final : public Device {
                 });
   }
 
-  void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean) override {
+  void column_moments(void* y, ConstMatrix dy, ConstMatrix x, const void* mean, bool accumulate) override {
     const FlushDenormals flush;
-    sum_columns(static_cast<T*>(y), x, false,
+    const T* const means = static_cast<const T*>(mean);
+    sum_columns(static_cast<T*>(y), x, accumulate,
                 [&](T* sums, int64_t first, int64_t rows, const Block& block, TileMode mode) {
                   kernels_.column_moments(sums, dy.data ? row(dy, first) + block.col : nullptr, dy.stride,
-                                          row(x, first) + block.col, x.stride, static_cast<const T*>(mean) + block.col,
+                                          row(x, first) + block.col, x.stride, means ? means + block.col : nullptr,
                                           rows, block.cols, mode);
                 });
   }

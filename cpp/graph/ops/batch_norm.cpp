@@ -43,7 +43,7 @@ class BatchNorm final : public Op {
       const double share = 1 / static_cast<double>(x.rows);
       device.column_sums(mean.data, x, false);
       scale(frame, mean, mean, share);
-      device.column_moments(variance.data, {}, x, mean.data);
+      device.column_moments(variance.data, {}, x, mean.data, false);
       scale(frame, variance, variance, share);
     } else {
       device.copy(mean, statistic(frame, 0), false);
@@ -65,7 +65,7 @@ class BatchNorm final : public Op {
     const Matrix along = scratch(frame, 0), shift = scratch(frame, 1), square = scratch(frame, 2);
     follow(frame, x.rows);
     device.column_sums(shift.data, dy, false);
-    device.column_moments(along.data, dy, x, mean.data);
+    device.column_moments(along.data, dy, x, mean.data, false);
     device.combine(along, along, factor, math::CombinationId::Mul);
     if (void* const dscale = frame.parameters() > 3 ? frame.parameter_gradient(3) : nullptr)
       device.copy(vector(frame, dscale), along, frame.accumulates_parameter(3));

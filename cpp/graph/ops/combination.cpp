@@ -36,8 +36,8 @@ class Combination final : public Op {
     const auto refuse = [&] {
       fail(name_, "expected two inputs of equal shapes, got ", to_string(a), " and ", to_string(b));
     };
-    if (count(b) == 1) return a;
-    if (count(a) == 1) return b;
+    if (count(b) == 1 && a.size() >= b.size()) return a;
+    if (count(a) == 1 && b.size() >= a.size()) return b;
     if (a.size() > 2 || b.size() > 2) refuse();
     const Sizes sa = sizes(a), sb = sizes(b);
     if ((sa.m != sb.m && sa.m != 1 && sb.m != 1) || (sa.n != sb.n && sa.n != 1 && sb.n != 1)) refuse();
@@ -115,6 +115,14 @@ class Combination final : public Op {
     const ConstMatrix dy = frame.output_gradient();
     const Sizes size = sizes(frame.output_shape());
     if (!own.parameter && own.size == size) return derive(frame, dx, a, b, i, accumulate);
+
+    // A factor for each column: one pass has the sums of the other operand times the gradient.
+    const Operand& other = i == 0 ? b : a;
+    if (own.parameter && id_ == math::CombinationId::Mul && other.size == size &&
+        (own.size == size || own.size == Sizes{1, size.n})) {
+      const int64_t width = own.size.count();
+      return device.column_moments(parameter, lines(dy, width), lines(other.all, width), nullptr, accumulate);
+    }
 
     // The gradient as if the operand had the output's shape, and then its sums over what was repeated.
     ConstMatrix whole = dy;

@@ -11,6 +11,7 @@ std::shared_ptr<const Op> make_where(const math::OptionValues& options);
 std::shared_ptr<const Op> make_constant(const math::OptionValues& options);
 std::shared_ptr<const Op> make_slice(const math::OptionValues& options);
 std::shared_ptr<const Op> make_reshape(const math::OptionValues& options);
+std::shared_ptr<const Op> make_scale_shift(const math::OptionValues& options);
 std::shared_ptr<const Op> make_sum(const math::OptionValues& options);
 std::shared_ptr<const Op> make_mean(const math::OptionValues& options);
 std::shared_ptr<const Op> make_logsumexp(const math::OptionValues& options);

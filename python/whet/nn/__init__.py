@@ -39,7 +39,7 @@ from whet.nn.embeddings import (
     compute_bins,
 )
 from whet.nn.ensembles import EnsembleView, LinearBatchEnsemble, LinearEnsemble, MeanEnsemble, ScaleEnsemble
-from whet.nn.gates import GLU, Bilinear, LogSoftmax, PReLU, Scale, Softmax, SwiGLU
+from whet.nn.gates import GLU, Bilinear, LogSoftmax, NTKLinear, PReLU, Scale, Softmax, SwiGLU
 from whet.nn.layers import Dropout, Flatten, Linear, Unflatten
 from whet.nn.module import Module
 from whet.nn.normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
@@ -80,6 +80,7 @@ __all__ = [
     "Mish",
     "Module",
     "NLinear",
+    "NTKLinear",
     "PBLDEmbeddings",
     "PReLU",
     "Parallel",

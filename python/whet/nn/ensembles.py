@@ -102,8 +102,8 @@ class LinearBatchEnsemble(Module):
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
-        y = (x * self.r).apply("linear", parameters=[self.weight]) * self.s
-        return y if self.bias is None else y + self.bias
+        y = (x * self.r).apply("linear", parameters=[self.weight])
+        return y.apply("scale_shift", parameters=[self.s] if self.bias is None else [self.s, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k", "scaling_init")}

@@ -1,4 +1,4 @@
-"""Layers that weigh one part of a row by another, or a row by itself."""
+"""Layers that weigh a row, by another part of it, by itself, or by what is learnt."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from whet._checks import as_count, as_flag, as_number
 from whet.nn import functional
-from whet.nn.init import Constant, Uniform
+from whet.nn.init import Constant, Normal, Uniform
 from whet.nn.layers import Linear
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
 
-__all__ = ["GLU", "Bilinear", "LogSoftmax", "PReLU", "Scale", "Softmax", "SwiGLU"]
+__all__ = ["GLU", "Bilinear", "LogSoftmax", "NTKLinear", "PReLU", "Scale", "Softmax", "SwiGLU"]
 
 
 class GLU(Module):
@@ -75,6 +75,33 @@ class PReLU(Module):
 
     def _arguments(self) -> dict[str, Any]:
         return {"num_parameters": self.num_parameters, "init": self.init}
+
+
+class NTKLinear(Module):
+    """y = x W^T / sqrt(in_features) + b with W normal: the neural tangent parametrisation (Jacot, Gabriel and Hongler,
+    NeurIPS 2018), as RealMLP's linear layers have it.
+
+    Args:
+        in_features: Width of the input.
+        out_features: Width of the output.
+        bias: Whether there is a b (out_features,), normal like W.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        self.in_features = as_count(in_features, "NTKLinear", "in_features")
+        self.out_features = as_count(out_features, "NTKLinear", "out_features")
+        self.weight = Parameter((self.out_features, self.in_features), Normal(0.0, 1.0))
+        has_bias = as_flag(bias, "NTKLinear", "bias")
+        self.bias = Parameter((self.out_features,), Normal(0.0, 1.0)) if has_bias else None
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        parameters = [self.weight] if self.bias is None else [self.weight, self.bias]
+        return (x * (1 / math.sqrt(self.in_features))).apply("linear", parameters=parameters)
+
+    def _arguments(self) -> dict[str, Any]:
+        sizes = {"in_features": self.in_features, "out_features": self.out_features}
+        return {**sizes, "bias": self.bias is not None}
 
 
 class Scale(Module):

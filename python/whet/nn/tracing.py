@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 from whet import _core
 from whet.nn.parameter import Parameter
@@ -26,6 +26,10 @@ LossFunction = Callable[["Value", "Value"], "Value"]
 _UFUNCS = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div"}
 _UFUNCS |= {name: name for name in ("add", "exp", "log", "sqrt", "square", "sin", "cos", "tanh", "maximum", "minimum")}
 _UFUNCS |= {name: name for name in ("greater", "greater_equal")}
+
+
+def _is_number(operand: object) -> TypeGuard[float]:
+    return isinstance(operand, Real) and not isinstance(operand, bool)
 
 
 class Value:
@@ -61,7 +65,7 @@ class Value:
     def _with(self, op: str, other: Operand, swapped: bool = False) -> Value:
         if isinstance(other, Parameter):
             return self.apply(op, parameters=[other], swapped=swapped)
-        if isinstance(other, Real) and not isinstance(other, bool):
+        if _is_number(other):
             other = self._trace.apply("constant", [], [], {"value": float(other)})
         if not isinstance(other, Value):
             raise TypeError(
@@ -71,19 +75,22 @@ class Value:
         first, second = (other, self) if swapped else (self, other)
         return first.apply(op, [second])
 
+    def _affine(self, scale: float, shift: float) -> Value:
+        return self.apply("affine", scale=scale, shift=shift)
+
     def __add__(self, other: Operand) -> Value:
-        return self._with("add", other)
+        return self._affine(1.0, float(other)) if _is_number(other) else self._with("add", other)
 
     __radd__ = __add__
 
     def __sub__(self, other: Operand) -> Value:
-        return self._with("sub", other)
+        return self._affine(1.0, -float(other)) if _is_number(other) else self._with("sub", other)
 
     def __rsub__(self, other: Operand) -> Value:
-        return self._with("sub", other, swapped=True)
+        return self._affine(-1.0, float(other)) if _is_number(other) else self._with("sub", other, swapped=True)
 
     def __mul__(self, other: Operand) -> Value:
-        return self._with("mul", other)
+        return self._affine(float(other), 0.0) if _is_number(other) else self._with("mul", other)
 
     __rmul__ = __mul__
 
@@ -94,7 +101,7 @@ class Value:
         return self._with("div", other, swapped=True)
 
     def __neg__(self) -> Value:
-        return self._with("mul", -1.0)
+        return self._affine(-1.0, 0.0)
 
     def __abs__(self) -> Value:
         return self.apply("abs")

@@ -106,12 +106,13 @@ void normalize_backward(T* dx, int64_t dx_stride, T* dscale, int64_t dscale_stri
   }
 }
 
-/// y (cols) = the sum over the rows of (x - mean)^2, or of dy (x - mean) if dy is given; `mode` as for column_sums.
+/// y (cols) = the sum over the rows of (x - mean)^2, or of dy (x - mean) if dy is given; `mode` as for column_sums. The
+/// mean may be null.
 template <class T>
 void column_moments(T* y, const T* dy, int64_t dy_stride, const T* x, int64_t x_stride, const T* mean, int64_t rows,
                     int64_t cols, TileMode mode) {
   for_each_register<T>(cols, [&](int64_t i, auto part) {
-    const Vec<T> m = part.load(mean + i);
+    const Vec<T> m = mean ? part.load(mean + i) : Vec<T>(T(0));
     Vec<T> sum(T(0));
     for (int64_t row = 0; row < rows; ++row) {
       const Vec<T> d = part.load(x + row * x_stride + i) - m;
@@ -121,12 +122,13 @@ void column_moments(T* y, const T* dy, int64_t dy_stride, const T* x, int64_t x_
   });
 }
 
-/// y = (x - mean) factor + shift, with one element per column of each; the shift may be null.
+/// y = (x - mean) factor + shift, with one element per column of each; mean and shift may be null.
 template <class T>
 void standardize(T* y, int64_t y_stride, const T* x, int64_t x_stride, const T* mean, const T* factor, const T* shift,
                  int64_t rows, int64_t cols) {
   for_each_register<T>(cols, [&](int64_t i, auto part) {
-    const Vec<T> m = part.load(mean + i), f = part.load(factor + i), s = shift ? part.load(shift + i) : Vec<T>(T(0));
+    const Vec<T> m = mean ? part.load(mean + i) : Vec<T>(T(0)), f = part.load(factor + i);
+    const Vec<T> s = shift ? part.load(shift + i) : Vec<T>(T(-0.0));  // what is added to nothing leaves its sign
     for (int64_t row = 0; row < rows; ++row)
       part.store(y + row * y_stride + i, fma(part.load(x + row * x_stride + i) - m, f, s));
   });
