@@ -225,7 +225,7 @@ def test_errors_of_tracing_name_the_layer_and_both_shapes():
     ("forward", "error", "message"),
     [
         (lambda self, x: x, ValueError, "has no layers"),
-        (lambda self, x: None, TypeError, "to return a traced value, got NoneType"),
+        (lambda self, x: None, TypeError, "to return a traced value, or a tuple of them, got NoneType"),
         (lambda self, x: np.cumsum(x), TypeError, "is no array"),
         (lambda self, x: x if x else self, TypeError, "has no truth"),
         (lambda self, x: x * "2", TypeError, "\\[mul\\] expected a traced value, a parameter or a number, got str, in"),

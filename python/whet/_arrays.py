@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from whet import _core
 
 Floats = NDArray[np.floating[Any]]
+#: Features of a model: an array, or one for each input of its forward, by name.
+Features = ArrayLike | Mapping[str, ArrayLike]
 
 _TABLE_HINT = "whet.TabularModel takes tables with text and missing values"
 

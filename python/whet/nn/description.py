@@ -11,7 +11,7 @@ from whet.losses import FunctionLoss
 from whet.nn import activations, containers, embeddings, ensembles, gates, init, layers, normalization
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
-from whet.nn.tracing import Value, concatenate
+from whet.nn.tracing import Value, concatenate, split
 from whet.training.model import describe_training, restore_training
 
 __all__ = ["GraphModule", "describe", "restore"]
@@ -32,10 +32,19 @@ class GraphModule(Module):
         output: The value to return; value 0 is the input, value i + 1 is made by node i.
         parameters: Name and shape of each parameter, and whether it is trained.
         width: The number of input features.
+        outputs: The shapes of the values to return as a tuple, if they are several, side by side in `output`.
     """
 
-    def __init__(self, nodes: list[dict[str, Any]], output: int, parameters: list[tuple[Any, ...]], width: int) -> None:
+    def __init__(
+        self,
+        nodes: list[dict[str, Any]],
+        output: int,
+        parameters: list[tuple[Any, ...]],
+        width: int,
+        outputs: list[list[int]] | None = None,
+    ) -> None:
         self.nodes = nodes
+        self.outputs = outputs
         self.output = output
         self.width = width
         self._own = {name: Parameter(tuple(shape), init.Zeros(), *trained) for name, shape, *trained in parameters}
@@ -44,9 +53,11 @@ class GraphModule(Module):
         """The parameters, under the names they had."""
         yield from self._own.items()
 
-    def forward(self, x: Value) -> Value:
+    def forward(self, *inputs: Value) -> Value | tuple[Value, ...]:
         """Replays the graph."""
-        return _replay(x, self.nodes, list(self._own.values()))[self.output]
+        x = inputs[0] if len(inputs) == 1 else concatenate(inputs)
+        output = _replay(x, self.nodes, list(self._own.values()))[self.output]
+        return output if self.outputs is None else split(output, [tuple(shape) for shape in self.outputs])
 
     def _arguments(self) -> dict[str, Any]:
         return {"operations": len(self.nodes), "width": self.width}
@@ -68,17 +79,19 @@ class _TracedLoss:
     def __init__(self, nodes: list[dict[str, Any]], output: int) -> None:
         self.nodes, self.output = nodes, output
 
-    def __call__(self, prediction: Value, target: Value) -> Value:
-        both = concatenate([prediction.flatten(), target])
+    def __call__(self, prediction: Value | tuple[Value, ...], target: Value) -> Value:
+        parts = prediction if isinstance(prediction, tuple) else (prediction,)
+        both = concatenate([*(part.flatten() for part in parts), target])
         return _replay(both, self.nodes, [])[self.output]
 
 
 def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Tensors and JSON-able description of a module."""
-    description = {"kind": "module", "dtype": module.dtype, "training": describe_training(module)}
+    description: dict[str, Any] = {"kind": "module", "dtype": module.dtype, "training": describe_training(module)}
+    if module._inputs:
+        description["inputs"] = module._inputs
     if type(module._loss) is FunctionLoss:
-        shape = module._output_shape(module._width())
-        loss = module._loss_graph(module._loss.function, shape, module._targets)
+        loss = module._loss_graph(module._loss.function, module._width(), module._targets)
         description["loss_graph"] = {"nodes": _nodes(loss), "output": loss.output}
     shared = sum(1 for _, m in module.named_modules() for _, c in m.children() if isinstance(c, Parameter))
     if shared == len(list(module.named_parameters())) and all(
@@ -106,11 +119,11 @@ def _tree(module: Module) -> dict[str, Any]:
 
 
 def _graph(module: Module) -> dict[str, Any]:
-    if isinstance(module, GraphModule):
-        return {"nodes": module.nodes, "output": module.output, "width": module.width, "parameters": _shapes(module)}
     width = module._width()
-    graph = module._graph(width)
-    return {"nodes": _nodes(graph), "output": graph.output, "width": width, "parameters": _shapes(module)}
+    traced = module._trace(width)
+    graph = {"nodes": _nodes(traced.graph), "output": traced.graph.output, "width": width}
+    several = {"outputs": list(map(list, traced.outputs.shapes))} if traced.outputs.several else {}
+    return {**graph, "parameters": _shapes(module), **several}
 
 
 def _nodes(graph: _core.Graph) -> list[dict[str, Any]]:
@@ -129,6 +142,7 @@ def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Mo
     """
     module = _build(description["module"]) if "module" in description else GraphModule(**description["graph"])
     module.to(description["dtype"])
+    module._inputs = tuple((str(name), int(width)) for name, width in description.get("inputs", ()))
     if isinstance(module, GraphModule):
         module._graph(module.width)
     module.load_state_dict(tensors)

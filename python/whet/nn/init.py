@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core
-from whet._arrays import as_features
 from whet._checks import as_count, as_number, as_seed
 
 if TYPE_CHECKING:
@@ -415,7 +414,7 @@ def lsuv(
     """
     seed, rounds = as_seed(seed, "lsuv"), as_count(max_iterations, "lsuv", "max_iterations")
     distance = as_number(tolerance, "lsuv", "tolerance", low=0)
-    features = as_features(X, model.dtype, "lsuv")
+    features = model._features(X, "lsuv")
     if len(features) == 0:
         raise ValueError("[lsuv] expected at least one row, got none")
     graph, names = model._graph(features.shape[1]), model._parameter_names()

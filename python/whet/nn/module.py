@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core
-from whet._arrays import Floats, as_array, as_floats, check_finite, read_only
+from whet._arrays import Features, Floats, as_array, as_features, as_floats, check_finite, read_only
 from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Parameter
 from whet.nn.structure import Structure, current
-from whet.nn.tracing import LossFunction, Trace, Value, trace_loss
+from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss
 from whet.training.model import Model
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ __all__ = ["Module"]
 
 _DTYPES = ("float32", "float64")
 # Attributes that say nothing of what a module computes.
-_BOOKKEEPING = frozenset(
-    {"history", "_loss", "_metrics", "_predictor", "_flat", "_graph_cache", "_layers_of_nodes", "_walked", "_changes"}
-)
+_BOOKKEEPING = frozenset({"history", "_loss", "_metrics", "_predictor", "_flat", "_traced", "_walked", "_changes"})
 _Self = TypeVar("_Self", bound="Module")
+
+
+class _Traced(NamedTuple):
+    """What tracing for inputs of some width found."""
+
+    width: int
+    structure: Structure
+    graph: _core.Graph
+    layers: list[str]  # of each node
+    outputs: Outputs
 
 
 def _forward_missing(self: Module, *_: object) -> Any:
@@ -51,8 +60,8 @@ class Module(Model):
 
     _dtype = "float32"
     _flat: _core.State | None = None
-    _graph_cache: tuple[int, Structure, _core.Graph] | None = None
-    _layers_of_nodes: list[str]
+    _traced: _Traced | None = None
+    _inputs: tuple[tuple[str, int], ...] = ()  # name and width of each input, where forward takes several
     _walked: Structure | None = None
     _changes = 0
 
@@ -65,7 +74,8 @@ class Module(Model):
     def __call__(self, x: Value | ArrayLike, *others: Value) -> Value | Floats:
         """``forward`` for traced values; ``predict`` for data."""
         if isinstance(x, Value):
-            return x._trace.enter(self, [x, *others])
+            value: Value = x._trace.enter(self, [x, *others])
+            return value
         if others:
             raise TypeError(f"[{type(self).__name__}] expected one array, got {1 + len(others)}")
         return self.predict(x)
@@ -245,28 +255,53 @@ class Module(Model):
     # Tracing
 
     def _graph(self, width: int) -> _core.Graph:
-        structure = self._structure()
-        cached = self._graph_cache
-        if cached is not None and cached[0] == width and cached[1] is structure:
-            return cached[2]
+        return self._trace(width).graph
+
+    def _trace(self, width: int) -> _Traced:
+        structure, known = self._structure(), self._traced
+        if known is not None and known.width == width and known.structure is structure:
+            return known
         trace = Trace(width, structure.parameters)
-        trace.run(self)
-        self._graph_cache = (width, structure, trace.graph)
-        self._layers_of_nodes = trace.layers
-        return trace.graph
+        output = trace.run(self, [each for _, each in self._inputs])
+        self._traced = _Traced(width, structure, trace.graph, trace.layers, Outputs.of(output))
+        return self._traced
 
     def _graph_with_loss(self, width: int, function: LossFunction, target: int) -> _core.Graph:
         trace = Trace(width, self._structure().parameters)
-        trace.add_loss(function, trace.run(self), target)
+        trace.add_loss(function, trace.run(self, [each for _, each in self._inputs]), target)
         return trace.graph
 
-    def _loss_graph(self, function: LossFunction, prediction: tuple[int, ...], target: int) -> _core.Graph:
-        return trace_loss(function, prediction, target)
+    def _loss_graph(self, function: LossFunction, width: int, target: int) -> _core.Graph:
+        return trace_loss(function, self._trace(width).outputs, target)
+
+    def _has_one_output(self, width: int) -> bool:
+        return not self._trace(width).outputs.several
+
+    def _as_returned(self, rows: Floats, width: int) -> Any:
+        return self._trace(width).outputs.split(rows)
+
+    def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
+        names = [name for name, _ in self._inputs] or list(inspect.signature(self.forward).parameters)
+        if not isinstance(X, Mapping):
+            if self._inputs:
+                raise TypeError(f"[{where}] expected a mapping with {', '.join(names)}, got {type(X).__name__}")
+            return as_features(X, self.dtype, where, width)
+        if set(X) != set(names):
+            given = ", ".join(map(str, X)) or "none"
+            raise ValueError(f"[{where}] expected X to have {', '.join(names)}, as forward has, got {given}")
+        parts = [as_features(X[name], self.dtype, where) for name in names]
+        if len({len(part) for part in parts}) > 1:
+            sizes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, parts, strict=True))
+            raise ValueError(f"[{where}] expected inputs with equally many rows, got {sizes}")
+        inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
+        if inputs != self._inputs:
+            self._inputs = inputs
+        return np.concatenate(parts, axis=1)
 
     def _width(self) -> int:
         """The number of features the model was last traced with, else that of its first layer."""
-        if self._graph_cache is not None:
-            return self._graph_cache[0]
+        if self._traced is not None:
+            return self._traced.width
         for _, parameter in self.named_parameters():
             if len(parameter.shape) == 2:
                 return parameter.shape[1]
@@ -279,8 +314,8 @@ class Module(Model):
         """
         from whet.nn.summary import summarize
 
-        graph = self._graph(self._width())
-        return summarize(graph, self._layers_of_nodes, self._dtype, type(self).__name__)
+        traced = self._trace(self._width())
+        return summarize(traced.graph, traced.layers, self._dtype, type(self).__name__)
 
     # Files and copies
 
@@ -306,7 +341,7 @@ class Module(Model):
         return restore(tensors, description)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_flat": None, "_graph_cache": None, "_walked": None}
+        return {**super().__getstate__(), "_flat": None, "_traced": None, "_walked": None}
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that would make this layer again; for repr and files."""

@@ -6,20 +6,23 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, Union
+
+import numpy as np
 
 from whet import _core
+from whet._arrays import Floats
 from whet.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from whet.nn.module import Module
 
-__all__ = ["LossFunction", "Operand", "Trace", "Value", "concatenate", "trace_loss"]
+__all__ = ["LossFunction", "Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss"]
 
 #: What stands on either side of an operator: a traced value, a parameter (which counts for every row) or a number.
 Operand = Union["Value", Parameter, float]
 #: What a row's loss is, from prediction and target; the mean is taken if it has several elements.
-LossFunction = Callable[["Value", "Value"], "Value"]
+LossFunction = Callable[[Any, Any], "Value"]
 
 
 # NumPy's functions by name, as operations.
@@ -249,6 +252,25 @@ class Value:
         raise TypeError("[forward] a traced value is no array: use its operators, and layers and functions of whet.nn")
 
 
+class Outputs(NamedTuple):
+    """The shapes of what a model makes of a row: of one value, or of several that it returns as a tuple."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    several: bool
+
+    @classmethod
+    def of(cls, output: Value | tuple[Value, ...]) -> Outputs:
+        """Those of traced values."""
+        several = isinstance(output, tuple)
+        return cls(tuple(each.shape for each in output) if isinstance(output, tuple) else (output.shape,), several)
+
+    def split(self, rows: Floats) -> Floats | tuple[Floats, ...]:
+        """Predictions of shape (rows, all elements) as the model returns them."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
+        parts = [p.reshape(len(rows), *s) for p, s in zip(np.split(rows, ends, axis=1), self.shapes, strict=True)]
+        return tuple(parts) if self.several else parts[0]
+
+
 class Trace:
     """The graph that a module's forward is building, and where in the module it is."""
 
@@ -260,21 +282,27 @@ class Trace:
         self._names: dict[int, str] = {}
         self._stack: list[Module] = []
 
-    def run(self, module: Module) -> Value:
-        """What the whole module makes of the input."""
+    def run(self, module: Module, widths: Sequence[int] = ()) -> Value | tuple[Value, ...]:
+        """What the whole module makes of the input, or of several that stand side by side in it."""
         self._names = {id(each): name for name, each in module.named_modules()}
-        output = module(Value(self, 0))
-        if not isinstance(output, Value):
-            raise TypeError(
-                f"[forward] expected {type(module).__name__}.forward to return a traced value, "
-                f"got {type(output).__name__}"
-            )
-        if output._index == 0:
+        whole = Value(self, 0)
+        inputs = split(whole, [(width,) for width in widths]) if widths else (whole,)
+        output = self.enter(module, inputs)
+        several = isinstance(output, (tuple, list))
+        outputs = tuple(output) if several else (output,)
+        for each in outputs:
+            if not isinstance(each, Value):
+                raise TypeError(
+                    f"[forward] expected {type(module).__name__}.forward to return a traced value, or a tuple of them, "
+                    f"got {type(each).__name__}"
+                )
+        joined = concatenate([each.flatten() for each in outputs]) if several else outputs[0]
+        if joined._index == 0:
             raise ValueError(f"[forward] {type(module).__name__} returns its input as it is: it has no layers")
-        self.graph.set_output(output._index)
-        return output
+        self.graph.set_output(joined._index)
+        return outputs if several else outputs[0]
 
-    def add_loss(self, function: LossFunction, prediction: Value, target: Value | int) -> None:
+    def add_loss(self, function: LossFunction, prediction: Value | tuple[Value, ...], target: Value | int) -> None:
         """Each row's loss, from a function of prediction and target: a value, or a new input of so many elements."""
         if isinstance(target, int):
             target = Value(self, self.graph.add_target([target]))
@@ -285,12 +313,11 @@ class Trace:
             loss = loss.mean()
         self.graph.set_loss(loss._index)
 
-    def enter(self, module: Module, values: Sequence[Value]) -> Value:
+    def enter(self, module: Module, values: Sequence[Value]) -> Any:
         """Runs the forward of a module inside the one being traced."""
         self._stack.append(module)
         try:
-            result: Value = module.forward(*values)
-            return result
+            return module.forward(*values)
         finally:
             self._stack.pop()
 
@@ -324,13 +351,24 @@ class Trace:
         return f", in layer '{name}' ({module!r})" if name else f", in {type(module).__name__}"
 
 
-def trace_loss(function: LossFunction, prediction: tuple[int, ...], target: int) -> _core.Graph:
-    """The graph of a loss alone: its output is the loss of a row of prediction and target side by side."""
-    width = math.prod(prediction)
-    trace = Trace(width + target, {})
-    both = Value(trace, 0)
-    trace.add_loss(function, both[:, :width].reshape(*prediction), both[:, width:])
+def trace_loss(function: LossFunction, outputs: Outputs, target: int) -> _core.Graph:
+    """The graph of a loss alone: its output is the loss of a row of predictions and target side by side."""
+    shapes = outputs.shapes
+    trace = Trace(sum(map(math.prod, shapes)) + target, {})
+    *predictions, right = split(Value(trace, 0), [*shapes, (target,)])
+    trace.add_loss(function, tuple(predictions) if outputs.several else predictions[0], right)
     return trace.graph
+
+
+def split(x: Value, shapes: Sequence[tuple[int, ...]]) -> tuple[Value, ...]:
+    """Parts of a row that stand side by side, each in its shape."""
+    parts, start = [], 0
+    for shape in shapes:
+        stop = start + math.prod(shape)
+        part = x[:, start:stop]
+        parts.append(part if part.shape == shape else part.reshape(*shape))
+        start = stop
+    return tuple(parts)
 
 
 def concatenate(values: Sequence[Value], axis: int = -1) -> Value:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
-from whet._arrays import Floats, as_features, as_weights
+from whet._arrays import Features, Floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
-from whet.losses import Loss
+from whet.losses import FunctionLoss, Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -129,17 +129,19 @@ class Rows:
         cls,
         model: Model,
         loss: Loss,
-        X: ArrayLike,
+        X: Features,
         y: ArrayLike,
         sample_weight: ArrayLike | None,
         where: str,
         width: int | None = None,
     ) -> Rows:
         """Checks and converts, without copying what is right already."""
-        features = as_features(X, model.dtype, where, width)
+        features = model._features(X, where, width)
         if len(features) == 0:
             raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
         outputs = model._width_of_output(features.shape[1])
+        if not (model._has_one_output(features.shape[1]) or isinstance(loss, FunctionLoss)):
+            raise ValueError(f"[{where}] expected a loss that is a function of a tuple, as the model returns one")
         target = loss.target(y, len(features), outputs, model.dtype, where)
         truth, factor = loss.encode(target, outputs, model.dtype)
         weights = as_weights(sample_weight, len(features), model.dtype, where)
@@ -181,10 +183,10 @@ def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
 def run(
     model: Model,
     plan: Plan,
-    X: ArrayLike,
+    X: Features,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
-    validation_data: tuple[ArrayLike, ArrayLike] | None,
+    validation_data: tuple[Features, ArrayLike] | None,
     validation_fraction: float,
 ) -> History:
     """See `Model.fit`."""

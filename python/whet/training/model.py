@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core, losses
-from whet._arrays import Floats, as_features
+from whet._arrays import Features, Floats
 from whet.losses import FunctionLoss, Loss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
@@ -51,9 +51,21 @@ class Model:
         """The model's graph, and behind it the loss of a row with so many targets."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _loss_graph(self, function: Callable[[Any, Any], Any], prediction: tuple[int, ...], target: int) -> _core.Graph:
+    def _loss_graph(self, function: Callable[[Any, Any], Any], width: int, target: int) -> _core.Graph:
         """The graph of a loss alone, from prediction and target side by side."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
+
+    def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
+        """Features as the core takes them: several inputs side by side."""
+        raise TypeError(f"[{type(self).__name__}] takes no features")
+
+    def _has_one_output(self, width: int) -> bool:
+        """Whether the model returns one array, and not a tuple of them."""
+        return True
+
+    def _as_returned(self, rows: Floats, width: int) -> Any:
+        """Predictions of shape (rows, all elements) as the model returns them."""
+        return rows
 
     def _state(self) -> _core.State:
         """The parameters to read, drawn from seed 0 if they have not been yet."""
@@ -82,14 +94,14 @@ class Model:
 
     def fit(
         self,
-        X: ArrayLike,
+        X: Features,
         y: ArrayLike,
         *,
         loss: str | Loss,
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int | str = "auto",
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[Features, ArrayLike] | None = None,
         validation_fraction: float = 0.0,
         metrics: str | Metric | Sequence[str | Metric] = (),
         sample_weight: ArrayLike | None = None,
@@ -110,7 +122,8 @@ class Model:
         """Trains the model on features and labels, from the parameters it has.
 
         Args:
-            X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied.
+            X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied. For a model
+                whose forward takes several inputs, a mapping with an array for each, by name.
             y: Targets as the loss takes them; see whet.losses. Shapes (rows,) and (rows, 1) are equal.
             loss: What to make small: a string such as "mse" or "cross_entropy", or an object of whet.losses.
             optimizer: A string such as "adam", or an object of whet.optim.
@@ -176,23 +189,25 @@ class Model:
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
 
     @_core.fast
-    def predict(self, X: ArrayLike) -> Floats:
+    def predict(self, X: Features) -> Floats:
         """The raw outputs.
 
         Args:
             X: Features, shape (rows, features).
 
         Returns:
-            Shape (rows, outputs), in the model's dtype. A row's outputs do not depend on the other rows.
+            Shape (rows, outputs), in the model's dtype; a tuple of such arrays if the model's forward returns a tuple.
+            A row's outputs do not depend on the other rows.
 
         Raises:
             TypeError: If `X` does not hold numbers.
             ValueError: If its shape does not fit, or it holds NaN or infinite elements.
         """
-        features = as_features(X, self.dtype, "predict")
-        return self._outputs(features).reshape(len(features), *self._output_shape(features.shape[1]))
+        features = self._features(X, "predict")
+        returned: Floats = self._as_returned(self._outputs(features), features.shape[1])
+        return returned
 
-    def predict_proba(self, X: ArrayLike) -> Floats:
+    def predict_proba(self, X: Features) -> Floats:
         """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for losses of labels.
 
         Raises:
@@ -200,7 +215,7 @@ class Model:
         """
         return self._fitted_loss("predict_proba").probabilities(self.predict(X))
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    def evaluate(self, X: Features, y: ArrayLike) -> dict[str, float]:
         """Loss (without penalties) and metrics of the last fit, on these rows.
 
         Args:
@@ -215,7 +230,7 @@ class Model:
             ValueError: If shapes do not fit, there is no row, or the model has no loss yet.
         """
         loss = self._fitted_loss("evaluate")
-        features = as_features(X, self.dtype, "evaluate")
+        features = self._features(X, "evaluate")
         target = loss.target(y, len(features), self._width_of_output(features.shape[1]), self.dtype, "evaluate")
         return self._evaluate(features, target, loss, self._metrics)
 
@@ -224,12 +239,9 @@ class Model:
             raise ValueError(f"[{where}] needs the loss that fit sets: the model has not been fitted")
         return self._loss
 
-    def _output_shape(self, width: int) -> tuple[int, ...]:
-        graph = self._graph(width)
-        return graph.shape(graph.output)
-
     def _width_of_output(self, width: int) -> int:
-        return math.prod(self._output_shape(width))
+        graph = self._graph(width)
+        return math.prod(graph.shape(graph.output))
 
     def _training_graph(self, width: int, loss: Loss, target: NDArray[Any]) -> _core.Graph:
         """The graph for a trainer: with the loss inside if it is a function."""
@@ -238,13 +250,11 @@ class Model:
         self._targets = target.shape[1]
         return self._graph_with_loss(width, loss.function, target.shape[1])
 
-    def _mean_loss(
-        self, loss: Loss, output: Floats, shape: tuple[int, ...], truth: NDArray[Any], weights: Floats | None
-    ) -> float:
-        """The weighted mean loss of predictions, one row of which has that shape."""
+    def _mean_loss(self, loss: Loss, output: Floats, width: int, truth: NDArray[Any], weights: Floats | None) -> float:
+        """The weighted mean loss of predictions from inputs of that width."""
         if not isinstance(loss, FunctionLoss):
             return _core.loss(None, output, truth, weights, loss.name, list(loss.options().items()))
-        graph = self._loss_graph(loss.function, shape, truth.shape[1])
+        graph = self._loss_graph(loss.function, width, truth.shape[1])
         rows = np.empty((len(output), 1), self.dtype)
         predictor = _core.Predictor(graph, _core.State([], self.dtype))
         predictor.predict(np.concatenate([output, truth], axis=1), rows)
@@ -269,7 +279,7 @@ class Model:
             raise ValueError("[evaluate] expected at least one row, got none")
         output = self._outputs(features)
         truth, weights = loss.encode(target, output.shape[1], self.dtype)
-        value = self._mean_loss(loss, output, self._output_shape(features.shape[1]), truth, weights)
+        value = self._mean_loss(loss, output, features.shape[1], truth, weights)
         return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
 
     def __getstate__(self) -> dict[str, Any]:

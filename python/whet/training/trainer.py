@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core, losses, optim
-from whet._arrays import Floats, check_finite, read_only
+from whet._arrays import Features, Floats, check_finite, read_only
 from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
@@ -60,7 +60,7 @@ class Trainer:
             return self._core.steps
         return self._waiting[1] if self._waiting else 0
 
-    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def step(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One step on a batch: forward, backward, update. With `accumulate`, a step is taken at every so manieth call.
 
         Args:
@@ -100,7 +100,7 @@ class Trainer:
         self._check_place("gradients")
         return {name: read_only(self._core.gradient(i)) for i, name in enumerate(self.model._parameter_names())}
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    def evaluate(self, X: Features, y: ArrayLike) -> dict[str, float]:
         """{"loss": ...} of these rows with the present parameters, or their average where the optimizer keeps one.
 
         Takes and raises what `Model.evaluate` does.

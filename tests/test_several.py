@@ -1,0 +1,193 @@
+"""Models with several inputs and outputs, and losses that are functions."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import whet
+from tests.helpers import same_bits
+from whet import losses, nn, optim
+from whet.nn import functional as F
+
+
+class TwoTowers(nn.Module):
+    """Numbers and a category in, a mean and a class out."""
+
+    def __init__(self):
+        self.table, self.tower = nn.Embedding(5, 3), nn.Linear(4, 6)
+        self.mean, self.classes = nn.Linear(9, 1), nn.Linear(9, 3)
+
+    def forward(self, numbers, category):
+        h = nn.concatenate([self.tower(numbers), self.table(category).flatten()]).apply("tanh")
+        return self.mean(h), self.classes(h)
+
+
+def both_losses(prediction, target):
+    mean, classes = prediction
+    right = F.one_hot(target[:, 1], 3)
+    return (mean - target[:, 0]) ** 2 - (F.log_softmax(classes) * right).sum()
+
+
+@pytest.fixture
+def rows(rng):
+    numbers, category = rng.normal(size=(300, 4)), rng.integers(0, 5, 300)
+    y = np.column_stack([np.sin(numbers[:, 0]), category % 3])
+    return {"numbers": numbers, "category": category.reshape(-1, 1)}, y
+
+
+def test_several_inputs_and_outputs_train_and_are_saved(rows, tmp_path):
+    X, y = rows
+    model = TwoTowers().initialize(0)
+    history = model.fit(X, y, loss=both_losses, optimizer=optim.Adam(lr=0.01), epochs=30, validation_data=(X, y))
+    assert history["loss"][-1] < history["loss"][0] / 3
+    mean, classes = model.predict(X)
+    assert mean.shape == (300, 1)
+    assert classes.shape == (300, 3)
+    assert (classes.argmax(axis=1) == y[:, 1]).mean() > 0.95
+    model.save(tmp_path / "model.whet")
+    for other in (whet.load(tmp_path / "model.whet"), copy.deepcopy(model)):
+        for ours, theirs in zip(model.predict(X), other.predict(X), strict=True):
+            assert same_bits(ours, theirs)
+        assert other.evaluate(X, y) == model.evaluate(X, y)
+        assert other.evaluate(X, y)["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-6)
+        other.fit(X, y, loss=both_losses, epochs=1)
+
+
+def test_inputs_are_checked(rows):
+    X, y = rows
+    model = TwoTowers()
+    with pytest.raises(ValueError, match="expected X to have numbers, category, as forward has, got numbers"):
+        model.predict({"numbers": X["numbers"]})
+    with pytest.raises(ValueError, match=r"equally many rows, got numbers .300, 4., category .7, 1."):
+        model.predict({**X, "category": X["category"][:7]})
+    model.predict(X)
+    with pytest.raises(TypeError, match="expected a mapping with numbers, category, got ndarray"):
+        model.predict(X["numbers"])
+    with pytest.raises(ValueError, match="a loss that is a function of a tuple"):
+        model.fit(X, y, loss="mse")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loss_written_as_a_function_trains_as_the_one_of_the_core(rng, dtype):
+    """The very bits: the same operations in the same order."""
+    x, y, weights = rng.normal(size=(700, 6)), rng.normal(size=(700, 1)), rng.uniform(size=700)
+    prints = set()
+    for loss in ("mse", lambda p, t: (p - t) ** 2):
+        model = nn.MLP(6, (16, 8), 1, "gelu").to(dtype).initialize(3)
+        model.fit(x, y, loss=loss, epochs=3, batch_size=64, seed=5)
+        model.fit(x, y, loss=loss, epochs=2, batch_size=300, sample_weight=weights, seed=5)
+        prints.add(model.fingerprint())
+    assert len(prints) == 1
+
+
+# A loss of a whole row, and its formula in PyTorch, from prediction (rows, 4) and target (rows, columns).
+def _gaussian(torch, p, t):
+    return torch.nn.functional.gaussian_nll_loss(p[:, :2], t, p[:, 2:].clamp(min=1e-6))
+
+
+def _cosine(torch, p, t):
+    return torch.nn.functional.cosine_embedding_loss(p[:, :2], p[:, 2:], t[:, 0], margin=0.2)
+
+
+ROW_LOSSES = {
+    "gaussian_nll": (losses.GaussianNLLLoss(), _gaussian, lambda rng, n: rng.normal(size=(n, 2))),
+    "cosine_embedding": (
+        losses.CosineEmbeddingLoss(margin=0.2),
+        _cosine,
+        lambda rng, n: rng.choice([-1.0, 1.0], size=(n, 1)),
+    ),
+    "function": (
+        lambda p, t: F.maximum(0.3 * (t - p), -0.7 * (t - p)),
+        lambda torch, p, t: torch.maximum(0.3 * (t - p), -0.7 * (t - p)).mean(),
+        lambda rng, n: rng.normal(size=(n, 4)),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ROW_LOSSES)
+def test_losses_of_whole_rows_are_those_of_torch(torch, rng, name, dtype):
+    loss, formula, targets = ROW_LOSSES[name]
+    tolerance = {"float32": 1e-4, "float64": 1e-9}[dtype]
+    ours = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 4), nn.Softplus()).to(dtype).initialize(0)
+    theirs = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 4), torch.nn.Softplus())
+    theirs = theirs.to(getattr(torch, dtype))
+    theirs.load_state_dict({name: torch.tensor(value.copy()) for name, value in ours.state_dict().items()})
+    trainer = whet.Trainer(ours, loss, optim.SGD(lr=0.02))
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.02)
+    for _ in range(100):
+        x, y = rng.normal(size=(33, 5)).astype(dtype), targets(rng, 33).astype(dtype)
+        value = trainer.step(x, y)
+        optimizer.zero_grad()
+        their_value = formula(torch, theirs(torch.tensor(x)), torch.tensor(y))
+        assert value == pytest.approx(their_value.item(), rel=tolerance)
+        assert trainer.evaluate(x, y)["loss"] != value, "after the step"
+        their_value.backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", ["mse", "bce_with_logits", "cross_entropy"])
+def test_the_loss_of_members_is_the_mean_of_theirs(torch, rng, kind):
+    outputs = 3 if kind == "cross_entropy" else 1
+    model = nn.Sequential(nn.LinearEnsemble(4, outputs, k=5)).to("float64").initialize(0)
+    x = rng.normal(size=(50, 4))
+    y = {
+        "mse": rng.normal(size=50),
+        "bce_with_logits": rng.integers(0, 2, 50),
+        "cross_entropy": rng.integers(0, 3, 50),
+    }[kind]
+    value = whet.Trainer(model, losses.MemberLoss(kind)).step(x, y)
+    members = torch.tensor(model.to("float64").initialize(0).predict(x))
+    assert members.shape == (50, 5, outputs)
+    repeated = torch.tensor(y)[:, None].expand(-1, 5).flatten()
+    rule = {"mse": "mse_loss", "bce_with_logits": "binary_cross_entropy_with_logits"}.get(kind, kind)
+    flat = members.reshape(250, outputs)
+    wanted = getattr(torch.nn.functional, rule)(
+        flat if outputs > 1 else flat[:, 0], repeated if outputs > 1 else repeated.double()
+    )
+    assert value == pytest.approx(wanted.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "message"),
+    [
+        (lambda p, t: 3.0, TypeError, "to return a traced value, got float"),
+        (lambda p, t: p - t[:, 3], IndexError, "of the 1 elements"),
+        (losses.GaussianNLLLoss(), ValueError, "a model with 2 outputs, means and variances"),
+        (losses.MemberLoss(), ValueError, r"outputs of shape \(members, outputs\), got \(1,\)"),
+        (losses.CosineEmbeddingLoss(), ValueError, "expected y of 1 and -1"),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_model_is_refused(rng, loss, error, message):
+    model = nn.MLP(3, (4,), 1).initialize(0)
+    before = model.fingerprint()
+    with pytest.raises(error, match=message):
+        model.fit(rng.normal(size=(20, 3)), rng.normal(size=20), loss=loss)
+    assert model.fingerprint() == before
+
+
+def test_a_model_with_a_function_as_loss_can_be_copied_but_a_lambda_not_pickled(rng):
+    model = nn.MLP(3, (4,), 1)
+    model.fit(rng.normal(size=(20, 3)), rng.normal(size=20), loss=losses.FunctionLoss(_squared), epochs=1)
+    assert pickle.loads(pickle.dumps(model)).fingerprint() == model.fingerprint()
+
+
+def _squared(prediction, target):
+    return (prediction - target) ** 2
+
+
+def test_the_summary_is_a_table_with_layers_and_flops(rows):
+    X, _ = rows
+    model = TwoTowers()
+    model.predict(X)
+    summary = model.summary()
+    assert [row[0] for row in summary.rows if row[1].startswith("linear")] == ["tower", "mean", "classes"]
+    assert "embedding" in summary
+    flops = {row[0]: row[5] for row in summary.rows}
+    assert (flops["tower"], flops["mean"], flops["classes"]) == ("48", "18", "54")
+    assert summary._repr_html_().startswith("<table><caption>TwoTowers, float32</caption>")
+    assert summary._repr_html_().count("<tr>") == len(summary.rows) + 1
