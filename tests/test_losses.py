@@ -329,7 +329,7 @@ def test_wrong_options_are_refused(make, words):
 
 
 EXAMPLES = [
-    losses.HuberLoss(0.5),
+    losses.HuberLoss(np.float32(0.5)),
     losses.QuantileLoss(0.9),
     losses.QuantileLoss((0.25, 0.75)),
     losses.PoissonNLLLoss(full=True),
@@ -338,7 +338,7 @@ EXAMPLES = [
     losses.FocalLoss(gamma=1.0),
     losses.KLDivLoss(),
     losses.SoftMarginLoss(),
-    losses.CrossEntropyLoss(weight=(1.0, 2.0), ignore_index=7, label_smoothing=0.1),
+    losses.CrossEntropyLoss(weight=np.array([1.0, 2.0]), ignore_index=np.int64(7), label_smoothing=0.1),
 ]
 
 

@@ -1,7 +1,7 @@
 #pragma once
 
 // To add an elementwise loss: write its functor here and its word in a list below, a class in
-// python/whet/losses.py, and its float64 formula in tests/reference.py.
+// python/whet/losses, and its float64 formula in tests/reference_losses.py.
 
 #include "math/activations.h"
 #include "math/options.h"

@@ -32,6 +32,11 @@ class Loss:
         if type(self) is Loss:
             raise TypeError("[losses] expected one of the losses, such as losses.MSELoss; Loss is their common ground")
 
+    def _keep(self, **checked: object) -> None:
+        """Puts checked options in place of those given: Python's own numbers, which JSON takes."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """The numbers that the kernel takes: for all outputs, or one for each."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -41,14 +42,15 @@ class CrossEntropyLoss(Loss):
             each = one_or_each(self.weight, "CrossEntropyLoss", "weight")
             if not isinstance(each, tuple):
                 raise TypeError("[CrossEntropyLoss] expected weight to be a number for each class, got one number")
-            object.__setattr__(self, "weight", each)
-        if not isinstance(self.ignore_index, int) or not -(2**31) <= self.ignore_index < 2**31:
+            self._keep(weight=each)
+        if not isinstance(self.ignore_index, Integral) or not -(2**31) <= self.ignore_index < 2**31:
             raise TypeError(f"[CrossEntropyLoss] expected ignore_index to be an integer, got {self.ignore_index!r}")
         smoothing = as_number(self.label_smoothing, "CrossEntropyLoss", "label_smoothing", low=0)
         if smoothing > 1:
             raise ValueError(f"[CrossEntropyLoss] expected label_smoothing from 0 to 1, got {smoothing}")
         if smoothing and self.weight is not None and 0 in self.weight:
             raise ValueError("[CrossEntropyLoss] expected no class of weight 0 where labels are smoothed")
+        self._keep(ignore_index=int(self.ignore_index), label_smoothing=smoothing)
 
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """None: `encode` makes them a matter of targets and weights."""

@@ -44,8 +44,7 @@ class BCEWithLogitsLoss(_Binary):
     pos_weight: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        each = one_or_each(self.pos_weight, "BCEWithLogitsLoss", "pos_weight")
-        object.__setattr__(self, "pos_weight", each)
+        self._keep(pos_weight=one_or_each(self.pos_weight, "BCEWithLogitsLoss", "pos_weight"))
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,10 @@ class FocalLoss(_Binary):
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        as_number(self.alpha, "FocalLoss", "alpha")
-        as_number(self.gamma, "FocalLoss", "gamma", low=0)
-        if self.alpha > 1:
-            raise ValueError(f"[FocalLoss] expected alpha of at most 1, got {self.alpha}")
+        alpha, gamma = as_number(self.alpha, "FocalLoss", "alpha"), as_number(self.gamma, "FocalLoss", "gamma", low=0)
+        if alpha > 1:
+            raise ValueError(f"[FocalLoss] expected alpha of at most 1, got {alpha}")
+        self._keep(alpha=alpha, gamma=gamma)
 
 
 @dataclass(frozen=True)

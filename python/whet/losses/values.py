@@ -48,7 +48,7 @@ class HuberLoss(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        positive(self.delta, "HuberLoss", "delta")
+        self._keep(delta=positive(self.delta, "HuberLoss", "delta"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SmoothL1Loss(Loss):
     beta: float = 1.0
 
     def __post_init__(self) -> None:
-        as_number(self.beta, "SmoothL1Loss", "beta", low=0)
+        self._keep(beta=as_number(self.beta, "SmoothL1Loss", "beta", low=0))
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ class QuantileLoss(Loss):
     quantile: float | tuple[float, ...] = 0.5
 
     def __post_init__(self) -> None:
-        each = one_or_each(self.quantile, "QuantileLoss", "quantile", high=1)
-        object.__setattr__(self, "quantile", each)
+        self._keep(quantile=one_or_each(self.quantile, "QuantileLoss", "quantile", high=1))
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> Floats:
         """See `Loss.target`."""
@@ -124,9 +123,11 @@ class PoissonNLLLoss(Loss):
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        as_flag(self.log_input, "PoissonNLLLoss", "log_input")
-        as_flag(self.full, "PoissonNLLLoss", "full")
-        as_number(self.eps, "PoissonNLLLoss", "eps", low=0)
+        self._keep(
+            log_input=as_flag(self.log_input, "PoissonNLLLoss", "log_input"),
+            full=as_flag(self.full, "PoissonNLLLoss", "full"),
+            eps=as_number(self.eps, "PoissonNLLLoss", "eps", low=0),
+        )
 
     @property
     def link(self) -> str | None:  # type: ignore[override]
@@ -178,6 +179,7 @@ class TweedieLoss(Loss):
         power = as_number(self.power, "TweedieLoss", "power")
         if 0 < power < 1:
             raise ValueError(f"[TweedieLoss] expected no power between 0 and 1, where no distribution is, got {power}")
+        self._keep(power=power)
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> Floats:
         """See `Loss.target`; also raises ValueError for targets that the power has no distribution of."""
@@ -204,7 +206,7 @@ class KLDivLoss(Loss):
     log_target: bool = False
 
     def __post_init__(self) -> None:
-        as_flag(self.log_target, "KLDivLoss", "log_target")
+        self._keep(log_target=as_flag(self.log_target, "KLDivLoss", "log_target"))
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> Floats:
         """See `Loss.target`; also raises ValueError for targets below 0, unless they are logarithms."""

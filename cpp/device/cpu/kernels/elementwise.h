@@ -27,15 +27,17 @@ template <class T, class F>
 void activate_backward(T* dx, int64_t dx_stride, const T* dy, int64_t dy_stride, const T* saved, int64_t saved_stride,
                        int64_t rows, int64_t cols, const double* options, bool accumulate) {
   const Options<T> o(options);
+  // What is added to: dx, or -0, which changes no bit. By one loop instead of two, the kernels of all have half the
+  // size.
+  alignas(64) T nothing[Vec<T>::size];
+  Vec<T>(T(-0.0)).store(nothing);
+  const int64_t step = accumulate;
   for (int64_t row = 0; row < rows; ++row, dx += dx_stride, dy += dy_stride, saved += saved_stride) {
-    if (accumulate)
-      for_each_register<T>(cols, [&](int64_t i, auto part) {
-        part.store(dx + i, part.load(dx + i) + part.load(dy + i) * F::derivative(part.load(saved + i), o.values));
-      });
-    else
-      for_each_register<T>(cols, [&](int64_t i, auto part) {
-        part.store(dx + i, part.load(dy + i) * F::derivative(part.load(saved + i), o.values));
-      });
+    const T* const before = accumulate ? dx : nothing;
+    for_each_register<T>(cols, [&](int64_t i, auto part) {
+      const Vec<T> slope = F::derivative(part.load(saved + i), o.values);
+      part.store(dx + i, part.load(before + i * step) + part.load(dy + i) * slope);
+    });
   }
 }
 
