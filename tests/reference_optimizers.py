@@ -138,6 +138,27 @@ def radam(
     return p - lr * mean * rectified * math.sqrt(correction) / (np.sqrt(v) + eps), after
 
 
+def schedule_free_adamw(
+    p: Array,
+    g: Array,
+    state: State,
+    lr: float = 2.5e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    warmup_steps: float = 0,
+) -> tuple[Array, State]:
+    """The authors' form, which keeps y and z alone and the sum of the weights."""
+    t, z = state.get("step", 0) + 1, state.get("z", p)
+    rate = lr * min(1.0, t / warmup_steps) if warmup_steps else lr
+    total = state.get("total", 0.0) + rate**2
+    share = rate**2 / total
+    v = betas[1] * state.get("exp_avg_sq", 0.0) + (1 - betas[1]) * g * g
+    d = g / (np.sqrt(v / (1 - betas[1] ** t)) + eps) + weight_decay * p
+    p = p + share * (z - p) + rate * (betas[0] * (1 - share) - 1) * d
+    return p, State(step=t, z=z - rate * d, exp_avg_sq=v, total=total)
+
+
 def lion(
     p: Array,
     g: Array,
@@ -277,6 +298,10 @@ OPTIMIZERS: dict[str, Optimizer] = {
         nadam, settings=(*MOMENTS, {"momentum_decay": 0.3, "betas": (0.5, 0.9)}, DECOUPLED), torch="NAdam"
     ),
     "radam": Optimizer(radam, settings=(*MOMENTS, {"betas": (0.9, 0.7)}, DECOUPLED), torch="RAdam"),
+    "schedule_free_adamw": Optimizer(
+        schedule_free_adamw,
+        settings=({}, {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1, "warmup_steps": 3}),
+    ),
     "lion": Optimizer(lion, settings=({}, {"lr": 0.1, "betas": (0.8, 0.7), "weight_decay": 0.1})),
     "adagrad": Optimizer(
         adagrad,

@@ -407,6 +407,8 @@ def test_updates(rng, name, settings, dtype):
             want, want_state = formula.step(want, gradient.astype(np.float64), want_state, **settings)
         assert_within(parameter, want, 5 * formula.ulps, abs(want) + 1, f"{name} of {shape}")
         for key, value in want_state.items():
+            if key not in state:  # a number that the sweep finds from the step
+                continue
             if np.ndim(value) == 0:
                 assert state[key] == value
             else:

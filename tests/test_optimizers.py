@@ -35,6 +35,12 @@ DRAWN = {
         "decoupled_weight_decay": flag,
     },
     "radam": {"lr": st.floats(1e-4, 1e-2), "betas": betas, "weight_decay": decay, "decoupled_weight_decay": flag},
+    "schedule_free_adamw": {
+        "lr": st.floats(1e-4, 1e-2),
+        "betas": betas,
+        "weight_decay": decay,
+        "warmup_steps": st.sampled_from([0, 7, 200]),
+    },
     "lion": {"lr": st.floats(1e-4, 1e-3), "betas": betas, "weight_decay": decay},
     "adagrad": {
         "lr": st.floats(1e-3, 0.1),
@@ -241,3 +247,45 @@ def test_an_option_chooses_what_is_kept():
         p, state = np.ones(3), {}
         whet.ops.update(optimizer.name, p, np.ones(3), state, **options)
         assert list(state) == [*slots, "step"]
+
+
+def schedule_free_model(y, z, beta1):
+    """The authors' x, from what they keep: y = (1 - beta1) z + beta1 x."""
+    return z + (y - z) / beta1
+
+
+def test_the_model_of_schedule_free_is_the_mean():
+    options = {"lr": 0.01, "betas": (0.8, 0.99), "weight_decay": 0.1, "warmup_steps": 10}
+    model = network("float64")
+    trainer = whet.Trainer(model, "mse", optim.ScheduleFreeAdamW(**options))
+    y = copies(model)
+    states = {name: {} for name in y}
+    for batch in batches(np.random.default_rng(1), "mse", "float64"):
+        trainer.step(*batch)
+        for name, gradient in trainer.gradients().items():
+            y[name], states[name] = reference.OPTIMIZERS["schedule_free_adamw"].step(
+                y[name], np.asarray(gradient), states[name], **options
+            )
+    assert_near(model.state_dict(), y, "float64")
+    trainer.swap_average()
+    want = {name: schedule_free_model(y[name], state["z"], 0.8) for name, state in states.items()}
+    assert_near(model.state_dict(), want, "float64")
+
+
+def test_fit_leaves_the_mean_of_schedule_free(rng):
+    X, y = rng.normal(size=(64, 12)), rng.normal(size=(64, 5))
+    fitted, stepped = network("float64"), network("float64")
+    history = fitted.fit(
+        X, y, loss="mse", optimizer="schedule_free_adamw", epochs=5, batch_size=64, validation_data=(X, y)
+    )
+    trainer = whet.Trainer(stepped, "mse", "schedule_free_adamw")
+    for epoch in range(5):
+        trainer.step(X, y)
+        assert trainer.evaluate(X, y)["loss"] == history["val_loss"][epoch]
+    assert fitted.fingerprint() != stepped.fingerprint()
+    trainer.swap_average()
+    assert fitted.fingerprint() == stepped.fingerprint()
+    with pytest.raises(ValueError, match="needs no schedule"):
+        optim.ScheduleFreeAdamW(lr=schedules.Cosine(0.1))
+    with pytest.raises(ValueError, match="a mean of its own"):
+        optim.ScheduleFreeAdamW(ema=0.9)

@@ -24,7 +24,7 @@ CPP_ROOMS = {
     "graph/ops": {"core", "math", "device", "graph"},
     "engine": {"core", "math", "device", "graph", "graph/ops"},
     "engine/optimizers": {"core", "math", "device", "engine"},
-    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine"},
+    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers"},
 }
 
 # In a file compiled once per instruction set, a container's or an algorithm's code would be shared between the sets.

@@ -3,6 +3,7 @@
 #include "bindings/bindings.h"
 #include "core/error.h"
 #include "core/shape.h"
+#include "engine/optimizers/optimizers.h"
 #include "engine/trainer.h"
 
 namespace whet::bindings {
@@ -142,7 +143,9 @@ void bind_engine(py::module_& module) {
                       std::vector<int> group_of, const Options& shaping, const std::string& precision, uint64_t seed) {
             // A graph with a loss of its own needs no other.
             const Loss parsed = graph->loss() < 0 ? parse_loss(loss, loss_options) : Loss{};
-            Recipe recipe{&math::find_optimizer(optimizer), {}, std::move(group_of), parse_shaping(shaping)};
+            const MethodInfo* const method = optimizers::find_method(optimizer);
+            const auto& info = method ? method->optimizer : math::find_optimizer(optimizer);
+            Recipe recipe{&info, {}, std::move(group_of), parse_shaping(shaping), method};
             for (const Options& group : groups) recipe.groups.push_back(parse_numbers(*recipe.optimizer, group));
             Device& device = cpu_device(state->dtype(), parse_precision(precision));
             return new BoundTrainer{graph, parsed, {graph, std::move(state), device, parsed, std::move(recipe), seed}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <sstream>
 
 #include "core/error.h"
@@ -33,7 +34,11 @@ Updater::Updater(std::shared_ptr<State> state, Device& device, Recipe recipe, ui
   }
   coefficients_.resize(recipe_.groups.size());
   for (size_t i = 0; i < recipe_.optimizer->slots.size(); ++i) slots_.push_back(state_->like());
-  if (averages()) average_ = state_->like();
+  if (follows()) average_ = state_->like();
+  if (recipe_.method) {
+    method_ = recipe_.method->make(*state_, device);
+    shaped_ = state_->like();
+  }
 }
 
 void* Updater::at(void* flat, int64_t element) const {
@@ -82,27 +87,57 @@ double Updater::gradient_scale(const void* gradients) const {
   return scale * std::min(1.0, s.clip_norm / (norm + 1e-6));
 }
 
-void Updater::step(void* gradients) {
-  shape(gradients);
-  const double scale = gradient_scale(gradients);
-  ++steps_;
+/// One sweep for each segment.
+void Updater::sweep(const void* gradients, double scale) {
   for (size_t i = 0; i < coefficients_.size(); ++i)
     coefficients_[i] = recipe_.optimizer->prepare(recipe_.groups[i].options, steps_);
   for (const Segment& each : segments_) {
     void* slots[math::kMaxSlots] = {};
     for (size_t i = 0; i < slots_.size(); ++i) slots[i] = at(slots_[i].data(), each.first);
-    device_->update(at(state_->parameters(), each.first), at(gradients, each.first), slots, each.size,
+    device_->update(at(state_->parameters(), each.first), at(const_cast<void*>(gradients), each.first), slots,
+                    each.size,
                     {recipe_.optimizer->id, coefficients_[each.group], scale, recipe_.shaping.clip_value,
                      recipe_.groups[each.group].l1});
   }
+}
+
+/// The method's step of each parameter.
+void Updater::apply(const void* gradients, double scale) {
+  if (scale != 1 || recipe_.shaping.clip_value != Shaping::kNone) {
+    const int64_t n = state_->layout().size;
+    std::memset(shaped_.data(), 0, static_cast<size_t>(n) * size_of(state_->dtype()));
+    device_->update(shaped_.data(), gradients, nullptr, n,
+                    {math::OptimizerId::Gd, {1, 0}, scale, recipe_.shaping.clip_value});
+    gradients = shaped_.data();
+  }
+  for (size_t i = 0; i < state_->specs().size(); ++i) {
+    const int group = recipe_.group_of.empty() ? 0 : recipe_.group_of[i];
+    if (group < 0) continue;
+    const Shape& shape = state_->specs()[i].shape;
+    const int64_t first = state_->layout().offsets[i], rows = shape.empty() ? 1 : std::max<int64_t>(shape[0], 1);
+    const int64_t cols = count(shape) / rows;
+    Part part{{at(state_->parameters(), first), rows, cols, cols}, at(const_cast<void*>(gradients), first)};
+    for (size_t s = 0; s < slots_.size(); ++s) part.slots[s] = at(slots_[s].data(), first);
+    method_->step(part, recipe_.groups[static_cast<size_t>(group)].options, steps_);
+  }
+}
+
+void Updater::step(void* gradients) {
+  shape(gradients);
+  const double scale = gradient_scale(gradients);
+  ++steps_;
+  if (method_)
+    apply(gradients, scale);
+  else
+    sweep(gradients, scale);
   if (recipe_.shaping.max_norm != Shaping::kNone)
     for_weights(state_->parameters(), [&](Matrix p) { device_->limit_rows(p, recipe_.shaping.max_norm); });
-  follow();
+  if (follows()) follow();
 }
 
 int64_t Updater::averaged() const {
-  if (!averages()) return 0;
-  return steps_ - (recipe_.shaping.ema > 0 ? 0 : recipe_.shaping.average_after);
+  if (recipe_.optimizer->average >= 0 || recipe_.shaping.ema > 0) return steps_;
+  return follows() ? steps_ - recipe_.shaping.average_after : 0;
 }
 
 /// The average follows the parameters.
@@ -111,19 +146,23 @@ void Updater::follow() {
   if (n <= 0) return;
   const double share = n == 1 ? 1.0 : recipe_.shaping.ema > 0 ? 1 - recipe_.shaping.ema : 1 / static_cast<double>(n);
   // average + share (p - average), as a step of gradient descent: the average's penalty is -1, p its gradient.
-  device_->update(average_.data(), state_->parameters(), nullptr, state_->layout().size,
-                  {math::OptimizerId::Gd, {share, -1}});
+  for (const Segment& each : segments_)
+    device_->update(at(average_.data(), each.first), at(state_->parameters(), each.first), nullptr, each.size,
+                    {math::OptimizerId::Gd, {share, -1}});
 }
 
 void Updater::set_average_after(int64_t steps) {
   recipe_.shaping.average_after = steps;
-  if (averages() && !average_.data()) average_ = state_->like();
+  if (follows() && !average_.data()) average_ = state_->like();
 }
 
 bool Updater::swap_average() {
   if (averaged() <= 0) return false;
-  auto* const p = static_cast<std::byte*>(state_->parameters());
-  std::swap_ranges(p, p + static_cast<size_t>(state_->layout().size) * size_of(state_->dtype()), average_.data());
+  for (const Segment& each : segments_) {
+    auto* const p = static_cast<std::byte*>(at(state_->parameters(), each.first));
+    const size_t bytes = static_cast<size_t>(each.size) * size_of(state_->dtype());
+    std::swap_ranges(p, p + bytes, static_cast<std::byte*>(at(average().data(), each.first)));
+  }
   return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/arena.h"
 #include "device/device.h"
+#include "engine/method.h"
 #include "engine/state.h"
 #include "math/registry.h"
 
@@ -40,6 +41,7 @@ struct Recipe {
   std::vector<Numbers> groups;
   std::vector<int> group_of{};  // of each parameter, -1 for one that stays as it is; empty: all are of the first
   Shaping shaping{};
+  const MethodInfo* method = nullptr;  // of `optimizer`, if that is no sweep; it takes no l1
 };
 
 /// Takes the steps of a Recipe, parameter by parameter: adjacent ones of a group are one sweep. Steps and slots live
@@ -60,8 +62,10 @@ class Updater {
 
   /// Starts the plain mean after so many steps; -1 for none.
   void set_average_after(int64_t steps);
-  /// Of the parameters; empty where none is asked for.
-  const Arena& average() const { return average_; }
+  /// Of the parameters; empty where there is none.
+  const Arena& average() const {
+    return recipe_.optimizer->average < 0 ? average_ : slots_[static_cast<size_t>(recipe_.optimizer->average)];
+  }
   /// Exchanges parameters and average, if there is one yet. Returns whether there is.
   bool swap_average();
 
@@ -70,11 +74,13 @@ class Updater {
     int64_t first, size;
     size_t group;
   };
-  bool averages() const { return recipe_.shaping.ema > 0 || recipe_.shaping.average_after >= 0; }
+  bool follows() const { return recipe_.shaping.ema > 0 || recipe_.shaping.average_after >= 0; }
   /// Steps that the average is of.
   int64_t averaged() const;
   void shape(void* gradients);
   double gradient_scale(const void* gradients) const;
+  void sweep(const void* gradients, double scale);
+  void apply(const void* gradients, double scale);
   void follow();
   void* at(void* flat, int64_t element) const;
   template <class Visit>
@@ -86,8 +92,9 @@ class Updater {
   uint64_t seed_;
   std::vector<Segment> segments_;
   std::vector<math::Coefficients> coefficients_;  // of each group
+  std::unique_ptr<Method> method_;
   std::vector<Arena> slots_;
-  Arena average_;
+  Arena average_, shaped_;
   int64_t steps_ = 0;
 };
 

@@ -9,9 +9,10 @@
 #include "math/scalar.h"
 
 // clang-format off
-#define WHET_OPTIMIZERS(X) \
-  X(Gd) X(Sgd) X(Adam) X(AdamW) X(AdamAmsgrad) X(AdamWAmsgrad) X(Adamax) X(NAdam) X(RAdam) X(Lion) X(Adagrad) \
-  X(Adadelta) X(RMSprop) X(RMSpropMomentum) X(RMSpropCentered) X(RMSpropCenteredMomentum) X(Rprop) X(Ftrl)
+#define WHET_OPTIMIZERS(X)                                                                                      \
+  X(Gd) X(Sgd) X(Adam) X(AdamW) X(AdamAmsgrad) X(AdamWAmsgrad) X(Adamax) X(NAdam) X(RAdam) X(ScheduleFreeAdamW) \
+  X(Lion) X(Rprop) X(Adagrad) X(Adadelta) X(RMSprop) X(RMSpropMomentum) X(RMSpropCentered)                      \
+  X(RMSpropCenteredMomentum) X(Ftrl)
 // clang-format on
 
 namespace whet::math {
@@ -368,6 +369,33 @@ struct Ftrl {
     slot[1] = slot[1] + (fma(c[4], p, g) - difference * c[0] * p);
     const V beyond = slot[1] - max(min(slot[1], c[2]), V(0) - c[2]);
     return select(beyond == V(0), V(0), V(0) - beyond / fma(c[0], next, c[3]));
+  }
+};
+
+/// Defazio et al., "The road less scheduled", NeurIPS 2024: gradients are taken between z, which steps, and x, the mean
+/// of all z so far, weighted by squared rates; x is the model.
+struct ScheduleFreeAdamW {
+  static constexpr const char* name = "schedule_free_adamw";
+  static constexpr std::array<Option, 6> options{
+      {{"lr", 2.5e-3}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}, {"weight_decay", 0.0}, {"warmup_steps", 0.0}}};
+  static constexpr std::array<const char*, 3> slots{"z", "exp_avg_sq", "x"};
+  static constexpr int average = 2;
+  static Coefficients prepare(const OptionValues& o, int64_t step) {
+    const double t = static_cast<double>(step), warmup = o[5], warm = t < warmup ? t : warmup;
+    const double rate = t < warmup ? t / warmup : 1;
+    // The sum of rate^2 so far, of which the warm-up's part is a sum of squares.
+    const double squares = warmup > 0 ? warm * (warm + 1) * (2 * warm + 1) / (6 * warmup * warmup) : 0;
+    const double share = rate * rate / (squares + (t - warm));
+    return {-o[0] * rate,         o[1], o[2], 1 - o[2], o[3], o[4], 1 / (1 - integer_power(o[2], step)), share,
+            step == 1 ? 1.0 : 0.0};
+  }
+  template <class V>
+  static V update(V p, V g, V* slot, const V* c) {
+    slot[1] = fma(c[2], slot[1], c[3] * g * g);
+    const V d = fma(c[5], p, g / (sqrt(slot[1] * c[6]) + c[4]));
+    slot[0] = fma(c[0], d, fma(c[8], p, slot[0]));
+    slot[2] = follow_mean(fma(c[8], p, slot[2]), slot[0], c[7]);
+    return follow_mean(slot[0], slot[2], c[1]);
   }
 };
 

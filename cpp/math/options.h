@@ -12,7 +12,7 @@ struct Option {
 };
 
 /// Values of a functor's options, in the order in which it declares them.
-constexpr int kMaxOptions = 8;
+constexpr int kMaxOptions = 10;
 using OptionValues = std::array<double, kMaxOptions>;
 
 }  // namespace whet::math

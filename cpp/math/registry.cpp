@@ -17,6 +17,14 @@ const Info& find(const char* kind, std::span<const Info> list, std::string_view 
   fail(kind, "expected one of ", valid, "; got '", name, "'");
 }
 
+template <class F>
+constexpr int average_of() {
+  if constexpr (requires { F::average; })
+    return F::average;
+  else
+    return -1;
+}
+
 }  // namespace
 
 std::span<const ActivationInfo> activations() {
@@ -40,7 +48,7 @@ std::span<const LossInfo> losses() {
 
 std::span<const OptimizerInfo> optimizers() {
   static const OptimizerInfo list[] = {
-#define WHET_ENTRY(F) {F::name, OptimizerId::F, F::options, F::slots, F::prepare},
+#define WHET_ENTRY(F) {F::name, OptimizerId::F, F::options, F::slots, F::prepare, average_of<F>()},
       WHET_OPTIMIZERS(WHET_ENTRY)
 #undef WHET_ENTRY
   };

@@ -32,6 +32,7 @@ struct OptimizerInfo {
   std::span<const Option> options;
   std::span<const char* const> slots;
   Coefficients (*prepare)(const OptionValues&, int64_t step);
+  int average = -1;  // the slot that holds what to evaluate in place of the parameters, or -1
 };
 
 std::span<const ActivationInfo> activations();

@@ -2,7 +2,7 @@
 
 Every number of an optimizer may be an object of whet.schedules. All take `clip_norm` and `clip_value`: see `Optimizer`.
 To add an elementwise one, write its functor in cpp/math/optimizers.h, a class here, and its formula in
-tests/reference_optimizers.py.
+tests/reference_optimizers.py; one that needs norms or products of whole parameters stands in cpp/engine/optimizers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from whet.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from whet.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
 from whet.optim.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from whet.optim.base import Optimizer
 from whet.optim.descent import GD, SGD, Lion, Rprop
+from whet.optim.matrices import LAMB, Muon
 
 __all__ = [
     "GD",
+    "LAMB",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -25,17 +27,26 @@ __all__ = [
     "Adamax",
     "Ftrl",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
     "get",
 ]
 
 _CLASSES: dict[str, type[Optimizer]] = {
-    cls.name: cls for cls in (GD, SGD, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Adagrad, Adadelta, RMSprop, Rprop, Ftrl)
+    cls.name: cls
+    for cls in (
+        *(GD, SGD, Adam, AdamW, Adamax, NAdam, RAdam, ScheduleFreeAdamW, Lion, Rprop),
+        *(Adagrad, Adadelta, RMSprop, Ftrl, LAMB, Muon),
+    )
 }
+
+#: Those that work on any array, element by element.
+_SWEEPS = {name: cls for name, cls in _CLASSES.items() if not cls.by_parameter}
 
 
 def get(optimizer: str | Optimizer) -> Optimizer:
@@ -61,10 +72,10 @@ def make(name: str, options: Mapping[str, Any]) -> Optimizer:
         TypeError: If an argument is of a wrong kind.
         ValueError: If there is no optimizer or no argument of a name; the message lists the valid ones.
     """
-    if name not in _CLASSES:
-        raise ValueError(f"[optimizer] expected one of {', '.join(_CLASSES)}, got '{name}'")
-    known = _CLASSES[name].arguments()
+    if name not in _SWEEPS:
+        raise ValueError(f"[optimizer] expected one of {', '.join(_SWEEPS)}, got '{name}'")
+    known = _SWEEPS[name].arguments()
     for option in options:
         if option not in known:
             raise ValueError(f"[{name}] expected arguments among {', '.join(known)}, got '{option}'")
-    return _CLASSES[name](**options)
+    return _SWEEPS[name](**options)

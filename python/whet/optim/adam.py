@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whet.optim.base import Number, Optimizer
+from whet.schedules import Schedule
 
-__all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
+__all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ScheduleFreeAdamW"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,3 +115,35 @@ class RAdam(Optimizer):
     eps: Number = 1e-8
     weight_decay: Number = 0.0
     decoupled_weight_decay: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class ScheduleFreeAdamW(Optimizer):
+    """AdamW without a schedule or a length of training (Defazio et al., "The road less scheduled", NeurIPS 2024).
+
+    Gradients are taken at y = (1 - beta1) z + beta1 x: z <- z - lr (gradient / (sqrt(v) + eps) + weight_decay y), where
+    v is Adam's corrected mean square, and x is the mean of all z so far, weighted by the squares of their rates. x is
+    the model: `fit` evaluates and leaves it as it does an average of `ema`; while a Trainer steps, the model holds y.
+
+    Args:
+        lr: Learning rate, a number.
+        betas: Where between z and x gradients are taken, and the decay of the mean square.
+        eps: Added to the denominator.
+        weight_decay: Strength of the decay, at y.
+        warmup_steps: Steps in which the rate rises to lr.
+    """
+
+    name = "schedule_free_adamw"
+    averages = True
+    lr: Number = 2.5e-3
+    betas: tuple[Number, Number] = (0.9, 0.999)
+    eps: Number = 1e-8
+    weight_decay: Number = 0.0
+    warmup_steps: Number = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.lr, Schedule):
+            raise ValueError("[ScheduleFreeAdamW] expected a number as lr: this method needs no schedule")
+        if self.follows:
+            raise ValueError("[ScheduleFreeAdamW] expected neither ema nor swa: this method keeps a mean of its own")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from whet._checks import as_count, as_flag, as_number
 from whet.schedules import Schedule
 
-__all__ = ["Assignment", "Number", "Optimizer"]
+__all__ = ["Assignment", "Number", "Optimizer", "check_patterns"]
 
 #: A number of an optimizer: fixed, or an object of whet.schedules.
 Number = float | Schedule
@@ -46,6 +46,15 @@ class Assignment:
             for name, value in group.items()
             if isinstance(value, Schedule)
         ]
+
+
+def check_patterns(where: str, argument: str, patterns: Iterable[str], names: Sequence[str]) -> None:
+    """Raises ValueError if there are names and one of the patterns matches none."""
+    for pattern in patterns if names else ():
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(
+                f"[{where}] expected patterns of {argument} that match some of {', '.join(names)}, got '{pattern}'"
+            )
 
 
 def _first(value: Number) -> float:
@@ -91,6 +100,10 @@ class Optimizer:
     name: ClassVar[str]
     #: Whether a step always takes all rows.
     full_batch: ClassVar[bool] = False
+    #: Whether the method needs whole parameters, and so is none of whet.ops.update.
+    by_parameter: ClassVar[bool] = False
+    #: Whether the method itself keeps an average, which is the model.
+    averages: ClassVar[bool] = False
     #: Arguments that choose the sweep, and are none of its numbers.
     choices: ClassVar[tuple[str, ...]] = ()
     #: Where an argument's numbers have to lie, the upper end excluded; the others lie from 0 on.
@@ -118,14 +131,20 @@ class Optimizer:
             low, high = self.ranges.get(name, (0, math.inf))
             if name in PAIRS and (not isinstance(value, (tuple, list)) or len(value) != 2):
                 raise TypeError(f"[{where}] expected {name} to be two numbers, got {value!r}")
+            if isinstance(getattr(type(self), name, None), bool):
+                as_flag(value, where, name)
+            elif name in self.choices:
+                continue
             for number in value if name in PAIRS else (value,):
                 if isinstance(number, Schedule):
                     number.check(where, name, low, high)
-                elif isinstance(getattr(type(self), name), bool):
-                    as_flag(number, where, name)
+                elif isinstance(number, bool):
+                    continue
                 else:
                     as_number(number, where, name, low=low, high=high)
         self._check_shaping(where)
+        if self.by_parameter and (isinstance(self.l1, Schedule) or self.l1 != 0):
+            raise ValueError(f"[{where}] expected no l1: this method takes none")
         if self.groups is not None:
             object.__setattr__(self, "groups", self._checked_groups(where))
 
@@ -188,27 +207,25 @@ class Optimizer:
         """Those of the numbers that change while a model trains."""
         return {
             name: value
-            for group in self.assign([]).groups
+            for group in self.assign({}).groups
             for name, value in group.items()
             if isinstance(value, Schedule)
         }
 
-    def assign(self, names: Sequence[str], frozen: Collection[str] = ()) -> Assignment:
-        """Groups for parameters of these names; the `frozen` ones stay as they are.
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raises ValueError if a pattern matches none of these names of parameters."""
+        check_patterns(type(self).__name__, "groups", self.groups or (), names)
+
+    def assign(self, shapes: Mapping[str, Sequence[int]], frozen: Collection[str] = ()) -> Assignment:
+        """Groups for parameters of these names and shapes; the `frozen` ones stay as they are.
 
         Raises:
-            ValueError: If a pattern of `groups` matches no name.
+            ValueError: If a pattern matches no name.
         """
-        patterns = list(self.groups or {})
-        for pattern in patterns if names else ():
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise ValueError(
-                    f"[{type(self).__name__}] expected patterns of groups that match some of {', '.join(names)}, "
-                    f"got '{pattern}'"
-                )
+        self.check_names(list(shapes))
         group_of = []
-        for name in names:
-            matching = [i + 1 for i, pattern in enumerate(patterns) if fnmatchcase(name, pattern)]
+        for name in shapes:
+            matching = [i + 1 for i, pattern in enumerate(self.groups or ()) if fnmatchcase(name, pattern)]
             group_of.append(-1 if name in frozen else matching[0] if matching else 0)
         described = [self, *(replace(self, groups=None, **numbers) for numbers in (self.groups or {}).values())]
         return Assignment([{**each.numbers(), "l1": each.l1} for each in described], group_of)
@@ -223,8 +240,8 @@ class Optimizer:
         return {**found, "accumulate": float(self.accumulate)}
 
     @property
-    def averages(self) -> bool:
-        """Whether an average of the parameters is kept."""
+    def follows(self) -> bool:
+        """Whether an average of the parameters follows them."""
         return self.ema is not None or self.swa is not None
 
     def learning_rate(self) -> Number:

@@ -205,8 +205,15 @@ def run(
         raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
     batch_rows = plan.batch_rows(len(rows))
+    plan.optimizer.check_names(model._parameter_names())
     with model._exclusive("fit", plan.seed) as state:
         return _train(model, state, plan, rows, validation, batch_rows)
+
+
+def assign(model: Model, state: _core.State, optimizer: Optimizer) -> Assignment:
+    """Which of the optimizer's numbers each parameter takes."""
+    shapes = {name: state.parameter(i).shape for i, name in enumerate(model._parameter_names())}
+    return optimizer.assign(shapes, model._frozen())
 
 
 def core_trainer(
@@ -239,7 +246,7 @@ def _train(
     model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int
 ) -> History:
     graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
-    assignment = plan.optimizer.assign(model._parameter_names(), model._frozen())
+    assignment = assign(model, state, plan.optimizer)
     trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, plan.seed, plan.precision)
     outputs = math.prod(graph.shape(graph.output))
     steps = -(-len(rows) // batch_rows)

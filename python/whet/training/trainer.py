@@ -14,7 +14,7 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
-from whet.training.fit import Rows, averaged, core_trainer, warn_of_links
+from whet.training.fit import Rows, assign, averaged, core_trainer, warn_of_links
 from whet.training.model import Model
 
 __all__ = ["Trainer"]
@@ -45,7 +45,7 @@ class Trainer:
         if self.optimizer.swa is not None:
             raise ValueError("[Trainer] expected no swa: a share of training needs a length; ema needs none")
         self.seed = as_seed(seed, "Trainer")
-        self.optimizer.assign(model._parameter_names())  # its patterns are checked
+        self.optimizer.check_names(model._parameter_names())
         with model._exclusive("Trainer", self.seed) as state:
             self._state = state
         self._core: _core.Trainer | None = None
@@ -106,13 +106,13 @@ class Trainer:
         Takes and raises what `Model.evaluate` does.
         """
         rows = Rows.of(self.model, self.loss, X, y, None, "evaluate")
-        if self._core is None or self._swapped or not self.optimizer.averages:
+        if self._core is None or self._swapped or not (self.optimizer.follows or self.optimizer.averages):
             return self.model._evaluate(rows.features, rows.target, self.loss, ())
         with self.model._exclusive("evaluate", state=self._state), averaged(self._core):
             return self.model._evaluate(rows.features, rows.target, self.loss, ())
 
     def swap_average(self) -> None:
-        """Exchanges the model's parameters and their average, which the optimizer's `ema` keeps; again to go on.
+        """Exchanges the model's parameters and their average, which `ema` or the method keeps; again to go on.
 
         Raises:
             ValueError: If there is no average: the optimizer keeps none, or no step has been taken.
@@ -120,7 +120,7 @@ class Trainer:
         """
         with self.model._exclusive("swap_average", state=self._state):
             if self._core is None or not self._core.swap_average():
-                raise ValueError("[swap_average] needs an optimizer with ema, and a step")
+                raise ValueError("[swap_average] needs an optimizer with ema, or one that averages, and a step")
             self._swapped = not self._swapped
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -195,8 +195,9 @@ class Trainer:
             raise RuntimeError(f"[{where}] the model holds the average of its parameters: swap_average() to go on")
 
     def _slot_names(self) -> list[str]:
-        (entry,) = (entry for entry in _core.optimizers() if entry["name"] == self.optimizer.kernel)
-        return [*entry["slots"], *(["average"] if self.optimizer.averages else [])]
+        known = [*_core.optimizers(), *_core.methods()]
+        (entry,) = (entry for entry in known if entry["name"] == self.optimizer.kernel)
+        return [*entry["slots"], *(["average"] if self.optimizer.follows else [])]
 
     def _slots(self) -> dict[str, Floats]:
         if self._core is None or self._core.steps == 0:
@@ -218,7 +219,7 @@ class Trainer:
         warn_of_links(graph, self.loss)
         self._graph = graph
         graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
-        assignment = self.optimizer.assign(self.model._parameter_names(), self.model._frozen())
+        assignment = assign(self.model, self._state, self.optimizer)
         core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, self.seed)
         self._core = core
         if self._waiting is not None:

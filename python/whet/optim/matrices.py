@@ -1,0 +1,116 @@
+"""Optimizers that look at whole parameters: their norms, or their singular values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from whet._checks import as_count
+from whet.optim.adam import AdamW
+from whet.optim.base import Assignment, Number, Optimizer, check_patterns
+
+__all__ = ["LAMB", "Muon"]
+
+
+@dataclass(frozen=True, repr=False)
+class LAMB(Optimizer):
+    """Adam with a step as long as the parameter (You et al., "Large batch optimization for deep learning", ICLR 2020).
+
+    d = Adam's corrected mean over its root mean square + weight_decay p; p <- p - lr |p| / |d| d, for each parameter by
+    itself; where one of the norms is 0, their quotient counts as 1.
+
+    Args:
+        lr: Learning rate.
+        betas: Decay of the running means of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: Strength of the decay.
+    """
+
+    name = "lamb"
+    by_parameter = True
+    lr: Number = 1e-3
+    betas: tuple[Number, Number] = (0.9, 0.999)
+    eps: Number = 1e-6
+    weight_decay: Number = 0.0
+
+
+@dataclass(frozen=True, repr=False)
+class Muon(Optimizer):
+    """Momentum, orthogonalized by Newton and Schulz's iteration (Jordan et al., 2024), as torch.optim.Muon.
+
+    For matrices: m <- momentum m + (1 - momentum) gradient; the step is along (1 - momentum) gradient + momentum m, or
+    m, with its singular values brought near 1 by `ns_steps` rounds of 3.4445 X - 4.775 (X X^T) X + 2.0315 (X X^T)^2 X,
+    at lr sqrt(max(1, rows / columns)). All other parameters take AdamW's steps. Where PyTorch iterates in bfloat16,
+    this does in the model's own dtype.
+
+    Args:
+        lr: Learning rate of the matrices.
+        weight_decay: Each step first multiplies them by 1 - lr weight_decay.
+        momentum: Decay of the running mean of their gradient.
+        nesterov: Whether to look ahead along it.
+        eps: The least that the norm of a step counts as before the iteration.
+        ns_steps: Rounds of the iteration.
+        adjust_lr_fn: "match_rms_adamw" for a rate of 0.2 lr sqrt(max(rows, columns)), with which AdamW's lr and
+            weight_decay can be kept; None or "original" for the one above.
+        matrices: Patterns over the names of `state_dict` of the parameters that count as matrices. None: all with two
+            axes but the last of them, that of the outputs. Tables of embeddings are better left out.
+        others: What all other parameters are trained by; its arguments that are no numbers of AdamW do not count.
+    """
+
+    name = "muon"
+    by_parameter = True
+    choices = ("adjust_lr_fn", "matrices", "others")
+    ranges = {"momentum": (0, 1)}  # noqa: RUF012
+    lr: Number = 1e-3
+    weight_decay: Number = 0.1
+    momentum: Number = 0.95
+    nesterov: bool = True
+    eps: Number = 1e-7
+    ns_steps: int = 5
+    adjust_lr_fn: str | None = None
+    matrices: tuple[str, ...] | None = None
+    others: AdamW = field(default_factory=AdamW)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        as_count(self.ns_steps, "Muon", "ns_steps")
+        if self.adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+            raise ValueError(f"[Muon] expected adjust_lr_fn 'original' or 'match_rms_adamw', got {self.adjust_lr_fn!r}")
+        if self.matrices is not None and not isinstance(self.matrices, (tuple, list)):
+            raise TypeError(f"[Muon] expected matrices to be a tuple of patterns, got {type(self.matrices).__name__}")
+        if not isinstance(self.others, AdamW):
+            raise TypeError(f"[Muon] expected others to be an AdamW, got {type(self.others).__name__}")
+        if self.groups is not None:
+            raise ValueError("[Muon] expected no groups: it has two, the matrices and the others")
+
+    def numbers(self) -> dict[str, Number]:
+        """See `Optimizer.numbers`."""
+        return {**super().numbers(), "match_rms_adamw": float(self.adjust_lr_fn == "match_rms_adamw")}
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """See `Optimizer.check_names`."""
+        check_patterns("Muon", "matrices", self.matrices or (), names)
+
+    def assign(self, shapes: Mapping[str, Sequence[int]], frozen: Collection[str] = ()) -> Assignment:
+        """See `Optimizer.assign`."""
+        self.check_names(list(shapes))
+        flat = [name for name, shape in shapes.items() if len(shape) == 2 and name not in frozen]
+        if self.matrices is None:
+            chosen = flat[:-1]
+        else:
+            chosen = [name for name in shapes if any(fnmatchcase(name, pattern) for pattern in self.matrices)]
+            for name in chosen:
+                if len(shapes[name]) != 2:
+                    raise ValueError(f"[Muon] expected matrices with two axes, {name} has shape {tuple(shapes[name])}")
+        beta1, beta2 = self.others.betas
+        rest: dict[str, Number] = {
+            "lr": self.others.lr,
+            "weight_decay": self.others.weight_decay,
+            "momentum": beta1,
+            "beta2": beta2,
+            "eps": self.others.eps,
+            "orthogonal": 0.0,
+        }
+        group_of = [-1 if name in frozen else int(name not in chosen) for name in shapes]
+        return Assignment([self.numbers(), rest], group_of)
