@@ -121,7 +121,7 @@ def test_matrices_are_all_but_the_last_or_those_that_match():
     assert optim.Muon().assign(shapes).group_of == [0, 1, 0, 1]
     assert optim.Muon(matrices=("[12].weight",)).assign(shapes).group_of == [1, 1, 0, 0]
     assert optim.Muon().assign(shapes, frozen=("1.weight",)).group_of == [0, 1, -1, 1]
-    with pytest.raises(ValueError, match="two axes, 0.bias"):
+    with pytest.raises(ValueError, match=r"two axes, 0.bias"):
         optim.Muon(matrices=("0.*",)).assign(shapes)
     with pytest.raises(ValueError, match=r"patterns of matrices that match some of 0.weight.* got 'x'"):
         whet.Trainer(network("float32"), "mse", optim.Muon(matrices=("x",)))

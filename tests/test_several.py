@@ -10,7 +10,7 @@ import pytest
 
 import whet
 from tests.helpers import same_bits
-from whet import losses, nn, optim
+from whet import losses, nn, optim, schedules
 from whet.nn import functional as F
 
 
@@ -168,6 +168,74 @@ def test_a_loss_that_does_not_fit_the_model_is_refused(rng, loss, error, message
     with pytest.raises(error, match=message):
         model.fit(rng.normal(size=(20, 3)), rng.normal(size=20), loss=loss)
     assert model.fingerprint() == before
+
+
+def _numpy_squares(prediction, target):
+    difference = prediction - target
+    return (difference**2).mean(axis=1), 2 * difference / difference.shape[1]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_in_numpy_trains_as_the_one_of_the_core(rng, weighted):
+    x, y = rng.normal(size=(500, 6)), rng.normal(size=(500, 2))
+    weights = rng.uniform(size=500) if weighted else None
+    models = [nn.MLP(6, (16,), 2).to("float64").initialize(3) for _ in range(2)]
+    histories = [
+        model.fit(x, y, loss=loss, epochs=4, sample_weight=weights, validation_data=(x, y))
+        for model, loss in zip(models, ("mse", losses.NumPyLoss(_numpy_squares)), strict=True)
+    ]
+    assert histories[1]["loss"] == pytest.approx(histories[0]["loss"], rel=1e-12)
+    assert histories[1]["val_loss"] == pytest.approx(histories[0]["val_loss"], rel=1e-12)
+    np.testing.assert_allclose(models[1].predict(x), models[0].predict(x), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (lambda p, t: (p - t) ** 2, TypeError, "to return losses and gradient, got ndarray"),
+        (lambda p, t: ((p - t) ** 2, 2 * (p - t)), ValueError, r"losses of shape \(32,\), got \(32, 2\)"),
+        (lambda p, t: (p[:, 0], p[:, 0]), ValueError, r"a gradient of shape \(32, 2\), got \(32,\)"),
+        (lambda p, t: 1 / 0, ZeroDivisionError, "division"),
+        (lambda p, t: (p[:, 0] * np.nan, p), whet.NonFiniteError, "the loss became"),
+    ],
+)
+def test_a_loss_in_numpy_that_fails_changes_nothing(rng, function, error, message):
+    model = nn.MLP(6, (16,), 2).initialize(3)
+    before = model.fingerprint()
+    with pytest.raises(error, match=message):
+        model.fit(
+            rng.normal(size=(64, 6)), rng.normal(size=(64, 2)), loss=losses.NumPyLoss(function), epochs=1, batch_size=32
+        )
+    assert model.fingerprint() == before
+
+
+def test_dropout_follows_a_schedule(rng, tmp_path):
+    x, y = rng.normal(size=(300, 5)), rng.normal(size=(300, 1))
+
+    def trained(p):
+        layers = [nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 1)]
+        if p is not None:
+            layers.insert(2, nn.Dropout(p))
+        model = nn.Sequential(*layers).initialize(0)
+        model.fit(x, y, loss="mse", epochs=4, batch_size=50, seed=2)
+        return model
+
+    def weights(model):
+        return [value.tobytes() for value in model.state_dict().values()]  # names differ without dropout
+
+    assert weights(trained(schedules.Constant(0.3))) == weights(trained(0.3))
+    assert weights(trained(schedules.Constant(0.0))) == weights(trained(None))
+    falling = trained(schedules.MultiStep(0.5, (0.5,), 0.0))
+    assert weights(falling) not in (weights(trained(0.5)), weights(trained(None)))
+    assert "Dropout(p=MultiStep(start=0.5" in repr(falling)
+    falling.save(tmp_path / "model.whet")
+    loaded = whet.load(tmp_path / "model.whet")
+    assert same_bits(loaded.predict(x), falling.predict(x))
+    assert loaded[2].p == 0.5
+    with pytest.raises(ValueError, match="numbers in the model's dropout"):
+        whet.Trainer(falling, "mse").step(x, y)
+    with pytest.raises(ValueError, match=r"\[Dropout\] expected p"):
+        nn.Dropout(schedules.Linear(0.5, 1.5))
 
 
 def test_a_model_with_a_function_as_loss_can_be_copied_but_a_lambda_not_pickled(rng):

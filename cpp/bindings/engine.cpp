@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 
 #include "bindings/bindings.h"
 #include "core/error.h"
@@ -22,8 +23,7 @@ Data borrow(const Trainer& trainer, const Graph& graph, const Loss& loss, const 
   data.x = matrix(x, dtype, "fit");
   if (data.x.rows == 0) fail("fit", "expected at least one row, got none");
   if (data.x.cols != graph.width(0)) fail("fit", "expected ", graph.width(0), " features, got ", data.x.cols);
-  const int64_t width = graph.width(graph.target() < 0 ? graph.output() : graph.target());
-  data.target = target(y, dtype, data.x.rows, width, loss);
+  data.target = target(y, dtype, data.x.rows, trainer.target_width(), loss);
   data.weights = weights ? vector(*weights, dtype, data.x.rows, "sample_weight") : nullptr;
   return data;
 }
@@ -35,8 +35,8 @@ struct BoundTrainer {
   Trainer trainer;
 };
 
-/// Values of an option of a group, one for every step.
-using Series = std::tuple<size_t, std::string, std::vector<double>>;
+/// Values, one for every step, of an option of a group; or, of no group, -1, of a number of the graph.
+using Series = std::tuple<int64_t, std::string, std::vector<double>>;
 
 Numbers parse_numbers(const math::OptimizerInfo& info, Options given) {
   Numbers numbers;
@@ -48,8 +48,10 @@ Numbers parse_numbers(const math::OptimizerInfo& info, Options given) {
   return numbers;
 }
 
-double* number_of(Updater& updater, size_t group, const std::string& option) {
-  Numbers& numbers = updater.numbers(group);
+double* number_of(Trainer& trainer, int64_t group, const std::string& option) {
+  if (group < 0) return &trainer.numbers().at(static_cast<size_t>(std::stoi(option)));
+  Updater& updater = trainer.updater();
+  Numbers& numbers = updater.numbers(static_cast<size_t>(group));
   if (option == "l1") return &numbers.l1;
   const auto options = updater.recipe().optimizer->options;
   for (size_t i = 0; i < options.size(); ++i)
@@ -84,6 +86,29 @@ Shaping parse_shaping(const Options& given) {
   return shaping;
 }
 
+/// A copy of a matrix as an array.
+py::array copied(DType dtype, ConstMatrix x) {
+  py::array copy(numpy_dtype(dtype), std::vector<py::ssize_t>{x.rows, x.cols});
+  const size_t element = size_of(dtype), row = static_cast<size_t>(x.cols) * element;
+  for (int64_t i = 0; i < x.rows; ++i)
+    std::memcpy(static_cast<std::byte*>(copy.mutable_data()) + static_cast<size_t>(i) * row,
+                static_cast<const std::byte*>(x.data) + static_cast<size_t>(i * x.stride) * element, row);
+  return copy;
+}
+
+/// Asks function(prediction, target) for the loss of each row and its gradient, exact arrays of the trainer's dtype.
+void call_row_loss(const py::function& function, DType dtype, ConstMatrix prediction, ConstMatrix target,
+                   void* row_losses, Matrix gradient) {
+  const py::gil_scoped_acquire gil;
+  const py::tuple answer = function(copied(dtype, prediction), copied(dtype, target));
+  const auto losses = answer[0].cast<py::array>(), slopes = answer[1].cast<py::array>();
+  std::memcpy(row_losses, vector(losses, dtype, prediction.rows, "loss"),
+              static_cast<size_t>(prediction.rows) * size_of(dtype));
+  const ConstMatrix from = matrix(slopes, dtype, "loss");
+  if (from.rows != prediction.rows || from.cols != prediction.cols) fail("loss", "expected a gradient of all outputs");
+  if (gradient.data) cpu_device(dtype).copy(gradient, from, false);
+}
+
 double step(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights) {
   const Data batch = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   Watch watch = interruptible();
@@ -101,7 +126,7 @@ py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, cons
   for (const auto& [group, option, values] : schedules) {
     if (static_cast<int64_t>(values.size()) < steps)
       fail("fit", "expected ", steps, " values of ", option, ", got ", values.size());
-    scheduled.push_back({number_of(self.trainer.updater(), group, option), values.data()});
+    scheduled.push_back({number_of(self.trainer, group, option), values.data()});
   }
   EpochPlan plan{batch_rows, shuffle, number, max_steps, scheduled, {}};
   if (predictions) {
@@ -152,6 +177,18 @@ void bind_engine(py::module_& module) {
           }),
           py::arg("graph"), py::arg("state"), py::arg("loss"), py::arg("loss_options"), py::arg("optimizer"),
           py::arg("groups"), py::arg("group_of"), py::arg("shaping"), py::arg("precision"), py::arg("seed"))
+      .def(
+          "set_row_loss",
+          [](BoundTrainer& self, py::function function, int64_t targets) {
+            const DType dtype = self.trainer.state().dtype();
+            self.trainer.set_row_loss(
+                [function = std::move(function), dtype](ConstMatrix prediction, const Target& target, void* row_losses,
+                                                        Matrix gradient) {
+                  call_row_loss(function, dtype, prediction, target.values, row_losses, gradient);
+                },
+                targets);
+          },
+          py::arg("function"), py::arg("targets"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
            py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"))

@@ -54,11 +54,18 @@ Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> stat
       state_(std::move(state)),
       device_(&device),
       loss_(loss),
+      target_width_(graph_->width(graph_->target() < 0 ? graph_->output() : graph_->target())),
+      numbers_(graph_->numbers()),
       seed_(seed),
       updater_(state_, device, std::move(recipe), seed),
       gradients_(state_->like()),
       block_rows_(block_rows(graph_, device, Purpose::train)) {
   if (updater_.recipe().shaping.accumulate > 1) accumulated_ = state_->like();
+}
+
+void Trainer::set_row_loss(RowLoss function, int64_t targets) {
+  row_loss_ = std::move(function);
+  target_width_ = targets;
 }
 
 void Trainer::plan(int64_t batch_rows) {
@@ -67,12 +74,10 @@ void Trainer::plan(int64_t batch_rows) {
   while (partial_gradients_.size() < levels) partial_gradients_.push_back(state_->like());
   if (program_ && program_->max_rows() >= rows) return;
   const DType dtype = device_->dtype();
-  const int64_t out = graph_->width(graph_->output());
   auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
   arena_.reserve(program->arena_bytes());
   batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
-  const int64_t target = graph_->target() < 0 ? out : graph_->width(graph_->target());
-  batch_values_.reserve(bytes(rows * row_stride(target, dtype), dtype));
+  batch_values_.reserve(bytes(rows * row_stride(target_width_, dtype), dtype));
   batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
   batch_weights_.reserve(bytes(rows, dtype));
   row_losses_.reserve(bytes(rows, dtype));
@@ -186,12 +191,21 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   pass.step = static_cast<uint32_t>(steps());  // after 2^32 steps, random numbers come again
   pass.input = block.x;
   pass.target = block.target.values;
+  pass.numbers = numbers_.data();
 
   program_->forward(pass, batch.watch);
   const Matrix prediction = program_->output(pass);
   const void* const scales = block.weights ? scales_.data() : nullptr;
   const void* row_losses = row_losses_.data();
-  if (graph_->loss() < 0) {
+  if (row_loss_) {
+    const Matrix slope = program_->output_gradient(pass);
+    const double share = 1.0 / batch.divisor;
+    row_loss_(prediction, block.target, row_losses_.data(), slope);
+    if (slope.data && scales)
+      device_->combine(slope, slope, {scales, rows, 1, 1}, math::CombinationId::Mul);
+    else if (slope.data)
+      device_->activate(slope, slope, {math::ActivationId::Affine, {share, 0}});
+  } else if (graph_->loss() < 0) {
     device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target, scales,
                   1.0 / batch.divisor, loss_);
   } else {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -20,7 +21,10 @@ struct Data {
   const void* weights = nullptr;
 };
 
-/// A number of a group that is another one at every step.
+/// From predictions and right answers of some rows: the loss of each, and its gradient.
+using RowLoss = std::function<void(ConstMatrix prediction, const Target& target, void* row_losses, Matrix gradient)>;
+
+/// A number of a group, or of the graph, that is another one at every step.
 struct Scheduled {
   double* number;
   const double* values;
@@ -53,6 +57,11 @@ class Trainer {
   Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> state, Device& device, const Loss& loss,
           Recipe recipe, uint64_t seed = 0);
 
+  /// Takes the loss from a function of predictions and so many target values a row, in place of the one named.
+  void set_row_loss(RowLoss function, int64_t targets);
+  /// Elements of a row's target that are values.
+  int64_t target_width() const { return target_width_; }
+
   /// All rows of `batch`; a step once the recipe has its batches, whose gradient is the weighted mean over all their
   /// rows. Returns the batch's loss before the update.
   double step(const Data& batch, Watch& watch);
@@ -64,6 +73,8 @@ class Trainer {
   /// Of the last step, before clipping.
   const Arena& gradients() const { return gradients_; }
   Updater& updater() { return updater_; }
+  /// Those of the graph.
+  std::vector<double>& numbers() { return numbers_; }
   const Updater& updater() const { return updater_; }
   int64_t steps() const { return updater_.steps(); }
 
@@ -83,6 +94,9 @@ class Trainer {
   std::shared_ptr<State> state_;
   Device* device_;
   Loss loss_;
+  RowLoss row_loss_;
+  int64_t target_width_;
+  std::vector<double> numbers_;
   uint64_t seed_;
   Updater updater_;
   Arena gradients_;

@@ -62,6 +62,7 @@ class Frame {
   RandomKey random_key(Stream stream) const {
     return {pass_.seed, stream, static_cast<uint32_t>(instruction_.node->output), pass_.step};
   }
+  double number(int i) const { return pass_.numbers[i]; }
   int64_t first_row() const { return pass_.first_row; }
 
   ConstMatrix output_gradient() const { return program_.gradient(pass_, instruction_.output); }

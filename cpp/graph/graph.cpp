@@ -48,6 +48,12 @@ void Graph::set_loss(int value) {
   loss_ = value;
 }
 
+size_t Graph::numbers() const {
+  int last = -1;
+  for (const Node& node : nodes_) last = std::max(last, node.op->number());
+  return static_cast<size_t>(last + 1);
+}
+
 bool Graph::needs_whole_batch() const {
   return std::ranges::any_of(nodes_, [](const Node& node) { return node.op->needs_whole_batch(); });
 }

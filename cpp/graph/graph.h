@@ -53,6 +53,8 @@ class Graph {
   int output() const { return output_; }
   int target() const { return target_; }  // or -1
   int loss() const { return loss_; }      // or -1
+  /// Numbers that operations read and a schedule may change.
+  size_t numbers() const;
   bool needs_whole_batch() const;
   OpMemory memory(const Node& node, int64_t rows) const;
   const Shape& shape(int value) const;

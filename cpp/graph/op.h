@@ -58,6 +58,9 @@ class Op {
   /// of the gradient of its output instead.
   virtual bool scales_gradient() const { return false; }
 
+  /// Which of the graph's numbers it reads (Frame::number), or -1: those change from step to step.
+  virtual int number() const { return -1; }
+
   /// Whether it is the identity of its only input wherever nothing is being trained.
   virtual bool only_in_training() const { return false; }
 

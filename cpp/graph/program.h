@@ -37,6 +37,7 @@ struct Pass {
   bool accumulate_gradients = false;  // add to the gradients instead of overwriting them
   int64_t rows = 0;                   // at most Program::max_rows()
   int64_t first_row = 0;              // of the batch, where the pass takes a part of it
+  const double* numbers = nullptr;    // Graph::numbers() of them
   uint64_t seed = 0;                  // for the random numbers of this step; training only
   uint32_t step = 0;
   ConstMatrix input, target;

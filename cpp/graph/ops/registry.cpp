@@ -10,7 +10,7 @@ struct Entry {
   std::span<const math::Option> options{};
 };
 
-constexpr math::Option kDropoutOptions[] = {{"p", 0.5}};
+constexpr math::Option kDropoutOptions[] = {{"p", 0.5}, {"number", -1}};
 constexpr math::Option kLinearOptions[] = {{"transposed", 0}};
 constexpr math::Option kCombinationOptions[] = {{"swapped", 0}};
 constexpr math::Option kConstantOptions[] = {{"value", 0}};

@@ -13,9 +13,21 @@ from whet._arrays import Floats, as_array, as_floats, check_finite
 from whet._checks import as_flag, as_number
 from whet.losses.base import Loss
 
-__all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss"]
+__all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss", "NumPyLoss"]
 
 _LOG_2_PI = math.log(2 * math.pi)
+
+
+def _columns(y: ArrayLike, rows: int, dtype: DTypeLike, where: str) -> Floats:
+    """Targets of any number of columns."""
+    array = as_array(y, where, "y")
+    if array.ndim == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim != 2 or len(array) != rows or array.shape[1] == 0:
+        raise ValueError(f"[{where}] expected y with shape ({rows},) or ({rows}, columns), got {array.shape}")
+    target: Floats = as_floats(array, dtype, where, "y")
+    check_finite(target, where, "y")
+    return target
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,54 @@ class FunctionLoss(Loss):
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
         """See `Loss.target`; any number of columns will do."""
-        array = as_array(y, where, "y")
-        if array.ndim == 1:
-            array = array.reshape(-1, 1)
-        if array.ndim != 2 or len(array) != rows or array.shape[1] == 0:
-            raise ValueError(f"[{where}] expected y with shape ({rows},) or ({rows}, columns), got {array.shape}")
-        target: Floats = as_floats(array, dtype, where, "y")
-        check_finite(target, where, "y")
-        return target
+        return _columns(y, rows, dtype, where)
+
+
+@dataclass(frozen=True)
+class NumPyLoss(Loss):
+    """What a function of NumPy arrays says of each row, where a loss cannot be traced: the mean over rows.
+
+    The function is called in every step, for a batch or a part of it: use a FunctionLoss where you can.
+
+    Args:
+        function: Takes predictions, shape (rows, outputs), and targets, shape (rows, columns of y), in the model's
+            dtype; returns the loss of each row, shape (rows,), and its gradient with respect to the row's prediction,
+            shape (rows, outputs).
+    """
+
+    name = "numpy"
+    function: Callable[[Floats, Floats], tuple[ArrayLike, ArrayLike]]
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"[NumPyLoss] expected a function, got {type(self.function).__name__}")
+
+    def options(self) -> dict[str, float | tuple[float, ...]]:
+        """None: the function has what it needs."""
+        return {}
+
+    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
+        """See `FunctionLoss.target`."""
+        return _columns(y, rows, dtype, where)
+
+    def rows(self, prediction: Floats, target: Floats) -> tuple[Floats, Floats]:
+        """What the function says, checked.
+
+        Raises:
+            TypeError: If it returns no pair of arrays of numbers.
+            ValueError: If a shape does not fit.
+        """
+        answer = self.function(prediction, target)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise TypeError(f"[loss] expected the function to return losses and gradient, got {type(answer).__name__}")
+        checked = []
+        shapes = (len(target),), prediction.shape
+        for name, given, shape in zip(("losses", "a gradient"), answer, shapes, strict=True):
+            array = as_array(given, "loss", name)
+            if array.shape != shape:
+                raise ValueError(f"[loss] expected the function to return {name} of shape {shape}, got {array.shape}")
+            checked.append(as_floats(array, prediction.dtype, "loss", name))
+        return checked[0], checked[1]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from whet.nn import activations, containers, embeddings, ensembles, gates, init,
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value, concatenate, split
+from whet.schedules import Schedule
 from whet.training.model import describe_training, restore_training
 
 __all__ = ["GraphModule", "describe", "restore"]
@@ -108,7 +109,9 @@ def _tree(module: Module) -> dict[str, Any]:
     if isinstance(module, containers.Sequential) and not module._arguments():
         tree["layers"] = [_tree(layer) for layer in module]
     else:
-        arguments = module._arguments()
+        arguments = {
+            name: value.first if isinstance(value, Schedule) else value for name, value in module._arguments().items()
+        }
         tree["arguments"] = {
             name: value for name, value in arguments.items() if not isinstance(value, init.Initializer)
         }
@@ -127,7 +130,12 @@ def _graph(module: Module) -> dict[str, Any]:
 
 
 def _nodes(graph: _core.Graph) -> list[dict[str, Any]]:
-    return [{name: value for name, value in node.items() if name != "output"} for node in graph.nodes]
+    """The nodes as data; a number that a schedule changes stays what it is at first."""
+    nodes = []
+    for node in graph.nodes:
+        options = {name: value for name, value in node["options"].items() if name != "number"}
+        nodes.append({"op": node["op"], "options": options, "inputs": node["inputs"], "parameters": node["parameters"]})
+    return nodes
 
 
 def _shapes(module: Module) -> list[tuple[str, list[int], bool]]:

@@ -11,6 +11,7 @@ from whet.nn import init
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
+from whet.schedules import Schedule
 
 __all__ = ["Dropout", "Flatten", "Linear", "Unflatten"]
 
@@ -63,16 +64,23 @@ class Dropout(Module):
     What is dropped is drawn from the seed of the fit or the Trainer, anew for every step, layer, row and feature.
 
     Args:
-        p: The share of elements to drop, from 0 to 1.
+        p: The share of elements to drop, from 0 to 1: a number, or an object of whet.schedules for `fit`. A file keeps
+            a schedule's first value.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float | Schedule = 0.5) -> None:
+        if isinstance(p, Schedule):
+            p.check("Dropout", "p", 0, 1)
+            self.p: float | Schedule = p
+            return
         self.p = as_number(p, "Dropout", "p")
         if not 0 <= self.p <= 1:
             raise ValueError(f"[Dropout] expected p from 0 to 1, got {p}")
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
+        if isinstance(self.p, Schedule):
+            return x.apply("dropout", p=self.p.first, number=x._trace.number(self.p))
         return x.apply("dropout", p=self.p)
 
     def _arguments(self) -> dict[str, Any]:

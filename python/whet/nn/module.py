@@ -19,6 +19,7 @@ from whet.nn import storage
 from whet.nn.parameter import Parameter
 from whet.nn.structure import Structure, current
 from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss
+from whet.schedules import Schedule
 from whet.training.model import Model
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class _Traced(NamedTuple):
     graph: _core.Graph
     layers: list[str]  # of each node
     outputs: Outputs
+    schedules: list[Schedule]
 
 
 def _forward_missing(self: Module, *_: object) -> Any:
@@ -263,7 +265,7 @@ class Module(Model):
             return known
         trace = Trace(width, structure.parameters)
         output = trace.run(self, [each for _, each in self._inputs])
-        self._traced = _Traced(width, structure, trace.graph, trace.layers, Outputs.of(output))
+        self._traced = _Traced(width, structure, trace.graph, trace.layers, Outputs.of(output), trace.schedules)
         return self._traced
 
     def _graph_with_loss(self, width: int, function: LossFunction, target: int) -> _core.Graph:
@@ -273,6 +275,9 @@ class Module(Model):
 
     def _loss_graph(self, function: LossFunction, width: int, target: int) -> _core.Graph:
         return trace_loss(function, self._trace(width).outputs, target)
+
+    def _schedules(self, width: int) -> list[Schedule]:
+        return self._trace(width).schedules
 
     def _has_one_output(self, width: int) -> bool:
         return not self._trace(width).outputs.several

@@ -16,6 +16,7 @@ from whet.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from whet.nn.module import Module
+    from whet.schedules import Schedule
 
 __all__ = ["LossFunction", "Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss"]
 
@@ -279,6 +280,7 @@ class Trace:
         self.graph = _core.Graph([width], specs)
         self._index = {id(p): i for i, p in enumerate(parameters.values())}
         self.layers: list[str] = []  # of each node: in which layer it was made
+        self.schedules: list[Schedule] = []  # of the numbers that operations read
         self._names: dict[int, str] = {}
         self._stack: list[Module] = []
 
@@ -341,6 +343,11 @@ class Trace:
             raise ValueError(f"{error}{self.place()}") from None
         self.layers.append(self._names.get(id(self._stack[-1]), "") if self._stack else "")
         return made
+
+    def number(self, schedule: Schedule) -> int:
+        """Which of the graph's numbers a schedule changes."""
+        self.schedules.append(schedule)
+        return len(self.schedules) - 1
 
     def place(self) -> str:
         """The layer that is being traced, for messages."""

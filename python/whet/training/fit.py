@@ -17,7 +17,7 @@ from whet import _core, losses, optim
 from whet._arrays import Features, Floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
-from whet.losses import FunctionLoss, Loss
+from whet.losses import FunctionLoss, Loss, NumPyLoss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -222,13 +222,18 @@ def core_trainer(
     loss: Loss,
     optimizer: Optimizer,
     assignment: Assignment,
+    truth: NDArray[Any],
     seed: int,
     precision: str = "float32",
 ) -> _core.Trainer:
     """The engine's trainer of what these describe."""
     groups, group_of, shaping = assignment.options(), assignment.group_of, list(optimizer.shaping().items())
-    what = loss.name, list(loss.options().items())
-    return _core.Trainer(graph, state, *what, optimizer.kernel, groups, group_of, shaping, precision, seed)
+    written = isinstance(loss, NumPyLoss)  # then the name is that of any loss of values
+    what = "mse" if written else loss.name, list(loss.options().items())
+    trainer = _core.Trainer(graph, state, *what, optimizer.kernel, groups, group_of, shaping, precision, seed)
+    if isinstance(loss, NumPyLoss):
+        trainer.set_row_loss(loss.rows, truth.shape[1])
+    return trainer
 
 
 @contextmanager
@@ -247,7 +252,8 @@ def _train(
 ) -> History:
     graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
     assignment = assign(model, state, plan.optimizer)
-    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, plan.seed, plan.precision)
+    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision)
+    numbers_of_graph = model._schedules(rows.features.shape[1])
     outputs = math.prod(graph.shape(graph.output))
     steps = -(-len(rows) // batch_rows)
     total = plan.total_steps(steps)
@@ -263,7 +269,9 @@ def _train(
         with bar as shown:
             for epoch in range(plan.epochs):
                 left = int(min(plan.max_steps - trainer.steps, steps))
-                schedules = assignment.values(np.arange(trainer.steps, trainer.steps + left) / total)
+                progress = np.arange(trainer.steps, trainer.steps + left) / total
+                schedules = assignment.values(progress)
+                schedules += [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(numbers_of_graph)]
                 loss_sum, weight_sum, _ = trainer.epoch(
                     rows.features,
                     rows.truth,

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 
 from whet import _core, losses
 from whet._arrays import Features, Floats
-from whet.losses import FunctionLoss, Loss
+from whet.losses import FunctionLoss, Loss, NumPyLoss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
+from whet.schedules import Schedule
 from whet.training.history import History
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Model:
     def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
         """Features as the core takes them: several inputs side by side."""
         raise TypeError(f"[{type(self).__name__}] takes no features")
+
+    def _schedules(self, width: int) -> list[Schedule]:
+        """Of the numbers that the graph reads and that change while it trains."""
+        return []
 
     def _has_one_output(self, width: int) -> bool:
         """Whether the model returns one array, and not a tuple of them."""
@@ -252,6 +257,8 @@ class Model:
 
     def _mean_loss(self, loss: Loss, output: Floats, width: int, truth: NDArray[Any], weights: Floats | None) -> float:
         """The weighted mean loss of predictions from inputs of that width."""
+        if isinstance(loss, NumPyLoss):
+            return float(np.average(loss.rows(output, truth)[0].astype(np.float64), weights=weights))
         if not isinstance(loss, FunctionLoss):
             return _core.loss(None, output, truth, weights, loss.name, list(loss.options().items()))
         graph = self._loss_graph(loss.function, width, truth.shape[1])
@@ -290,7 +297,7 @@ def describe_training(model: Model) -> dict[str, Any]:
     """The loss and metrics of the last fit as JSON-able data; a function of a user's is no data."""
     loss = model._loss
     described = None
-    if loss is not None and type(loss) is not FunctionLoss:
+    if loss is not None and type(loss) not in (FunctionLoss, NumPyLoss):
         described = {"name": loss.name, **{each.name: getattr(loss, each.name) for each in fields(loss) if each.init}}
     return {
         "loss": described,

@@ -216,11 +216,13 @@ class Trainer:
             return self._core
         if self._core is not None:
             self._waiting = self._progress()
+        if self.model._schedules(rows.features.shape[1]):
+            raise ValueError("[Trainer] expected numbers in the model's dropout: a schedule needs a length")
         warn_of_links(graph, self.loss)
         self._graph = graph
         graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
         assignment = assign(self.model, self._state, self.optimizer)
-        core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, self.seed)
+        core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, rows.truth, self.seed)
         self._core = core
         if self._waiting is not None:
             slots, core.steps = self._waiting
