@@ -58,6 +58,29 @@ def test_forward_and_backward_are_those_of_the_reference(rng, rows, dtype, toler
             np.testing.assert_allclose(gradient, gradients[name], rtol=0, atol=tolerance, err_msg=f"{name}, {step}")
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_alpha_dropout_keeps_mean_and_variance(rng, dtype, tolerance):
+    """Forward and backward by the formula of torch.nn.AlphaDropout, with the reference's mask."""
+    p, limit = 0.3, -1.7580993408473766
+    scale = ((1 - p) * (1 + p * limit**2)) ** -0.5
+    x, y = rng.normal(size=(400, 3)), rng.normal(size=(400, 6))
+    model = nn.Sequential(nn.Linear(3, 6), nn.AlphaDropout(p)).to(dtype).initialize(1)
+    trainer = whet.Trainer(model, "mse", STILL, seed=SEED)
+    weight, bias = numbers_of(model).values()
+    linear = x @ weight.T + bias
+    kept = reference.dropout(SEED, 0, 2, 400, 6, p) > 0
+    loss, d = reference.mse(scale * (np.where(kept, linear, limit) - p * limit), y)
+    assert trainer.step(x, y) == pytest.approx(loss, rel=tolerance)
+    d = scale * kept * d
+    np.testing.assert_allclose(trainer.gradients()["0.weight"], d.T @ x, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(trainer.gradients()["0.bias"], d.sum(axis=0), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(model.predict(x), linear, rtol=0, atol=10 * tolerance)
+    normal = rng.normal(size=200_000)
+    dropped = scale * (np.where(rng.uniform(size=normal.size) < p, limit, normal) - p * limit)
+    assert dropped.mean() == pytest.approx(0, abs=0.01)
+    assert dropped.var() == pytest.approx(1, abs=0.01)
+
+
 def test_a_batch_that_goes_in_blocks_is_one_batch(rng):
     """More rows than a block of the engine has: each row's numbers are those of its place in the batch."""
     x, y = rng.normal(size=(16_500, 3)), rng.normal(size=(16_500, 2))

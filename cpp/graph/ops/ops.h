@@ -20,6 +20,7 @@ std::shared_ptr<const Op> make_batch_norm(const math::OptionValues& options);
 std::shared_ptr<const Op> make_embedding(const math::OptionValues& options);
 std::shared_ptr<const Op> make_grouped_linear(const math::OptionValues& options);
 std::shared_ptr<const Op> make_concatenate(const math::OptionValues& options);
+std::shared_ptr<const Op> make_alpha_dropout(const math::OptionValues& options);
 std::shared_ptr<const Op> make_dropout(const math::OptionValues& options);
 
 }  // namespace whet

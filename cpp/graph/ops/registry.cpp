@@ -10,6 +10,7 @@ struct Entry {
   std::span<const math::Option> options{};
 };
 
+constexpr math::Option kAlphaDropoutOptions[] = {{"p", 0.5}};
 constexpr math::Option kDropoutOptions[] = {{"p", 0.5}, {"number", -1}};
 constexpr math::Option kLinearOptions[] = {{"transposed", 0}};
 constexpr math::Option kCombinationOptions[] = {{"swapped", 0}};
@@ -29,6 +30,7 @@ std::shared_ptr<const Op> combination(const math::OptionValues& options) {
 
 constexpr Entry kEntries[] = {{"linear", make_linear, kLinearOptions},
                               {"concatenate", make_concatenate, kConcatenateOptions},
+                              {"alpha_dropout", make_alpha_dropout, kAlphaDropoutOptions},
                               {"dropout", make_dropout, kDropoutOptions},
                               {"where", make_where},
                               {"constant", make_constant, kConstantOptions},

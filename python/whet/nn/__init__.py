@@ -40,7 +40,7 @@ from whet.nn.embeddings import (
 )
 from whet.nn.ensembles import EnsembleView, LinearBatchEnsemble, LinearEnsemble, MeanEnsemble, ScaleEnsemble
 from whet.nn.gates import GLU, Bilinear, LogSoftmax, NTKLinear, PReLU, Scale, Softmax, SwiGLU
-from whet.nn.layers import Dropout, Flatten, Linear, Unflatten
+from whet.nn.layers import AlphaDropout, Dropout, Flatten, Linear, Unflatten
 from whet.nn.module import Module
 from whet.nn.normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
 from whet.nn.parameter import Buffer, Parameter
@@ -53,6 +53,7 @@ __all__ = [
     "GLU",
     "MLP",
     "SELU",
+    "AlphaDropout",
     "BatchNorm1d",
     "Bilinear",
     "Buffer",

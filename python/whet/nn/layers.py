@@ -13,7 +13,7 @@ from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
 from whet.schedules import Schedule
 
-__all__ = ["Dropout", "Flatten", "Linear", "Unflatten"]
+__all__ = ["AlphaDropout", "Dropout", "Flatten", "Linear", "Unflatten"]
 
 
 class Linear(Module):
@@ -82,6 +82,27 @@ class Dropout(Module):
         if isinstance(self.p, Schedule):
             return x.apply("dropout", p=self.p.first, number=x._trace.number(self.p))
         return x.apply("dropout", p=self.p)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+
+class AlphaDropout(Module):
+    """Dropout that keeps mean and variance of what SELU makes, as torch.nn.AlphaDropout.
+
+    While training, a x + b, with probability p of a SELU's lower limit in the place of x (Klambauer et al.,
+    "Self-normalizing neural networks", NeurIPS 2017); else x itself.
+
+    Args:
+        p: The share of elements to drop, from 0 to below 1.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = as_number(p, "AlphaDropout", "p", low=0, high=1)
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.apply("alpha_dropout", p=self.p)
 
     def _arguments(self) -> dict[str, Any]:
         return {"p": self.p}
