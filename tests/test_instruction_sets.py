@@ -7,7 +7,7 @@ import pytest
 import whet
 from tests.helpers import run_python
 
-CHECKS = ("tests/test_ops.py", "tests/test_gradients.py")
+CHECKS = ("tests/test_ops.py", "tests/test_gradients.py", "tests/test_arithmetic.py", "tests/test_layers.py")
 
 
 def test_the_chosen_set_is_one_of_those_available():

@@ -45,6 +45,7 @@ struct Case {
   int64_t batch_rows, rows;
   Precision precision = Precision::full;
   Shaping shaping{};
+  bool every_operation = false;  // between the layers
 };
 
 /// All that may be done besides the sweep.
@@ -57,6 +58,38 @@ const Shaping kEverything{.centralize = true,
                           .max_norm = 1,
                           .accumulate = 2,
                           .ema = 0.9};
+
+/// Parameters of `every_operation`, and the operations: rows of 24 features in, rows of 24 out.
+const std::vector<ParameterSpec> kOwn{{"gamma", {24}},           {"beta", {24}},       {"mean", {24}, false},
+                                      {"variance", {24}, false}, {"count", {}, false}, {"table", {5, 3}},
+                                      {"w", {4, 6, 2}},          {"b", {4, 2}},        {"s", {4, 6}}};
+
+int every_operation(Graph& graph, int x, int first) {
+  const auto own = [&](std::vector<int> which) {
+    for (int& i : which) i += first;
+    return which;
+  };
+  const int normal = graph.add("normalize", {{"groups", 2}}, {x}, own({0, 1}));
+  const int batch = graph.add("batch_norm", {}, {normal}, own({2, 3, 4, 0, 1}));
+  const int lines = graph.add("reshape", {{"size0", 4}, {"size1", 6}}, {batch}, {});
+  const int scaled = graph.add("scale_shift", {}, {lines}, own({8}));
+  const int product = graph.add("mul", {}, {scaled}, own({8}));
+  const int groups = graph.add("grouped_linear", {}, {product}, own({6, 7}));
+  const int means = graph.add("mean", {{"axis", 1}}, {groups}, {});
+  const int sums = graph.add("sum", {{"axis", 0}}, {product}, {});
+  const int whole = graph.add("logsumexp", {}, {batch}, {});
+  const int part = graph.add("slice", {{"start", 3}, {"stop", 7}}, {batch}, {});
+  const int right = graph.add("greater", {}, {part, means}, {});
+  const int chosen = graph.add("where", {}, {right, part, means}, {});
+  const int column = graph.add("slice", {{"axis", 1}, {"start", 0}, {"stop", 1}}, {groups}, {});
+  const int outer = graph.add("div", {}, {product, graph.add("exp", {}, {column}, {})}, {});
+  const int zero = graph.add("affine", {{"scale", 0}}, {part}, {});
+  const int looked = graph.add("embedding", {}, {zero}, own({5}));
+  const int kept = graph.add("alpha_dropout", {{"p", 0.1}}, {graph.add("reshape", {{"size0", 12}}, {looked}, {})}, {});
+  const int beside = graph.add("concatenate", {}, {sums, chosen, whole, graph.add("constant", {}, {}, {}), kept}, {});
+  const int flat = graph.add("reshape", {{"size0", 24}}, {outer}, {});
+  return graph.add("maximum", {}, {flat, graph.add("sub", {}, {beside, whole}, {})}, {});
+}
 
 /// A network of ReLUs and what it is trained on.
 struct Training {
@@ -72,11 +105,14 @@ struct Training {
       parameters.push_back({"weight", {c.widths[i], c.widths[i - 1]}});
       parameters.push_back({"bias", {c.widths[i]}});
     }
+    const int weights = static_cast<int>(parameters.size());
+    if (c.every_operation) parameters.insert(parameters.end(), kOwn.begin(), kOwn.end());
     graph = std::make_shared<Graph>(Shape{c.widths[0]}, parameters);
     int value = 0;
-    for (int i = 0; i < static_cast<int>(parameters.size()); i += 2) {
+    for (int i = 0; i < weights; i += 2) {
       value = graph->add("linear", {}, {value}, {i, i + 1});
-      if (i + 2 < static_cast<int>(parameters.size())) value = graph->add("relu", {}, {value}, {});
+      if (i + 2 == weights) break;
+      value = c.every_operation ? every_operation(*graph, value, weights) : graph->add("relu", {}, {value}, {});
     }
     state = std::make_shared<State>(parameters, DType::float32);
     const auto fill = [](float* out, int64_t n, uint64_t seed) {
@@ -107,6 +143,7 @@ const Case kCases[] = {
     {{50, 300, 10}, 700, 3000},
     {{50, 300, 10}, 700, 3000, Precision::bfloat16},
     {{50, 300, 10}, 700, 3000, Precision::full, kEverything},
+    {{8, 24, 2}, 40, 300, Precision::full, {}, true},
 };
 
 /// Whether `run` comes to do without allocating: each thread's memory grows once, when the thread first gets a task.

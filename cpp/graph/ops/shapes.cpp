@@ -22,7 +22,9 @@ size_t axis_of(const char* op, double axis, const Shape& shape) {
 
 /// Elements between neighbours along an axis.
 int64_t step_of(const Shape& shape, size_t axis) {
-  return count({shape.begin() + static_cast<ptrdiff_t>(axis) + 1, shape.end()});
+  int64_t step = 1;
+  for (size_t i = axis + 1; i < shape.size(); ++i) step *= shape[i];
+  return step;
 }
 
 /// The values side by side along an axis, the last one by default.
