@@ -212,8 +212,9 @@ def test_optimizers_check_their_numbers():
         for value in (-1, 10**400, math.nan, math.inf):
             with pytest.raises(ValueError, match="lr"):
                 optimizer(lr=value)
-        with pytest.raises(TypeError, match="lr"):
-            optimizer(lr="fast")
+        for value in ("fast", True, None):
+            with pytest.raises(TypeError, match="lr"):
+                optimizer(lr=value)
     with pytest.raises(ValueError, match="nesterov"):
         optim.SGD(nesterov=True)
     with pytest.raises(TypeError, match="nesterov"):

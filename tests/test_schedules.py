@@ -191,5 +191,8 @@ def test_a_trainer_has_no_length():
     for optimizer in (optim.SGD(lr=schedules.Linear(0.1)), optim.Adam(betas=(0.9, schedules.Cosine(0.9)))):
         with pytest.raises(ValueError, match="a schedule needs a length"):
             whet.Trainer(nn.Linear(6, 1), "mse", optimizer)
+    for option in ({"lr": schedules.Linear(0.1)}, {"betas": (0.9, schedules.Linear(0.1))}):
+        with pytest.raises(TypeError, match="a schedule needs a length"):
+            whet.ops.update("adam", np.ones(3), np.ones(3), {}, **option)
     with pytest.raises(ValueError, match="a schedule needs a length"):
         whet.Trainer(nn.Linear(6, 1), "mse", optim.Adam(groups={"bias": {"lr": schedules.Cosine(0.9)}}))

@@ -9,6 +9,7 @@ import pytest
 
 import whet
 from tests import reference
+from tests.helpers import run_python
 from tests.test_optimizers import Peer, assert_near, copies, network
 from tests.test_peers import batches
 from whet import nn, optim, schedules
@@ -325,8 +326,6 @@ for dtype in ("float32", "float64"):
 
 
 def test_all_of_it_has_the_same_bits_on_avx2_and_avx512():
-    from tests.helpers import run_python
-
     missing = {"avx2", "avx512"} - set(whet.build_info()["available_isas"])
     if missing:
         pytest.skip(f"this processor cannot run {' and '.join(sorted(missing))}")

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "core/random.h"
 #include "device/cpu/cpu.h"
+#include "engine/optimizers/optimizers.h"
 #include "engine/predictor.h"
 #include "engine/trainer.h"
 
@@ -46,6 +47,7 @@ struct Case {
   Precision precision = Precision::full;
   Shaping shaping{};
   bool every_operation = false;  // between the layers
+  const char* optimizer = "adam";
 };
 
 /// All that may be done besides the sweep.
@@ -126,13 +128,14 @@ struct Training {
     fill(x.data(), c.rows * in, 2);
     fill(y.data(), c.rows * out, 3);
     data = {{x.data(), c.rows, in, in}, {{y.data(), c.rows, out, out}}};
-    const auto& adam = math::find_optimizer("adam");
-    const Numbers numbers{math::option_values("adam", adam.options, {}), 0.01};
+    const MethodInfo* const method = optimizers::find_method(c.optimizer);
+    const auto& info = method ? method->optimizer : math::find_optimizer(c.optimizer);
+    const Numbers numbers{math::option_values(info.name, info.options, {}), method ? 0 : 0.01};
     // Weights and biases in two groups: as many sweeps as parameters.
     std::vector<int> group_of;
     for (size_t i = 0; i < parameters.size(); ++i) group_of.push_back(static_cast<int>(i % 2));
     trainer = std::make_unique<Trainer>(graph, state, cpu_device(DType::float32, c.precision), Loss{},
-                                        Recipe{&adam, {numbers, numbers}, group_of, c.shaping});
+                                        Recipe{&info, {numbers, numbers}, group_of, c.shaping, method});
   }
 };
 
@@ -144,6 +147,8 @@ const Case kCases[] = {
     {{50, 300, 10}, 700, 3000, Precision::bfloat16},
     {{50, 300, 10}, 700, 3000, Precision::full, kEverything},
     {{8, 24, 2}, 40, 300, Precision::full, {}, true},
+    {{50, 300, 10}, 700, 3000, Precision::full, kEverything, false, "lamb"},
+    {{50, 300, 10}, 700, 3000, Precision::full, kEverything, false, "muon"},
 };
 
 /// Whether `run` comes to do without allocating: each thread's memory grows once, when the thread first gets a task.

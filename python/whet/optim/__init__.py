@@ -15,6 +15,7 @@ from whet.optim.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from whet.optim.base import Optimizer
 from whet.optim.descent import GD, SGD, Lion, Rprop
 from whet.optim.matrices import LAMB, Muon
+from whet.schedules import Schedule
 
 __all__ = [
     "GD",
@@ -78,4 +79,7 @@ def make(name: str, options: Mapping[str, Any]) -> Optimizer:
     for option in options:
         if option not in known:
             raise ValueError(f"[{name}] expected arguments among {', '.join(known)}, got '{option}'")
+    for option, value in options.items():
+        if any(isinstance(each, Schedule) for each in (value if isinstance(value, (tuple, list)) else (value,))):
+            raise TypeError(f"[{name}] expected a number as {option}: a schedule needs a length")
     return _SWEEPS[name](**options)

@@ -133,13 +133,12 @@ class Optimizer:
                 raise TypeError(f"[{where}] expected {name} to be two numbers, got {value!r}")
             if isinstance(getattr(type(self), name, None), bool):
                 as_flag(value, where, name)
-            elif name in self.choices:
+                continue
+            if name in self.choices:
                 continue
             for number in value if name in PAIRS else (value,):
                 if isinstance(number, Schedule):
                     number.check(where, name, low, high)
-                elif isinstance(number, bool):
-                    continue
                 else:
                     as_number(number, where, name, low=low, high=high)
         self._check_shaping(where)
