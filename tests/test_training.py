@@ -144,9 +144,12 @@ def test_batch_size_auto_depends_on_rows_alone():
         epochs=1,
         batch_size="auto",
         metrics=(),
+        class_weight=None,
         shuffle=True,
+        callbacks=(),
         stop_at=None,
         max_steps=None,
+        max_seconds=None,
         precision="float32",
         seed=0,
         on_interrupt="raise",
@@ -166,9 +169,6 @@ def test_gradient_descent_takes_all_rows(data):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("class_weight", "balanced"),
-        ("callbacks", [object()]),
-        ("max_seconds", 1.0),
         ("checkpoint", "run/"),
         ("checkpoint_every", 10),
         ("resume", True),

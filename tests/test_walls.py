@@ -62,6 +62,7 @@ PYTHON_ROOMS = {
     "ops": {"_checks", "_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_checks", "_core", "_arrays"},
     "training": NUMERIC | {"files"},
+    "callbacks": {"training"},
     "nn": NUMERIC | {"training", "files"},
     "data": {"_core", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
@@ -69,7 +70,8 @@ PYTHON_ROOMS = {
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},
-    "__init__": NUMERIC | {"runtime", "ops", "nn", "training", "models", "data", "tabular", "export", "sklearn"},
+    "__init__": NUMERIC
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"},
     "__main__": {"cli"},
 }
 

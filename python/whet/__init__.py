@@ -10,7 +10,7 @@ from whet._core import NonFiniteError
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import data, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
     from whet.errors import WhetWarning
     from whet.models import load
     from whet.tabular import TabularModel
@@ -25,6 +25,7 @@ __all__ = [
     "WhetWarning",
     "__version__",
     "build_info",
+    "callbacks",
     "data",
     "export",
     "get_num_threads",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
-_MODULES = ("data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
+_MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
 _NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "models"}
 
 

@@ -201,6 +201,11 @@ _METRICS = {
 }
 
 
+def own(metrics: Sequence[Metric]) -> list[str]:
+    """The names of those that are whet's own, for files: a function of a user's is no data."""
+    return [metric.name for metric in metrics if _METRICS.get(metric.name) == metric]
+
+
 def get(metrics: str | Metric | Sequence[str | Metric] | None) -> tuple[Metric, ...]:
     """The metrics that strings or objects name.
 

@@ -131,7 +131,7 @@ class TabularModel:
             sample_weight: shape (rows,).
             seed: of the parameters, the order of rows and the rows set aside.
             progress: whether to show a progress bar.
-            **options: further arguments of nn.Module.fit.
+            **options: further arguments of nn.Module.fit; class_weight has the labels themselves.
 
         Returns:
             The history of nn.Module.fit.
@@ -164,6 +164,8 @@ class TabularModel:
             encoder.mean_, encoder.scale_ = 0.0, 1.0
         X, y = preprocessor.transform(table), _encoded(encoder, table)
         outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
+        if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
+            options["class_weight"] = _by_code(options["class_weight"], encoder)
         scores = _scores(metrics, task)
         validation = None
         if validation_data is not None:
@@ -307,7 +309,7 @@ class TabularModel:
             "hidden": list(self.hidden) if self._given is None else None,
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
-            "metrics": [score.name for score in self._scores],
+            "metrics": _metrics.own(self._scores),
             "network": inner,
         }
         return dict(tensors), description
@@ -429,6 +431,15 @@ def _encoder(task: str) -> LabelEncoder | TargetScaler:
 def _values(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Read outputs as the loss means them: shape (rows,)."""
     return network._fitted_loss("predict").values(output)[:, 0]
+
+
+def _by_code(weights: Mapping[Any, float], encoder: LabelEncoder) -> dict[int, float]:
+    """Give class_weight by the codes of labels."""
+    try:
+        codes = encoder.transform(list(weights)).tolist() if weights else []
+    except ValueError as error:
+        raise ValueError(f"[TabularModel] expected class_weight to name labels of the target: {error}") from None
+    return dict(zip(codes, weights.values(), strict=True))
 
 
 def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:

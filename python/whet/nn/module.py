@@ -29,7 +29,9 @@ __all__ = ["Module"]
 
 _DTYPES = ("float32", "float64")
 # Attributes that say nothing of what a module computes.
-_BOOKKEEPING = frozenset({"history", "_loss", "_metrics", "_predictor", "_flat", "_traced", "_walked", "_changes"})
+_BOOKKEEPING = frozenset(
+    {"history", "stop_training", "_loss", "_metrics", "_predictor", "_flat", "_traced", "_walked", "_changes"}
+)
 _Self = TypeVar("_Self", bound="Module")
 
 

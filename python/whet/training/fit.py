@@ -7,23 +7,27 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
-from whet._arrays import Features, Floats, as_weights
+from whet._arrays import Features, Floats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
+from whet._core import NonFiniteError
 from whet.errors import WhetWarning
 from whet.losses import FunctionLoss, Loss, NumPyLoss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
 from whet.optim.base import Assignment
+from whet.training.callbacks import Callback, Run, TerminateOnNaN, check
+from whet.training.classes import ClassWeight, check_class_weight, class_factors
 from whet.training.history import History
 from whet.training.progress import Progress
+from whet.training.rates import LearningRates
 
 if TYPE_CHECKING:
     from whet.training.model import Model
@@ -42,9 +46,12 @@ class Plan:
         epochs: int,
         batch_size: int | str,
         metrics: str | Metric | Sequence[str | Metric],
+        class_weight: ClassWeight,
         shuffle: bool,
+        callbacks: Callback | Sequence[Callback] | None,
         stop_at: Mapping[str, float] | None,
         max_steps: int | None,
+        max_seconds: float | None,
         precision: str,
         seed: int,
         on_interrupt: str,
@@ -56,11 +63,14 @@ class Plan:
         self.metrics = get_metrics(metrics)
         for metric in self.metrics:
             metric.check(self.loss)
+        self.class_weight = check_class_weight(class_weight, self.loss)
         self.shuffle = as_flag(shuffle, "fit", "shuffle")
+        self.callbacks = check(callbacks)
         if stop_at is not None and not isinstance(stop_at, Mapping):
             raise TypeError(f"[fit] expected stop_at to map names to targets, got {type(stop_at).__name__}")
         self.stop_at = dict(stop_at or {})
         self.max_steps = math.inf if max_steps is None else as_count(max_steps, "fit", "max_steps")
+        self.max_seconds = math.inf if max_seconds is None else as_number(max_seconds, "fit", "max_seconds", low=0)
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"[fit] expected precision 'float32' or 'bfloat16', got {precision!r}")
         self.precision = precision
@@ -99,20 +109,26 @@ class Plan:
 
     def met(self, history: History) -> bool:
         """Whether the last epoch meets every target of `stop_at`."""
-        lower_is_better = {"loss"} | {metric.name for metric in self.metrics if not metric.greater_is_better}
+        directions = self.directions(validates=True)
         for name, goal in self.stop_at.items():
             value = history[name][-1]
-            if (value > goal) if name.removeprefix("val_") in lower_is_better else (value < goal):
+            if (value < goal) if directions[name] else (value > goal):
                 return False
         return bool(self.stop_at)
 
-    def check_goals(self, validates: bool) -> None:
-        """Raises ValueError if `stop_at` names what the history will not have."""
-        names = ["loss", *(metric.name for metric in self.metrics)]
-        names += [f"val_{name}" for name in names] if validates else []
+    def directions(self, validates: bool) -> dict[str, bool]:
+        """What the history will have of losses and metrics, and whether greater is better."""
+        found = {"loss": False, **{metric.name: metric.greater_is_better for metric in self.metrics}}
+        return found | ({f"val_{name}": greater for name, greater in found.items()} if validates else {})
+
+    def check_names(self, validates: bool) -> None:
+        """Raises ValueError if `stop_at` or a callback names what the history will not have."""
+        directions = self.directions(validates)
         for name in self.stop_at:
-            if name not in names:
-                raise ValueError(f"[fit] expected stop_at to name some of {', '.join(names)}, got '{name}'")
+            if name not in directions:
+                raise ValueError(f"[fit] expected stop_at to name some of {', '.join(directions)}, got '{name}'")
+        for callback in self.callbacks:
+            callback._check_names(directions)
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,19 @@ class Rows:
             if not weights.any():
                 raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
         return cls(features, target, truth, weights)
+
+    def weighted(self, class_weight: ClassWeight, loss: Loss, outputs: int) -> Rows:
+        """These rows, each with its weight multiplied by that of its class."""
+        if class_weight is None:
+            return self
+        factors = class_factors(class_weight, loss, self.target, outputs)
+        weights = as_floats(factors, self.features.dtype, "fit", "class_weight")
+        if self.weights is not None:
+            with np.errstate(over="ignore"):
+                weights = weights * self.weights
+        if not weights.any() or not np.isfinite(weights).all():
+            raise ValueError("[fit] expected class_weight to leave rows that count, and none that counts infinitely")
+        return replace(self, weights=weights)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """A copy of some rows."""
@@ -200,14 +229,18 @@ def run(
         validation: Rows | None = Rows.of(model, plan.loss, *validation_data, None, "validation_data", width)
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
-    plan.check_goals(validation is not None)
+    rows = rows.weighted(plan.class_weight, plan.loss, model._width_of_output(rows.features.shape[1]))
+    plan.check_names(validation is not None)
     if plan.precision == "bfloat16" and model.dtype != "float32":
         raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
     batch_rows = plan.batch_rows(len(rows))
     plan.optimizer.check_names(model._parameter_names())
+    history = History(plan.seed)
     with model._exclusive("fit", plan.seed) as state:
-        return _train(model, state, plan, rows, validation, batch_rows)
+        training = _train(model, state, plan, rows, validation, batch_rows, history)
+    training.end()  # when the parameters can be written again
+    return history
 
 
 def assign(model: Model, state: _core.State, optimizer: Optimizer) -> Assignment:
@@ -248,8 +281,14 @@ def averaged(trainer: _core.Trainer) -> Iterator[None]:
 
 
 def _train(
-    model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, batch_rows: int
-) -> History:
+    model: Model,
+    state: _core.State,
+    plan: Plan,
+    rows: Rows,
+    validation: Rows | None,
+    batch_rows: int,
+    history: History,
+) -> Run:
     graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
     assignment = assign(model, state, plan.optimizer)
     trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision)
@@ -262,15 +301,19 @@ def _train(
     predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
 
     model._loss, model._metrics = plan.loss, plan.metrics
-    history = model.history = History(plan.seed)
+    model.history = history
+    rates = LearningRates(assignment, total)
+    training = Run(model, plan.callbacks, rates)
     start = time.perf_counter()
     bar = Progress(plan.epochs, len(rows)) if plan.progress else nullcontext()
     try:
         with bar as shown:
+            training.begin()
             for epoch in range(plan.epochs):
+                training.begin_epoch(epoch)
                 left = int(min(plan.max_steps - trainer.steps, steps))
                 progress = np.arange(trainer.steps, trainer.steps + left) / total
-                schedules = assignment.values(progress)
+                schedules = rates.assignment.values(progress)
                 schedules += [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(numbers_of_graph)]
                 loss_sum, weight_sum, _ = trainer.epoch(
                     rows.features,
@@ -284,27 +327,32 @@ def _train(
                     predictions,
                 )
                 seen = left == steps  # max_steps can end the last epoch early
-                rates = [values for group, name, values in schedules if (group, name) == (0, "lr")]
-                rate = rates[0][0] if rates else plan.optimizer.options()["lr"]
-                numbers = {"loss": loss_sum / weight_sum, "lr": rate}
+                numbers = {"loss": loss_sum / weight_sum, "lr": rates.current}
+                rates.steps = trainer.steps
                 if predictions is not None:
                     for metric in plan.metrics:
                         numbers[metric.name] = metric(rows.target, predictions, plan.loss) if seen else math.nan
-                if validation is not None:
-                    with averaged(trainer):
+                with averaged(trainer):
+                    if validation is not None:
                         found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
-                    numbers |= {f"val_{name}": value for name, value in found.items()}
-                history.append(**numbers)
-                if shown is not None:
-                    shown.update(epoch, numbers)
+                        numbers |= {f"val_{name}": value for name, value in found.items()}
+                    history.append(**numbers)
+                    if shown is not None:
+                        shown.update(epoch, numbers)
+                    stopped_by = training.end_epoch(epoch, numbers)
                 if plan.met(history):
-                    history.stopped_by = "stop_at"
+                    stopped_by = "stop_at"
+                elif stopped_by is None and trainer.steps >= plan.max_steps:
+                    stopped_by = "max_steps"
+                elif stopped_by is None and time.perf_counter() - start >= plan.max_seconds:
+                    stopped_by = "max_seconds"
+                if stopped_by is not None:
                     break
-                if trainer.steps >= plan.max_steps:
-                    history.stopped_by = "max_steps"
-                    break
-            else:
-                history.stopped_by = "epochs"
+            history.stopped_by = stopped_by or "epochs"
+    except NonFiniteError:
+        if not any(isinstance(callback, TerminateOnNaN) for callback in plan.callbacks):
+            raise
+        history.stopped_by = "TerminateOnNaN"
     except KeyboardInterrupt:
         history.stopped_by = "interrupt"
         if plan.on_interrupt == "raise":
@@ -313,4 +361,4 @@ def _train(
         trainer.swap_average()
         history.steps = trainer.steps
         history.seconds = time.perf_counter() - start
-    return history
+    return training

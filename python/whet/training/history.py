@@ -14,7 +14,9 @@ class History(Mapping[str, list[float]]):
         seed: The seed of the fit.
         seconds: How long it took.
         steps: Batches taken.
-        stopped_by: "epochs", "max_steps", "stop_at" or "interrupt"; None while it runs or after an error.
+        stopped_by: "epochs", "max_steps", "max_seconds", "stop_at", "interrupt", the class of the callback that ended
+            it, such as "EarlyStopping", or "stop_training" if something else set that; None while it runs or after an
+            error.
     """
 
     def __init__(self, seed: int) -> None:
@@ -23,6 +25,7 @@ class History(Mapping[str, list[float]]):
         self.steps = 0
         self.stopped_by: str | None = None
         self._columns: dict[str, list[float]] = {}
+        self._best_epoch: int | None = None
 
     def append(self, **numbers: float) -> None:
         """Adds an epoch."""
@@ -31,9 +34,18 @@ class History(Mapping[str, list[float]]):
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch, from 0, with the smallest "val_loss", or "loss" if there is none; None before the first."""
+        """The best epoch, from 0; None before the first.
+
+        It is the one with the smallest "val_loss", or "loss" if there is none, unless `EarlyStopping` has another.
+        """
+        if self._best_epoch is not None:
+            return self._best_epoch
         losses = self._columns.get("val_loss") or self._columns.get("loss")
         return losses.index(min(losses)) if losses else None
+
+    @best_epoch.setter
+    def best_epoch(self, epoch: int) -> None:
+        self._best_epoch = epoch
 
     def __getitem__(self, name: str) -> list[float]:
         if name not in self._columns:

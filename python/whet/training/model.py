@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from whet import _core, losses
 from whet._arrays import Features, Floats
 from whet.losses import FunctionLoss, Loss, NumPyLoss
-from whet.metrics import Metric
+from whet.metrics import Metric, own
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
 from whet.schedules import Schedule
@@ -22,6 +22,8 @@ from whet.training.history import History
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from whet.training.callbacks import Callback
 
 __all__ = ["Model"]
 
@@ -31,9 +33,11 @@ class Model:
 
     Attributes:
         history: What the last fit recorded, or None.
+        stop_training: Set by a callback to end the training after this epoch.
     """
 
     history: History | None = None
+    stop_training: bool = False
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
     _targets: int = 0  # columns of the target that a loss of the last fit takes, where it is a function
@@ -112,7 +116,7 @@ class Model:
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         shuffle: bool = True,
-        callbacks: Sequence[object] = (),
+        callbacks: Callback | Sequence[Callback] | None = (),
         stop_at: Mapping[str, float] | None = None,
         max_steps: int | None = None,
         max_seconds: float | None = None,
@@ -140,12 +144,16 @@ class Model:
             metrics: Names of whet.metrics, computed for every epoch over the predictions made in it while training.
             sample_weight: Weight of each row in the loss, shape (rows,); a batch's loss is the weighted mean
                 over its rows.
-            class_weight: Not yet supported.
+            class_weight: How often the rows of each class count, {class: factor}; classes that it leaves out count
+                once. "balanced" is rows / (classes * rows of the class) over the training rows, as in scikit-learn.
+                It multiplies `sample_weight`. For "cross_entropy" with class indices and for "bce_with_logits" with
+                one output and labels 0 and 1.
             shuffle: Whether every epoch takes the rows in an order of its own.
-            callbacks: Not yet supported.
+            callbacks: Objects of whet.callbacks, called between epochs: EarlyStopping, ReduceLROnPlateau,
+                ModelCheckpoint and others, or classes of one's own.
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
             max_steps: Stop after so many batches.
-            max_seconds: Not yet supported.
+            max_seconds: Stop after the first epoch at whose end so many seconds have passed.
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
                 float32, and so do evaluation and prediction.
@@ -175,18 +183,18 @@ class Model:
             epochs=epochs,
             batch_size=batch_size,
             metrics=metrics,
+            class_weight=class_weight,
             shuffle=shuffle,
+            callbacks=callbacks,
             stop_at=stop_at,
             max_steps=max_steps,
+            max_seconds=max_seconds,
             precision=precision,
             seed=seed,
             on_interrupt=on_interrupt,
             progress=progress,
         )
         plan.refuse(
-            class_weight=class_weight is not None,
-            callbacks=callbacks is not None and len(callbacks) > 0,
-            max_seconds=max_seconds is not None,
             checkpoint=checkpoint is not None,
             checkpoint_every=checkpoint_every is not None,
             resume=resume,
@@ -294,14 +302,14 @@ class Model:
 
 
 def describe_training(model: Model) -> dict[str, Any]:
-    """The loss and metrics of the last fit as JSON-able data; a function of a user's is no data."""
+    """The loss and metrics of the last fit as JSON-able data; functions of a user's are no data."""
     loss = model._loss
     described = None
     if loss is not None and type(loss) not in (FunctionLoss, NumPyLoss):
         described = {"name": loss.name, **{each.name: getattr(loss, each.name) for each in fields(loss) if each.init}}
     return {
         "loss": described,
-        "metrics": [metric.name for metric in model._metrics],
+        "metrics": own(model._metrics),
     }
 
 

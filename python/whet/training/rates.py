@@ -1,0 +1,90 @@
+"""Learning rates that a callback changes between epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whet.optim.base import Assignment, Number
+from whet.schedules import Constant, Schedule
+
+__all__ = ["LearningRates"]
+
+
+@dataclass(frozen=True)
+class _Scaled(Schedule):
+    """Another schedule times a factor; not below `least` where that is not below `least` itself."""
+
+    schedule: Schedule
+    factor: float
+    least: float = 0.0
+
+    def at(self, progress: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Schedule.at`."""
+        values = self.schedule.at(progress)
+        return np.maximum(values * self.factor, np.minimum(values, self.least))
+
+
+def _is_fixed(rate: Number) -> bool:
+    return isinstance(rate, Constant) or not isinstance(rate, Schedule)
+
+
+class LearningRates:
+    """The numbers of a training's groups, with learning rates that can be set between epochs.
+
+    Args:
+        assignment: The numbers as the optimizer gives them.
+        total: Steps of the whole training.
+    """
+
+    def __init__(self, assignment: Assignment, total: int) -> None:
+        self.assignment = Assignment([dict(group) for group in assignment.groups], assignment.group_of)
+        self.steps = 0  # taken so far
+        self._total = total
+
+    def _now(self, group: dict[str, Number]) -> float:
+        rate = group["lr"]
+        return float(rate.at(np.array([self.steps / self._total]))[0]) if isinstance(rate, Schedule) else float(rate)
+
+    @property
+    def current(self) -> float:
+        """That of the next step, of the first group."""
+        return self._now(self.assignment.groups[0])
+
+    @property
+    def highest(self) -> float:
+        """That of the next step, of the group where it is highest."""
+        return max(map(self._now, self.assignment.groups))
+
+    def multiply(self, factor: float, least: float = 0.0) -> None:
+        """Multiplies those of all groups from now on, not below `least` if they are not below it already."""
+        for group in self.assignment.groups:
+            rate = group["lr"]
+            if _is_fixed(rate):
+                now = self._now(group)
+                group["lr"] = Constant(max(now * factor, min(now, least)))
+            elif isinstance(rate, Schedule):
+                group["lr"] = _Scaled(rate, factor, least)
+
+    def set(self, rate: float) -> None:
+        """Sets that of the first group; the others keep their ratio to it.
+
+        Raises:
+            ValueError: If that of the first group is a schedule that is at 0.
+        """
+        first, before = self.assignment.groups[0], self.current
+        if rate == before:
+            return
+        fixed = _is_fixed(first["lr"])
+        if before == 0 and not fixed:
+            raise ValueError("[fit] expected a learning rate above 0 to change, got a schedule that is at 0 here")
+        if before == 0:
+            for group in self.assignment.groups:
+                if self._now(group) == 0:
+                    group["lr"] = Constant(rate)
+            return
+        self.multiply(rate / before)
+        if fixed:
+            first["lr"] = Constant(rate)  # exactly
