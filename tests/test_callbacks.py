@@ -113,8 +113,9 @@ def test_a_callback_may_end_the_training(data):
                 self.model.stop_training = True
 
     model = nn.Linear(5, 1)
-    seen = Weights()
+    seen, version = Weights(), model._version()
     history = model.fit(*data, loss="mse", epochs=9, callbacks=[Enough(), seen])
+    assert model._version() == version  # nothing that a model is made of has changed
     assert (len(history["loss"]), history.stopped_by) == (3, "Enough")
     assert len(seen.seen) == 3  # those after it are called, too
     assert model.stop_training
@@ -327,6 +328,8 @@ def test_nan_is_no_improvement(data):
     stopping = callbacks.EarlyStopping("val_m", patience=2)
     history = fit_to([math.nan, 1.0, math.nan, math.nan, 0.0], data, stopping)
     assert (len(history["loss"]), history.best_epoch, stopping.best) == (4, 1, 1.0)
+    history = fit_to([math.nan, 2.0, 1.0, 1.0, 0.0], data, callbacks.EarlyStopping("val_m"))
+    assert (len(history["loss"]), history.best_epoch) == (4, 2)  # the first epoch is never the last
 
 
 def test_a_callback_may_serve_again(data):
@@ -339,8 +342,12 @@ def test_a_callback_may_serve_again(data):
 @pytest.mark.parametrize("averaging", [{}, {"ema": 0.9}, {"swa": 0.2}])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_best_weights_are_restored_bit_for_bit(data, averaging, dtype):
-    """Running statistics of a BatchNorm and averages of the optimizer included; by the definition of the best epoch."""
-    model = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)).to(dtype)
+    """Running statistics of a BatchNorm included; they are what a fit that ends there leaves, average or not."""
+
+    def network():
+        return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1)).to(dtype).initialize(0)
+
+    model, other = network(), network()
     seen, stopping = Weights(), callbacks.EarlyStopping("val_m", patience=3, restore_best_weights=True)
     optimizer = optim.Adam(lr=0.01, **averaging)
     history = fit_to([5, 4, 3, 4, 3, 4, 5, 2], data, stopping, seen, model=model, optimizer=optimizer)
@@ -349,6 +356,9 @@ def test_best_weights_are_restored_bit_for_bit(data, averaging, dtype):
     assert not same(seen.seen[2], seen.seen[5])
     assert (seen.seen[2]["1.running_mean"] != seen.seen[5]["1.running_mean"]).any()
     assert model.evaluate(*data)["loss"] == history["val_loss"][2]
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(other, "stop_training", epoch == 2))
+    fit_to([5, 4, 3, 4, 3, 4, 5, 2], data, stop, model=other, optimizer=optimizer)
+    assert model.fingerprint() == other.fingerprint()
 
 
 def test_best_weights_are_restored_when_the_epochs_are_over_or_an_interrupt_returns(data):
@@ -459,6 +469,16 @@ def test_learning_rate_scheduler(data):
         by_hand.fit(*data, loss="mse", optimizer=optim.GD(lr=lr, groups={"bias": {"lr": 2 * lr}}), epochs=1)
     for name, value in model.state_dict().items():
         np.testing.assert_allclose(value, by_hand.state_dict()[name], rtol=1e-12)
+
+
+def test_a_rate_is_set_exactly(data, rng):
+    rates = rng.random(40).tolist()
+    scheduler = callbacks.LearningRateScheduler(lambda epoch, lr: rates[epoch])
+    optimizer = optim.Adam(lr=0.3, groups={"bias": {"lr": 0.0}})
+    model = nn.Linear(5, 1).initialize(0)
+    bias = model.state_dict()["bias"].copy()
+    assert model.fit(*data, loss="mse", optimizer=optimizer, epochs=40, callbacks=scheduler)["lr"] == rates
+    assert (model.state_dict()["bias"] == bias).all()  # its ratio to the others stays 0
 
 
 def test_a_learning_rate_of_zero_can_be_set(data):

@@ -131,7 +131,8 @@ class TabularModel:
             sample_weight: shape (rows,).
             seed: of the parameters, the order of rows and the rows set aside.
             progress: whether to show a progress bar.
-            **options: further arguments of nn.Module.fit; class_weight has the labels themselves.
+            **options: further arguments of nn.Module.fit. class_weight has the labels themselves; callbacks see the
+                network.
 
         Returns:
             The history of nn.Module.fit.

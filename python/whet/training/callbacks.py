@@ -424,8 +424,9 @@ class ModelCheckpoint(_Monitor):
     """Saves the model after epochs, as `model.save` does: all or nothing, in a file that ``whet.load`` opens.
 
     Args:
-        filepath: The file. It may name the epoch, from 1, and numbers of the history in braces, with a format:
-            "model-{epoch:02d}-{val_loss:.3f}.whet". Folders that are missing are made.
+        filepath: The file of the model, or of the network in a TabularModel. It may name the epoch, from 1, and numbers
+            of the history in braces, with a format: "model-{epoch:02d}-{val_loss:.3f}.whet". Folders that are missing
+            are made.
         monitor: The number that tells the best epoch: "loss", the name of a metric, or one of them with "val_" before
             it.
         save_best_only: Whether to save only after an epoch that is better than all before it. The best number is kept
