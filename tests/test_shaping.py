@@ -130,19 +130,11 @@ def test_a_schedule_of_a_group_and_of_l1(rng):
 
 
 def test_frozen_parameters_stay_and_have_no_part_in_the_norm(rng):
-    """The engine's segments, before any module asks for them."""
-    from whet.losses import get
-    from whet.training.fit import core_trainer
-
     X, y = rng.normal(size=(64, 12)), rng.normal(size=(64, 5))
     model = network("float64")
     before = copies(model)
-    optimizer = optim.SGD(1.0, clip_norm=0.125)
-    shapes = {name: value.shape for name, value in before.items()}
-    assignment = optimizer.assign(shapes, frozen=("0.weight", "2.bias"))
-    assert assignment.group_of == [-1, 0, 0, -1]
-    trainer = core_trainer(model._graph(12), model._state(), get("mse"), optimizer, assignment, 0)
-    trainer.step(X, y, None)
+    model[0].weight.requires_grad = model[2].bias.requires_grad = False
+    whet.Trainer(model, "mse", optim.SGD(1.0, clip_norm=0.125)).step(X, y)
     moved = {name: before[name] - value for name, value in model.state_dict().items()}
     assert not moved["0.weight"].any()
     assert not moved["2.bias"].any()
