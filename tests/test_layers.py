@@ -457,9 +457,6 @@ def test_embeddings_are_those_of_torch(torch, dtype, padding, bag):
 
     ours, theirs = Ours().to(dtype).initialize(1), Theirs().to(getattr(torch, dtype))
     theirs.load_state_dict({name: torch.tensor(value.copy()) for name, value in ours.state_dict().items()})
-    if padding is not None:  # theirs reads what the table has there; ours reads zeros
-        with torch.no_grad():
-            theirs.table.weight[padding] = 0
     trainer = whet.Trainer(ours, "mse", optim.SGD(lr=0.05))
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05)
     for _ in range(100):
@@ -484,8 +481,10 @@ def test_an_embedding_refuses_what_is_no_row_of_its_table(wrong):
     with pytest.raises(ValueError, match="whole numbers from 0 to 8, got another one, first in row 7, column 1"):
         model.predict(x)
     before = model.fingerprint()
-    with pytest.raises(ValueError, match="whole numbers from 0 to 8"):
-        model.fit(x, x[:, 0], loss="mse", epochs=1)
+    with pytest.raises(ValueError, match=r"\[fit\] expected whole numbers .* first in row 7 of X, number 1"):
+        model.fit(x, x[:, 0], loss="mse", epochs=3, batch_size=4)
+    with pytest.raises(ValueError, match=r"\[validation_data\] expected whole numbers"):
+        model.fit(np.zeros((9, 2)), np.zeros(9), loss="mse", validation_data=(x, x[:, 0]))
     assert model.fingerprint() == before
 
 
@@ -502,6 +501,65 @@ def test_frozen_parameters_and_buffers_stay_as_they_are():
     model[0].weight.requires_grad = True
     model.fit(x, y, loss="mse", epochs=1)
     assert not np.array_equal(model.state_dict()["0.weight"], before["0.weight"])
+
+
+def test_a_batch_norm_used_twice_follows_its_batches_in_order(torch):
+    class Ours(nn.Module):
+        def __init__(self):
+            self.norm, self.head = nn.BatchNorm1d(3), nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.head(self.norm(self.norm(x) * 3.0 + 5.0))
+
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.head = torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.head(self.norm(self.norm(x) * 3.0 + 5.0))
+
+    ours, theirs = Ours().to("float64").initialize(0), Theirs().double()
+    theirs.load_state_dict({name: torch.tensor(value.copy()) for name, value in ours.state_dict().items()})
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    whet.Trainer(ours, "mse", optim.SGD(lr=0.0)).step(x, x[:, 0])
+    theirs(torch.tensor(x))
+    for name in ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked"):
+        np.testing.assert_allclose(ours.state_dict()[name], theirs.state_dict()[name].numpy(), rtol=1e-12)
+
+
+def test_a_single_row_leaves_the_running_statistics_as_they_are():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1)).initialize(0)
+    model.fit(np.ones((1, 3)), np.ones(1), loss="mse", epochs=3)
+    np.testing.assert_array_equal(model.state_dict()["0.running_var"], np.ones(3))
+    assert model.state_dict()["0.num_batches_tracked"] == 0
+
+
+def test_names_of_every_module_are_refused_for_layers():
+    for name in ("history", "children", "forward", "predict", "dtype", "_flat"):
+        with pytest.raises(ValueError, match=f"expected another name for a layer: every module has '{name}'"):
+            setattr(nn.Sequential(), name, nn.Linear(2, 2))
+
+
+def test_what_is_frozen_is_frozen_in_files_too(tmp_path):
+    model = nn.MLP(3, (4,), 1).initialize(0)
+    model[0].weight.requires_grad = False
+    model.save(tmp_path / "model.whet")
+    loaded = whet.load(tmp_path / "model.whet")
+    assert [p.requires_grad for _, p in loaded.named_parameters()] == [False, True, True, True]
+
+
+def test_weights_too_large_for_float32_are_refused():
+    model = nn.Linear(3, 1).to("float64")
+    model.load_state_dict({"weight": np.full((1, 3), 1e200), "bias": [0.0]})
+    with pytest.raises(ValueError, match=r"\[to\] weight has a number too large for float32"):
+        model.to("float32")
+    assert model.dtype == "float64"
+
+
+def test_a_table_larger_than_float32_counts_is_refused():
+    with pytest.raises(ValueError, match=r"num_embeddings of at most 2\*\*24"):
+        nn.Embedding(2**24 + 1, 1)
 
 
 def test_shared_layers_have_one_weight():

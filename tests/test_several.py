@@ -244,6 +244,48 @@ def test_a_model_with_a_function_as_loss_can_be_copied_but_a_lambda_not_pickled(
     assert pickle.loads(pickle.dumps(model)).fingerprint() == model.fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("kind", "outputs", "y", "error"),
+    [
+        ("cross_entropy", 2, np.arange(20) % 2 + 5, ValueError),
+        ("cross_entropy", 2, -np.ones(20, int), ValueError),
+        ("cross_entropy", 2, np.linspace(0, 1, 20), TypeError),
+        ("cross_entropy", 2, np.eye(2)[np.arange(20) % 2], ValueError),
+        ("bce_with_logits", 1, np.arange(20) % 2 + 5, ValueError),
+        ("mse", 2, np.ones(20), ValueError),
+    ],
+)
+def test_targets_of_members_are_checked(rng, kind, outputs, y, error):
+    model = nn.Sequential(nn.LinearEnsemble(3, outputs, k=4)).initialize(0)
+    with pytest.raises(error):
+        model.fit(rng.normal(size=(20, 3)), y, loss=losses.MemberLoss(kind))
+
+
+def test_a_mapping_with_the_one_input_is_that_input(rng, tmp_path):
+    x = rng.normal(size=(20, 3))
+    model = nn.MLP(3, (4,), 1).initialize(0)
+    assert same_bits(model.predict({"x": x}), model.predict(x))
+    model.fit(x, x[:, 0], loss="mse", epochs=1)
+    model.save(tmp_path / "model.whet")
+    assert same_bits(whet.load(tmp_path / "model.whet").predict({"x": x}), model.predict(x))
+
+
+def test_a_value_of_another_pass_is_refused():
+    held = []
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            held.append(self.layer(x))
+            return held[0]
+
+    Keeps().predict(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="returns a value of another forward pass"):
+        Keeps().predict(np.ones((2, 3)))
+
+
 def _squared(prediction, target):
     return (prediction - target) ** 2
 

@@ -170,11 +170,12 @@ class Device {
   virtual void standardize_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, const void* mean, const void* factor,
                                     const void* constant, const void* slope, bool accumulate) = 0;
 
-  /// Row i of y holds the rows of `table` that x[i] names one after the other, as numbers; `skipped`, if not negative,
-  /// names a row of zeros. Throws std::invalid_argument for what is no whole number below the table's rows.
-  virtual void look_up(Matrix y, ConstMatrix x, ConstMatrix table, int64_t skipped) = 0;
+  /// Row i of y holds the rows of `table` that x[i] names one after the other, as numbers. Throws std::invalid_argument
+  /// for what is no whole number below the table's rows.
+  virtual void look_up(Matrix y, ConstMatrix x, ConstMatrix table) = 0;
 
-  /// dtable[x[i]] += dy[i], in the order of the rows. Without `accumulate`, dtable starts from zeros.
+  /// dtable[x[i]] += dy[i], in the order of the rows, but for the row `skipped` (-1: none). Without `accumulate`,
+  /// dtable starts from zeros.
   virtual void look_up_backward(Matrix dtable, ConstMatrix dy, ConstMatrix x, int64_t skipped, bool accumulate) = 0;
 
   /// y[i] = x[rows[i]].

@@ -38,7 +38,7 @@ class Frame {
 
   /// Whether a backward pass may follow: statistics are then those of the batch.
   bool training() const { return program_.purpose() == Purpose::train; }
-  /// A running statistic, to be changed by `backward` alone: a step that fails leaves it as it was.
+  /// A running statistic, to be changed by `settle` alone: a step that fails leaves it as it was.
   void* statistic(int i) const { return const_cast<void*>(parameter(i)); }
   /// The op's own memory: from `forward` to `backward`, or within `backward`.
   void* kept() const { return pass_.arena + instruction_.kept; }

@@ -69,6 +69,10 @@ class Op {
 
   virtual void forward(const Frame& frame) const = 0;
 
+  /// Takes what `forward` saw into running statistics, once the loss of the batch is known to be finite: in the order
+  /// of the forward pass, before any `backward`.
+  virtual void settle(const Frame&) const {}
+
   /// From the gradient of the output: those of inputs and parameters, each written or accumulated as the frame says.
   virtual void backward(const Frame& frame) const = 0;
 };

@@ -234,6 +234,7 @@ void Program::forward(const Pass& pass, Watch& watch) const {
 }
 
 void Program::backward(const Pass& pass, Watch& watch) const {
+  for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
   for (size_t i = instructions_.size(); i-- > 0;) {
     const Instruction& instruction = instructions_[i];
     if (!needs_gradient_[at(instruction.output)]) continue;

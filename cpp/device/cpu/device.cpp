@@ -201,18 +201,14 @@ class CpuDevice final : public Device {
     });
   }
 
-  void look_up(Matrix y, ConstMatrix x, ConstMatrix table, int64_t skipped) override {
+  void look_up(Matrix y, ConstMatrix x, ConstMatrix table) override {
     for (int64_t i = 0; i < x.rows; ++i)
       for (int64_t j = 0; j < x.cols; ++j) check_index(row(x, i)[j], i, j, table.rows);
     for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
         for (int64_t j = 0; j < x.cols; ++j) {
           const auto index = static_cast<int64_t>(row(x, i)[j]);
-          T* const out = row(y, i) + j * table.cols;
-          if (index == skipped)
-            std::fill_n(out, table.cols, T(0));
-          else
-            copy_row(out, row(table, index), table.cols);
+          copy_row(row(y, i) + j * table.cols, row(table, index), table.cols);
         }
     });
   }

@@ -58,12 +58,34 @@ class BatchNorm final : public Op {
     device.standardize(frame.output(), x, mean.data, slope.data, frame.parameters() > 4 ? frame.parameter(4) : nullptr);
   }
 
+  /// The variance there is the unbiased one, which a single row has none of.
+  void settle(const Frame& frame) const override {
+    Device& device = frame.device();
+    const int64_t rows = frame.rows();
+    if (rows < 2) return;
+    const Matrix batches{frame.statistic(static_cast<int>(count_)), 1, 1, 1};
+    device.activate(batches, batches, {math::ActivationId::Affine, {1, 1}});
+    const double unbiased = static_cast<double>(rows) / static_cast<double>(rows - 1);
+    const Matrix rate = kept(frame, rate_), change = kept(frame, change_);
+    const Matrix one{rate.data, 1, 1, 1};
+    if (momentum_ >= 0)
+      device.fill(one, momentum_);
+    else
+      device.activate(one, batches, {math::ActivationId::Reciprocal});
+    for (int i = 0; i < 2; ++i) {
+      const Matrix running = statistic(frame, i);
+      scale(frame, change, kept(frame, i == 0 ? mean_ : variance_), i == 0 ? 1 : unbiased);
+      device.combine(change, change, running, math::CombinationId::Sub);
+      device.combine(change, change, one, math::CombinationId::Mul);
+      device.add(running, running, change);
+    }
+  }
+
   void backward(const Frame& frame) const override {
     Device& device = frame.device();
     const ConstMatrix x = frame.input(0), dy = frame.output_gradient();
     const Matrix mean = kept(frame, mean_), factor = kept(frame, factor_), slope = kept(frame, slope_);
     const Matrix along = scratch(frame, 0), shift = scratch(frame, 1), square = scratch(frame, 2);
-    follow(frame, x.rows);
     device.column_sums(shift.data, dy, false);
     device.column_moments(along.data, dy, x, mean.data, false);
     device.combine(along, along, factor, math::CombinationId::Mul);
@@ -84,7 +106,7 @@ class BatchNorm final : public Op {
 
  private:
   static constexpr size_t count_ = 2;  // the parameter that counts batches
-  enum Kept : int64_t { mean_, variance_, factor_, slope_, rate_, kept_vectors_ };
+  enum Kept : int64_t { mean_, variance_, factor_, slope_, rate_, change_, kept_vectors_ };
   static constexpr int64_t scratch_vectors_ = 3;
 
   static int64_t stride(const Shape& shape) { return padded_columns(count(shape), DType::float32); }
@@ -103,27 +125,6 @@ class BatchNorm final : public Op {
   static Matrix statistic(const Frame& frame, int i) { return vector(frame, frame.statistic(i)); }
   static void scale(const Frame& frame, Matrix y, ConstMatrix x, double factor) {
     frame.device().activate(y, x, {math::ActivationId::Affine, {factor, 0}});
-  }
-
-  /// The running statistics take in those of the batch; the variance there is the unbiased one.
-  void follow(const Frame& frame, int64_t rows) const {
-    Device& device = frame.device();
-    const Matrix batches{frame.statistic(static_cast<int>(count_)), 1, 1, 1};
-    device.activate(batches, batches, {math::ActivationId::Affine, {1, 1}});
-    const double unbiased = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1;
-    const Matrix rate = kept(frame, rate_), change = scratch(frame, 0);
-    const Matrix one{rate.data, 1, 1, 1};
-    if (momentum_ >= 0)
-      device.fill(one, momentum_);
-    else
-      device.activate(one, batches, {math::ActivationId::Reciprocal});
-    for (int i = 0; i < 2; ++i) {
-      const Matrix running = statistic(frame, i);
-      scale(frame, change, kept(frame, i == 0 ? mean_ : variance_), i == 0 ? 1 : unbiased);
-      device.combine(change, change, running, math::CombinationId::Sub);
-      device.combine(change, change, one, math::CombinationId::Mul);
-      device.add(running, running, change);
-    }
   }
 
   double eps_, momentum_;

@@ -22,7 +22,7 @@ class Embedding final : public Op {
   bool backward_reads_output() const override { return false; }
 
   void forward(const Frame& frame) const override {
-    frame.device().look_up(frame.output(), frame.input(0), table(frame, frame.parameter(0)), padding_);
+    frame.device().look_up(frame.output(), frame.input(0), table(frame, frame.parameter(0)));
   }
 
   void backward(const Frame& frame) const override {
@@ -40,7 +40,7 @@ class Embedding final : public Op {
     return {data, shape[0], shape[1], shape[1]};
   }
 
-  int64_t padding_;
+  int64_t padding_;  // a row that learns nothing, or -1
 };
 
 }  // namespace

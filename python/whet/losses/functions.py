@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from whet._arrays import Floats, as_array, as_floats, check_finite
 from whet._checks import as_flag, as_number
 from whet.losses.base import Loss
+from whet.losses.classes import CrossEntropyLoss
+from whet.losses.labels import BCEWithLogitsLoss
+from whet.losses.values import MSELoss
 
 __all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss", "NumPyLoss"]
 
@@ -199,6 +203,16 @@ class MemberLoss(FunctionLoss):
         if self.loss not in rules:
             raise ValueError(f"[MemberLoss] expected a loss of {', '.join(rules)}, got {self.loss!r}")
         object.__setattr__(self, "function", rules[self.loss])
+
+    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
+        """What the loss of one member takes, as columns; `outputs` are those of a member."""
+        kinds: dict[str, Loss] = {"mse": MSELoss(), "bce_with_logits": BCEWithLogitsLoss()}
+        if self.loss in kinds:
+            return kinds[self.loss].target(y, rows, outputs, dtype, where)
+        target = CrossEntropyLoss().target(y, rows, outputs, dtype, where)
+        if target.ndim != 1 or (target < 0).any():
+            raise ValueError(f"[{where}] expected class indices of shape ({rows},) for {self.name}, got {target.shape}")
+        return np.asarray(target.reshape(-1, 1), dtype)
 
 
 def _for_members(prediction: Any, target: Any) -> Any:

@@ -10,7 +10,7 @@ from whet._arrays import Floats
 from whet.losses import FunctionLoss
 from whet.nn import activations, containers, embeddings, ensembles, gates, init, layers, normalization
 from whet.nn.module import Module
-from whet.nn.parameter import Parameter
+from whet.nn.parameter import Buffer, Parameter
 from whet.nn.tracing import Value, concatenate, split
 from whet.schedules import Schedule
 from whet.training.model import describe_training, restore_training
@@ -89,6 +89,9 @@ class _TracedLoss:
 def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
     """Tensors and JSON-able description of a module."""
     description: dict[str, Any] = {"kind": "module", "dtype": module.dtype, "training": describe_training(module)}
+    frozen = [name for name, p in module.named_parameters() if not (p.requires_grad or isinstance(p, Buffer))]
+    if frozen:
+        description["frozen"] = frozen
     if module._inputs:
         description["inputs"] = module._inputs
     if type(module._loss) is FunctionLoss:
@@ -154,6 +157,9 @@ def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Mo
     if isinstance(module, GraphModule):
         module._graph(module.width)
     module.load_state_dict(tensors)
+    for name, parameter in module.named_parameters():
+        if name in description.get("frozen", ()):
+            parameter.requires_grad = False
     restore_training(module, description["training"])
     if "loss_graph" in description:
         module._loss = FunctionLoss(_TracedLoss(**description["loss_graph"]))

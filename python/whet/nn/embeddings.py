@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -33,22 +34,45 @@ __all__ = [
 ]
 
 
+def _table_rows(value: object, where: str) -> int:
+    rows = as_count(value, where, "num_embeddings")
+    if rows > 2**24:
+        raise ValueError(
+            f"[{where}] expected num_embeddings of at most 2**24, the whole numbers of float32, got {rows}"
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class _NormalBut(init.Normal):
+    """Normal, but for a row of zeros."""
+
+    zeros: int = 0
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> init.Doubles:
+        """See `Initializer.draw`."""
+        values = super().draw(shape, seed, index)
+        values[self.zeros] = 0
+        return values
+
+
 class Embedding(Module):
     """A table of vectors, looked up by number, as torch.nn.Embedding: rows (m,) of whole numbers become (m, d).
 
     Args:
         num_embeddings: Rows of the table; numbers from 0 to num_embeddings - 1 are allowed.
         embedding_dim: Width of the table.
-        padding_idx: A number that stands for zeros and learns nothing.
+        padding_idx: A number whose vector is zeros at first and learns nothing.
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
-        self.num_embeddings = as_count(num_embeddings, "Embedding", "num_embeddings")
+        self.num_embeddings = _table_rows(num_embeddings, "Embedding")
         self.embedding_dim = as_count(embedding_dim, "Embedding", "embedding_dim")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"[Embedding] expected padding_idx within {num_embeddings} rows, got {padding_idx}")
         self.padding_idx = padding_idx if padding_idx is None or padding_idx >= 0 else padding_idx + num_embeddings
-        self.weight = Parameter((self.num_embeddings, self.embedding_dim), init.Normal(0.0, 1.0))
+        drawn = init.Normal(0.0, 1.0) if self.padding_idx is None else _NormalBut(0.0, 1.0, self.padding_idx)
+        self.weight = Parameter((self.num_embeddings, self.embedding_dim), drawn)
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
@@ -71,7 +95,7 @@ class EmbeddingBag(Module):
     """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, mode: str = "mean") -> None:
-        self.num_embeddings = as_count(num_embeddings, "EmbeddingBag", "num_embeddings")
+        self.num_embeddings = _table_rows(num_embeddings, "EmbeddingBag")
         self.embedding_dim = as_count(embedding_dim, "EmbeddingBag", "embedding_dim")
         if mode not in ("mean", "sum"):
             raise ValueError(f"[EmbeddingBag] expected mode 'mean' or 'sum', got {mode!r}")

@@ -18,7 +18,7 @@ from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Parameter
 from whet.nn.structure import Structure, current
-from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss
+from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss, values_of
 from whet.schedules import Schedule
 from whet.training.model import Model
 
@@ -87,6 +87,8 @@ class Module(Model):
     # Structure
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Module, Parameter)) and hasattr(Module, name):
+            raise ValueError(f"[{type(self).__name__}] expected another name for a layer: every module has '{name}'")
         super().__setattr__(name, value)
         self._note_change(name)
 
@@ -158,7 +160,7 @@ class Module(Model):
 
         Raises:
             TypeError: If `dtype` names no dtype.
-            ValueError: If it names another one.
+            ValueError: If it names another one, or a parameter is too large for it.
         """
         if dtype is None:
             raise TypeError("[to] expected 'float32' or 'float64', got None")
@@ -168,6 +170,9 @@ class Module(Model):
             raise TypeError(f"[to] expected 'float32' or 'float64', got {dtype!r}") from None
         if name not in _DTYPES:
             raise ValueError(f"[to] expected 'float32' or 'float64', got '{name}'")
+        for key, parameter in self.named_parameters():
+            if parameter.drawn:
+                as_floats(parameter.values, name, "to", key)  # refuses what is too large
         self._dtype = name
         return self
 
@@ -281,6 +286,21 @@ class Module(Model):
     def _schedules(self, width: int) -> list[Schedule]:
         return self._trace(width).schedules
 
+    def _check_indices(self, features: Floats, where: str) -> None:
+        graph = self._graph(features.shape[1])
+        for node in graph.nodes:
+            if node["op"] != "embedding":
+                continue
+            table = graph.parameter_shapes[node["parameters"][0]][0]
+            numbers = values_of(graph, node["inputs"][0], features)
+            wrong = (numbers < 0) | (numbers >= table) | (numbers != np.floor(numbers))
+            if wrong.any():
+                row, column = (int(i) for i in np.argwhere(wrong)[0])
+                raise ValueError(
+                    f"[{where}] expected whole numbers from 0 to {table - 1} for an embedding, "
+                    f"got another one first in row {row} of X, number {column} of those looked up"
+                )
+
     def _has_one_output(self, width: int) -> bool:
         return not self._trace(width).outputs.several
 
@@ -300,6 +320,8 @@ class Module(Model):
         if len({len(part) for part in parts}) > 1:
             sizes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, parts, strict=True))
             raise ValueError(f"[{where}] expected inputs with equally many rows, got {sizes}")
+        if len(parts) == 1:
+            return parts[0]
         inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
         if inputs != self._inputs:
             self._inputs = inputs

@@ -124,7 +124,8 @@ class BatchNorm1d(Module):
 
     As torch.nn.BatchNorm1d: while training, mean and biased variance are those of the batch, and the running ones
     follow them (the variance there is the unbiased one); prediction and evaluation use the running ones. The whole
-    batch is one block of rows, however large. Rows of weight zero count in its statistics.
+    batch is one block of rows, however large. Rows of weight zero count in its statistics. A batch of a single row has
+    no variance: what it makes is the bias, and the running statistics stay.
 
     Args:
         num_features: Width of a row.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from whet.nn.module import Module
     from whet.schedules import Schedule
 
-__all__ = ["LossFunction", "Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss"]
+__all__ = ["LossFunction", "Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss", "values_of"]
 
 #: What stands on either side of an operator: a traced value, a parameter (which counts for every row) or a number.
 Operand = Union["Value", Parameter, float]
@@ -234,7 +234,9 @@ class Value:
         return f"Value(shape=(rows, {', '.join(map(str, self.shape))}))"
 
     def __bool__(self) -> bool:
-        raise TypeError("[forward] a traced value has no truth: forward runs once, for every batch alike; see nn.where")
+        raise TypeError(
+            "[forward] a traced value has no truth: forward runs once, for every batch alike; see nn.functional.where"
+        )
 
     def __iter__(self) -> Any:
         raise TypeError("[forward] a traced value has no elements to go through: use slices, such as x[:, 2:5]")
@@ -293,6 +295,8 @@ class Trace:
         several = isinstance(output, (tuple, list))
         outputs = tuple(output) if several else (output,)
         for each in outputs:
+            if isinstance(each, Value) and each._trace is not self:
+                raise ValueError(f"[forward] {type(module).__name__}.forward returns a value of another forward pass")
             if not isinstance(each, Value):
                 raise TypeError(
                     f"[forward] expected {type(module).__name__}.forward to return a traced value, or a tuple of them, "
@@ -365,6 +369,23 @@ def trace_loss(function: LossFunction, outputs: Outputs, target: int) -> _core.G
     *predictions, right = split(Value(trace, 0), [*shapes, (target,)])
     trace.add_loss(function, tuple(predictions) if outputs.several else predictions[0], right)
     return trace.graph
+
+
+def values_of(graph: _core.Graph, value: int, features: Floats) -> Floats:
+    """A value that comes from the input alone, without parameters, for some rows; no rows if parameters have a part."""
+    if value == 0:
+        return features
+    part, places = _core.Graph([features.shape[1]], []), {0: 0}
+    for node in graph.nodes:
+        if not node["parameters"] and all(i in places for i in node["inputs"]):
+            inputs = [places[i] for i in node["inputs"]]
+            places[node["output"]] = part.add(node["op"], list(node["options"].items()), inputs, [])
+    if value not in places:
+        return np.zeros((0, 1), features.dtype)
+    part.set_output(places[value])
+    out = np.empty((len(features), math.prod(part.shape(places[value]))), features.dtype)
+    _core.Predictor(part, _core.State([], features.dtype.name)).predict(features, out)
+    return out
 
 
 def split(x: Value, shapes: Sequence[tuple[int, ...]]) -> tuple[Value, ...]:

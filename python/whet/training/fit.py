@@ -68,7 +68,7 @@ class Plan:
         self.callbacks = check(callbacks)
         if stop_at is not None and not isinstance(stop_at, Mapping):
             raise TypeError(f"[fit] expected stop_at to map names to targets, got {type(stop_at).__name__}")
-        self.stop_at = dict(stop_at or {})
+        self.stop_at = {name: as_number(goal, "fit", f"stop_at[{name!r}]") for name, goal in (stop_at or {}).items()}
         self.max_steps = math.inf if max_steps is None else as_count(max_steps, "fit", "max_steps")
         self.max_seconds = math.inf if max_seconds is None else as_number(max_seconds, "fit", "max_seconds", low=0)
         if precision not in ("float32", "bfloat16"):
@@ -158,7 +158,8 @@ class Rows:
         outputs = model._width_of_output(features.shape[1])
         if not (model._has_one_output(features.shape[1]) or isinstance(loss, FunctionLoss)):
             raise ValueError(f"[{where}] expected a loss that is a function of a tuple, as the model returns one")
-        target = loss.target(y, len(features), outputs, model.dtype, where)
+        columns = model._width_of_target(features.shape[1], loss)
+        target = loss.target(y, len(features), columns, model.dtype, where)
         truth, factor = loss.encode(target, outputs, model.dtype)
         weights = as_weights(sample_weight, len(features), model.dtype, where)
         if factor is not None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from whet import _core, losses
 from whet._arrays import Features, Floats
-from whet.losses import FunctionLoss, Loss, NumPyLoss
+from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss
 from whet.metrics import Metric, own
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -67,6 +67,9 @@ class Model:
     def _schedules(self, width: int) -> list[Schedule]:
         """Of the numbers that the graph reads and that change while it trains."""
         return []
+
+    def _check_indices(self, features: Floats, where: str) -> None:
+        """Raises ValueError if a row looks up what a table has not."""
 
     def _has_one_output(self, width: int) -> bool:
         """Whether the model returns one array, and not a tuple of them."""
@@ -244,7 +247,7 @@ class Model:
         """
         loss = self._fitted_loss("evaluate")
         features = self._features(X, "evaluate")
-        target = loss.target(y, len(features), self._width_of_output(features.shape[1]), self.dtype, "evaluate")
+        target = loss.target(y, len(features), self._width_of_target(features.shape[1], loss), self.dtype, "evaluate")
         return self._evaluate(features, target, loss, self._metrics)
 
     def _fitted_loss(self, where: str) -> Loss:
@@ -255,6 +258,11 @@ class Model:
     def _width_of_output(self, width: int) -> int:
         graph = self._graph(width)
         return math.prod(graph.shape(graph.output))
+
+    def _width_of_target(self, width: int, loss: Loss) -> int:
+        """Outputs that a row's target is for: of one member, where all have the same."""
+        graph = self._graph(width)
+        return graph.shape(graph.output)[-1] if isinstance(loss, MemberLoss) else self._width_of_output(width)
 
     def _training_graph(self, width: int, loss: Loss, target: NDArray[Any]) -> _core.Graph:
         """The graph for a trainer: with the loss inside if it is a function."""
