@@ -339,9 +339,19 @@ def test_a_callback_may_serve_again(data):
         assert (len(history["loss"]), history.best_epoch) == (epochs, best)
 
 
-@pytest.mark.parametrize("averaging", [{}, {"ema": 0.9}, {"swa": 0.2}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optim.Adam(lr=0.01),
+        optim.Adam(lr=0.01, ema=0.9),
+        optim.SGD(lr=0.01, swa=0.2),
+        optim.ScheduleFreeAdamW(lr=0.01),
+        optim.Muon(lr=0.01),
+    ],
+    ids=["alone", "ema", "swa", "schedule-free", "muon"],
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_best_weights_are_restored_bit_for_bit(data, averaging, dtype):
+def test_best_weights_are_restored_bit_for_bit(data, optimizer, dtype):
     """Running statistics of a BatchNorm included; they are what a fit that ends there leaves, average or not."""
 
     def network():
@@ -349,7 +359,6 @@ def test_best_weights_are_restored_bit_for_bit(data, averaging, dtype):
 
     model, other = network(), network()
     seen, stopping = Weights(), callbacks.EarlyStopping("val_m", patience=3, restore_best_weights=True)
-    optimizer = optim.Adam(lr=0.01, **averaging)
     history = fit_to([5, 4, 3, 4, 3, 4, 5, 2], data, stopping, seen, model=model, optimizer=optimizer)
     assert (len(history["loss"]), history.best_epoch) == (6, 2)
     assert same(model.state_dict(), seen.seen[2])
