@@ -108,7 +108,7 @@ def torch_layers(torch):
         def __init__(self, features, count, width):
             super().__init__()
             for name, value in zip(("factor", "shift", "low", "high"), bounds(features, count), strict=True):
-                self.register_buffer(name, torch.from_numpy(value))
+                self.register_buffer(name, torch.from_numpy(value), persistent=name in ("factor", "shift"))
             self.linear = Grouped(features, count, width)
 
         def forward(self, x):
@@ -194,8 +194,8 @@ class Jax(peers.Jax):
         return self.through(parameters, x, None)[0]
 
     def loss(self, parameters, x, y, count):
-        # The generator that XLA has for processors: half the time of JAX's own for each number.
-        key = self.jax.random.fold_in(self.jax.random.key(self.task.seed, impl="rbg"), count.astype("int32"))
+        # JAX's own generator: XLA's, "rbg", takes several times as long on a processor.
+        key = self.jax.random.fold_in(self.jax.random.key(self.task.seed), count.astype("int32"))
         z, kept = self.through(parameters, x, key)
         return self.jax.numpy.mean((z - (y[:, None] if z.ndim == 3 else y)) ** 2), kept
 
