@@ -29,7 +29,7 @@ ADULT = (
     *("gain", "loss", "hours", "country", "income"),
 )
 QUANTILES = (0.1, 0.5, 0.9)
-BELOW = "housing, share below the {} quantile"
+BELOW = "housing, share below the {} quantile, %"
 LINEAR = "bike_hour, without a hidden layer"
 
 
@@ -60,7 +60,7 @@ def mnist(seed: int, choosing: bool) -> Figures:
     optimizer = optim.AdamW(lr=schedules.OneCycle(3e-3, pct_start=0.2))
     settings = dict(loss="cross_entropy", optimizer=optimizer, batch_size=256, epochs=16, seed=seed)
     model.fit(*train, **settings)
-    return {"MNIST, accuracy": 100 * float((model.predict(held[0]).argmax(axis=1) == held[1]).mean())}
+    return {"MNIST, accuracy, %": 100 * float((model.predict(held[0]).argmax(axis=1) == held[1]).mean())}
 
 
 def adult_rows(name: str) -> Any:
@@ -102,7 +102,7 @@ def adult(seed: int, choosing: bool) -> Figures:
     model, (x, y) = Classifier(), rows(held)
     optimizer = optim.AdamW(lr=schedules.OneCycle(2e-3), weight_decay=0.05)
     model.fit(*rows(train), loss="bce_with_logits", optimizer=optimizer, batch_size=256, epochs=10, seed=seed)
-    return {"adult, accuracy": 100 * float(((model.predict(x)[:, 0] > 0) == y).mean())}
+    return {"adult, accuracy, %": 100 * float(((model.predict(x)[:, 0] > 0) == y).mean())}
 
 
 def bikes() -> tuple[Rows, Rows]:
@@ -175,8 +175,8 @@ class Example:
 
 
 EXAMPLES = {
-    "MNIST": Example(mnist, "mnist.npz", 3, "%", {"MNIST, accuracy": ">= 98.4"}),
-    "adult": Example(adult, "adult_test.csv.gz", 5, "%", {"adult, accuracy": ">= 85.2"}),
+    "MNIST": Example(mnist, "mnist.npz", 3, "%", {"MNIST, accuracy, %": ">= 98.4"}),
+    "adult": Example(adult, "adult_test.csv.gz", 5, "%", {"adult, accuracy, %": ">= 85.2"}),
     "bike_hour": Example(bike, "bike_hour.csv.gz", 5, "deviance", {"bike_hour, Poisson deviance": f"< {LINEAR}"}),
     "housing": Example(
         housing, "california_housing.csv.gz", 5, "%", {BELOW.format(q): f"{100 * q:g} +- 2" for q in QUANTILES}
