@@ -109,9 +109,12 @@ class Whet(Training):
         from whet import optim
 
         super().__init__(task)
-        self.model = whet_model(task.widths)
+        self.model = self.network()
         self.settings = dict(loss=task.loss, optimizer=optim.Adam(lr=1e-3), batch_size=task.batch, seed=task.seed)
         self.settings["precision"] = precision
+
+    def network(self):
+        return whet_model(self.task.widths)
 
     def train(self, epochs: int, **more) -> None:
         try:
@@ -149,13 +152,16 @@ class Torch(Training):
         torch.set_num_threads(threads)
         torch.manual_seed(task.seed)
         self.torch, self.bfloat16 = torch, bfloat16
-        layers = []
-        for before, after in pairwise(task.widths):
-            layers += [torch.nn.Linear(before, after), torch.nn.ReLU()]
-        self.model = torch.nn.Sequential(*layers[:-1])
+        self.model = self.network()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3, fused=fused)
         self.criterion = torch.nn.MSELoss() if task.loss == "mse" else torch.nn.CrossEntropyLoss()
         self.x, self.y = torch.from_numpy(task.x), torch.from_numpy(task.y)
+
+    def network(self):
+        layers = []
+        for before, after in pairwise(self.task.widths):
+            layers += [self.torch.nn.Linear(before, after), self.torch.nn.ReLU()]
+        return self.torch.nn.Sequential(*layers[:-1])
 
     def loss(self, x, y):
         if not self.bfloat16:
@@ -292,38 +298,43 @@ class Jax(Training):
 
         super().__init__(task)
         self.jax = jax
-        parameters = jax.tree.map(jax.numpy.asarray, first_parameters(task))
+        parameters = jax.tree.map(jax.numpy.asarray, self.first())
         zeros = lambda: jax.tree.map(jax.numpy.zeros_like, parameters)  # noqa: E731
         self.state = parameters, zeros(), zeros(), jax.numpy.zeros((), jax.numpy.float32)
         self.x, self.y = jax.numpy.asarray(task.x), jax.numpy.asarray(task.y)
         self.update, self.predict = jax.jit(self.descend, donate_argnums=0), jax.jit(self.forward)
 
-    @staticmethod
-    def forward(parameters, x):
+    def first(self):
+        return first_parameters(self.task)
+
+    def forward(self, parameters, x):
         for i, (w, b) in enumerate(parameters):
             x = x @ w + b
             if i < len(parameters) - 1:
                 x = x * (x > 0)
         return x
 
+    def loss(self, parameters, x, y, count):
+        """The loss of a batch, and what `keep` takes of it."""
+        np, z = self.jax.numpy, self.forward(parameters, x)
+        if self.task.loss == "mse":
+            return np.mean((z - y) ** 2), None
+        chosen = np.take_along_axis(z, y[:, None], axis=1)[:, 0]
+        return np.mean(self.jax.nn.logsumexp(z, axis=1) - chosen), None
+
+    def keep(self, parameters, kept):
+        return parameters
+
     def descend(self, state, x, y, rows):
         np, tree = self.jax.numpy, self.jax.tree
         parameters, means, squares, count = state
-
-        def loss(parameters):
-            z, target = self.forward(parameters, x[rows]), y[rows]
-            if self.task.loss == "mse":
-                return np.mean((z - target) ** 2)
-            chosen = np.take_along_axis(z, target[:, None], axis=1)[:, 0]
-            return np.mean(self.jax.nn.logsumexp(z, axis=1) - chosen)
-
-        gradients = self.jax.grad(loss)(parameters)
+        gradients, kept = self.jax.grad(self.loss, has_aux=True)(parameters, x[rows], y[rows], count)
         count = count + 1
         means = tree.map(lambda m, g: 0.9 * m + 0.1 * g, means, gradients)
         squares = tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, squares, gradients)
         scale = 1e-3 * np.sqrt(1 - 0.999**count) / (1 - 0.9**count)
         moved = lambda p, m, v: p - scale * m / (np.sqrt(v) + 1e-8)  # noqa: E731
-        return tree.map(moved, parameters, means, squares), means, squares, count
+        return self.keep(tree.map(moved, parameters, means, squares), kept), means, squares, count
 
     def epoch(self):
         for rows in self.orders():

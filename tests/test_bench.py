@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from bench import __main__ as command
-from bench import harness, peers, plot, tables
+from bench import bench_examples, bench_language, harness, models, peers, plot, tables
 from bench.__main__ import benchmarks
 from bench.bench_width import over_the_line
 from bench.harness import Options, calls_that_fill
@@ -130,6 +130,50 @@ def test_every_peer_learns_what_it_is_timed_on(peer):
         output = training.outputs(x)
         error = np.mean((output - y) ** 2) / 5 if y.ndim == 2 else np.mean(output.argmax(axis=1) != y)
         assert error < 0.05
+
+
+@pytest.mark.parametrize("peer", [peer for peer in bench_language.PEERS if peer != "torch compile"])
+@pytest.mark.parametrize("case", bench_language.CASES)
+def test_every_peer_learns_the_models_of_the_language(case, peer):
+    package = bench_language.PEERS[peer].package
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    task = bench_language.task_of(bench_language.CASES[case], 1000)
+    training = models.make(peer, task, 1)
+    training.train(15)
+    output = training.outputs(task.x)
+    error = np.mean((output.reshape(len(task.x), -1) - task.y) ** 2) / task.y.var()
+    assert error < 0.3
+
+
+@pytest.mark.parametrize("case", bench_language.CASES)
+def test_the_models_of_the_language_have_as_many_parameters(torch, case):
+    task = bench_language.task_of(bench_language.CASES[case], 10)
+    ours, theirs = (models.make(peer, task, 1).model.state_dict() for peer in ("whet", "torch fused"))
+    assert sum(np.size(value) for value in ours.values()) == sum(value.numel() for value in theirs.values())
+
+
+def test_the_fastest_peer_counts():
+    rows = {"a": {"whet": [2.0, 3.0], "x": [5.0, 4.0], "y": [6.0, 7.0]}, "b": {"whet": [1.0], "x": [8.0]}}
+    table = bench_language.ahead({"tables": [tables.make("1 thread", rows, unit="us", kind="time")]})
+    ratios = {case: row["peers"]["1 thread"] for case, row in table["cases"].items()}
+    assert ratios == {"a": [2.0], "b": [8.0], "geometric mean": [pytest.approx(4.0)]}
+
+
+def test_an_example_reaches_its_target_or_not():
+    assert bench_examples.reached(">= 98.4", 98.4, {})
+    assert not bench_examples.reached(">= 98.4", 98.3, {})
+    assert bench_examples.reached("10 +- 2", 11.5, {})
+    assert not bench_examples.reached("10 +- 2", 12.5, {})
+    assert not bench_examples.reached("< other", 2.0, {"other": 1.0})
+
+
+@pytest.mark.parametrize("name", ["bike_hour", "housing"])
+def test_an_example_on_real_data_reaches_its_targets(outside_data, name):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    example = bench_examples.EXAMPLES[name]
+    found = example.trial(0, False)
+    for title, goal in example.goals.items():
+        assert bench_examples.reached(goal, found[title], found), title
 
 
 @pytest.mark.parametrize("name", benchmarks())
