@@ -221,13 +221,16 @@ def run(
 ) -> History:
     """See `Model.fit`."""
     rows = Rows.of(model, plan.loss, X, y, sample_weight, "fit")
+    model._check_indices(rows.features, "fit")
     if validation_data is not None:
         if validation_fraction:
             raise ValueError("[fit] expected validation_data or validation_fraction, got both")
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
             raise TypeError("[fit] expected validation_data to be a pair (X, y)")
         width = rows.features.shape[1]
-        validation: Rows | None = Rows.of(model, plan.loss, *validation_data, None, "validation_data", width)
+        validation: Rows | None
+        validation = Rows.of(model, plan.loss, *validation_data, None, "validation_data", width)
+        model._check_indices(validation.features, "validation_data")
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
     rows = rows.weighted(plan.class_weight, plan.loss, model._width_of_output(rows.features.shape[1]))
