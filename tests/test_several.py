@@ -65,8 +65,10 @@ def test_inputs_are_checked(rows):
     with pytest.raises(ValueError, match=r"equally many rows, got numbers .300, 4., category .7, 1."):
         model.predict({**X, "category": X["category"][:7]})
     model.predict(X)
-    with pytest.raises(TypeError, match="expected a mapping with numbers, category, got ndarray"):
+    with pytest.raises(TypeError, match="each input of forward, numbers, category; got ndarray"):
         model.predict(X["numbers"])
+    with pytest.raises(TypeError, match="an array for each input of forward, numbers, category"):
+        TwoTowers().predict(X["numbers"])
     with pytest.raises(ValueError, match="a loss that is a function of a tuple"):
         model.fit(X, y, loss="mse")
 
@@ -300,4 +302,7 @@ def test_the_summary_is_a_table_with_layers_and_flops(rows):
     flops = {row[0]: row[5] for row in summary.rows}
     assert (flops["tower"], flops["mean"], flops["classes"]) == ("48", "18", "54")
     assert summary._repr_html_().startswith("<table><caption>TwoTowers, float32</caption>")
+    norms = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    norms.predict(np.ones((2, 3)))
+    assert norms.summary().endswith("10 parameters"), "running statistics are none"
     assert summary._repr_html_().count("<tr>") == len(summary.rows) + 1

@@ -16,7 +16,7 @@ from whet import _core
 from whet._arrays import Features, Floats, as_array, as_features, as_floats, check_finite, read_only
 from whet._checks import as_seed
 from whet.nn import storage
-from whet.nn.parameter import Parameter
+from whet.nn.parameter import Buffer, Parameter
 from whet.nn.structure import Structure, current
 from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss, values_of
 from whet.schedules import Schedule
@@ -286,6 +286,11 @@ class Module(Model):
     def _schedules(self, width: int) -> list[Schedule]:
         return self._trace(width).schedules
 
+    def _needs_several(self) -> bool:
+        parameters = inspect.signature(self.forward).parameters.values()
+        plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return sum(each.kind in plain and each.default is each.empty for each in parameters) > 1
+
     def _check_indices(self, features: Floats, where: str) -> None:
         graph = self._graph(features.shape[1])
         for node in graph.nodes:
@@ -310,8 +315,11 @@ class Module(Model):
     def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
         names = [name for name, _ in self._inputs] or list(inspect.signature(self.forward).parameters)
         if not isinstance(X, Mapping):
-            if self._inputs:
-                raise TypeError(f"[{where}] expected a mapping with {', '.join(names)}, got {type(X).__name__}")
+            if self._inputs or (self._traced is None and self._needs_several()):
+                raise TypeError(
+                    f"[{where}] expected a mapping with an array for each input of forward, {', '.join(names)}; "
+                    f"got {type(X).__name__}"
+                )
             return as_features(X, self.dtype, where, width)
         if set(X) != set(names):
             given = ", ".join(map(str, X)) or "none"
@@ -344,7 +352,9 @@ class Module(Model):
         from whet.nn.summary import summarize
 
         traced = self._trace(self._width())
-        return summarize(traced.graph, traced.layers, self._dtype, type(self).__name__)
+        parameters = enumerate(traced.structure.parameters.values())
+        buffers = {i for i, parameter in parameters if isinstance(parameter, Buffer)}
+        return summarize(traced.graph, traced.layers, buffers, self._dtype, type(self).__name__)
 
     # Files and copies
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from whet import _core
 
@@ -45,11 +45,11 @@ class Summary(str):
         return f"<table>{head}<tbody>{body}</tbody></table>{notes}"
 
 
-def summarize(graph: _core.Graph, layers: Sequence[str], dtype: str, name: str) -> Summary:
+def summarize(graph: _core.Graph, layers: Sequence[str], buffers: Set[int], dtype: str, name: str) -> Summary:
     """What a training step runs, a line for each call of the core.
 
     Each line has the layer, what is fused forward and backward, the output's shape, parameters, and the additions and
-    multiplications of one row's prediction.
+    multiplications of one row's prediction. Buffers are no parameters.
     """
     sizes = [math.prod(shape) for shape in graph.parameter_shapes]
     rows = []
@@ -69,11 +69,12 @@ def summarize(graph: _core.Graph, layers: Sequence[str], dtype: str, name: str) 
         lines = elements // shape[-1] if step["op"] == "linear" else 1
         products = 2 * sizes[own[0]] * lines if step["op"] in ("linear", "grouped_linear") else elements
         flops += products
+        trained = fresh - buffers
         cells = (layers[step["node"]], forward, backward, f"(rows, {', '.join(map(str, shape))})")
-        rows.append((*cells, f"{sum(sizes[p] for p in fresh):,}", f"{products:,}"))
+        rows.append((*cells, f"{sum(sizes[p] for p in trained):,}", f"{products:,}"))
     notes = [
         "then the loss with its gradient in one pass, and one sweep of the optimizer over all parameters",
         f"{flops:,} FLOPs for a row's prediction",
-        f"{sum(sizes[p] for p in counted):,} parameters",
+        f"{sum(sizes[p] for p in counted - buffers):,} parameters",
     ]
     return Summary.of(f"{name}, {dtype}", rows, notes)

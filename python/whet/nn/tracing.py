@@ -39,9 +39,10 @@ def _is_number(operand: object) -> TypeGuard[float]:
 class Value:
     """What stands for an array of shape (rows, ...) while a module is traced.
 
-    Operators follow NumPy: ``+ - * /`` and comparisons by its rules of broadcasting, ``@`` with a parameter of shape
-    (in, out), slices of any axis but the first. Rows are independent of each other: axis 0 is theirs, and nothing
-    reduces it.
+    Operators follow NumPy: ``+ - * /``, ``**`` with whole numbers, and comparisons (1 where they hold, else 0) by its
+    rules of broadcasting, ``@`` with a parameter of shape (in, out), slices of any axis but the first. Rows are
+    independent of each other: axis 0 is theirs, and nothing reduces it. A row keeps at least one axis: ``x[:, 0]`` and
+    ``x.mean()`` have the shape (rows, 1).
     """
 
     def __init__(self, trace: Trace, index: int) -> None:

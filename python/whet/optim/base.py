@@ -70,6 +70,9 @@ class Optimizer:
     step, limits the rows of the weights, and lets the average follow. A weight is a parameter of two axes or more; its
     rows are what stands along the first.
 
+    Steps are counted for the whole model: a parameter that was frozen for a while goes on with the step of all others,
+    where PyTorch counts for each parameter.
+
     The losses that `fit` and `Trainer.step` report are those of the data: no penalty is part of them.
 
     Args:
