@@ -187,7 +187,9 @@ void Program::place() {
     const bool reverses = train && needs_gradient_[at(instruction.output)];
     const int backward = 2 * n - i;
     const OpMemory memory = graph_->memory(*instruction.node, max_rows_);
-    if (memory.kept > 0) request_bytes(memory.kept * element, i, reverses ? backward : i, instruction.kept);
+    // At n, before the backward pass, running statistics settle.
+    const int last_use = reverses ? backward : train ? n : i;
+    if (memory.kept > 0) request_bytes(memory.kept * element, i, last_use, instruction.kept);
     if (memory.scratch > 0 && reverses)
       request_bytes(memory.scratch * element, backward, backward, instruction.scratch);
   }
