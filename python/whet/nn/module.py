@@ -30,7 +30,18 @@ __all__ = ["Module"]
 _DTYPES = ("float32", "float64")
 # Attributes that say nothing of what a module computes.
 _BOOKKEEPING = frozenset(
-    {"history", "stop_training", "_loss", "_metrics", "_predictor", "_flat", "_traced", "_walked", "_changes"}
+    {
+        "history",
+        "stop_training",
+        "_loss",
+        "_metrics",
+        "_targets",
+        "_predictor",
+        "_flat",
+        "_traced",
+        "_walked",
+        "_changes",
+    }
 )
 _Self = TypeVar("_Self", bound="Module")
 
