@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
+
+import whet
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,3 +117,11 @@ def assert_within(got: NDArray[Any], want: NDArray[Any], ulps: float, scale: Any
 
 def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def outputs_of_both_sets(program: str) -> set[str]:
+    """What a program prints on AVX2 and on AVX-512; skips where this processor lacks one of them."""
+    missing = {"avx2", "avx512"} - set(whet.build_info()["available_isas"])
+    if missing:
+        pytest.skip(f"this processor cannot run {' and '.join(sorted(missing))}")
+    return {run_python("-c", program, WHET_ISA=isa) for isa in ("avx2", "avx512")}

@@ -7,7 +7,7 @@ import pytest
 
 import whet
 from tests import reference
-from tests.helpers import run_python
+from tests.helpers import outputs_of_both_sets
 from tests.reference_optimizers import moments
 from tests.test_optimizers import Peer, assert_near, copies, network
 from tests.test_peers import batches
@@ -171,10 +171,7 @@ for dtype in ("float32", "float64"):
 
 
 def test_methods_have_the_same_bits_on_avx2_and_avx512():
-    missing = {"avx2", "avx512"} - set(whet.build_info()["available_isas"])
-    if missing:
-        pytest.skip(f"this processor cannot run {' and '.join(sorted(missing))}")
-    assert run_python("-c", PROGRAM, WHET_ISA="avx2") == run_python("-c", PROGRAM, WHET_ISA="avx512")
+    assert len(outputs_of_both_sets(PROGRAM)) == 1
 
 
 def test_methods_check_their_arguments():
