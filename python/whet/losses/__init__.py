@@ -13,7 +13,7 @@ from typing import Any
 
 from whet.losses.base import Loss
 from whet.losses.classes import CrossEntropyLoss
-from whet.losses.functions import CosineEmbeddingLoss, FunctionLoss, GaussianNLLLoss, MemberLoss, NumPyLoss
+from whet.losses.functions import CosineEmbeddingLoss, FunctionLoss, GaussianNLLLoss, MemberLoss, NumPyLoss, TracedLoss
 from whet.losses.labels import BCEWithLogitsLoss, FocalLoss, HingeLoss, SoftMarginLoss, SquaredHingeLoss
 from whet.losses.values import (
     GammaLoss,
@@ -50,6 +50,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "SquaredHingeLoss",
+    "TracedLoss",
     "TweedieLoss",
     "get",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from whet.losses.classes import CrossEntropyLoss
 from whet.losses.labels import BCEWithLogitsLoss
 from whet.losses.values import MSELoss
 
-__all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss", "NumPyLoss"]
+__all__ = ["CosineEmbeddingLoss", "FunctionLoss", "GaussianNLLLoss", "MemberLoss", "NumPyLoss", "TracedLoss"]
 
 _LOG_2_PI = math.log(2 * math.pi)
 
@@ -35,16 +35,39 @@ def _columns(y: ArrayLike, rows: int, dtype: DTypeLike, where: str) -> Floats:
 
 
 @dataclass(frozen=True)
-class FunctionLoss(Loss):
+class TracedLoss(Loss):
+    """A loss that becomes a part of the model's graph: what `row_losses` says runs once, on traced values.
+
+    Subclasses may use in it what a module's ``forward`` may: ``+ - * /``, slices, sums and means over a row's elements,
+    and the functions of whet.nn.functional.
+    """
+
+    def row_losses(self, prediction: Any, target: Any) -> Any:
+        """The loss of each row, traced; of several elements for a row, the mean counts.
+
+        Args:
+            prediction: Of the shape of the model's output, or a tuple of such where it has several.
+            target: Of shape (rows, columns of y).
+        """
+        raise TypeError(f"[{type(self).__name__}] expected a subclass that says what the loss of a row is")
+
+    def options(self) -> dict[str, float | tuple[float, ...]]:
+        """None: the graph has them."""
+        return {}
+
+    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
+        """See `Loss.target`; any number of columns will do."""
+        return _columns(y, rows, dtype, where)
+
+
+@dataclass(frozen=True)
+class FunctionLoss(TracedLoss):
     """What a function of prediction and target says of each row: the mean over rows of what it returns.
 
-    The function runs once, on traced values as a module's ``forward`` does, and becomes a part of the model's graph: it
-    may use ``+ - * /``, slices, sums and means over a row's elements, and the functions of whet.nn.functional. Where it
-    returns several elements for a row, their mean counts. ``fit(..., loss=function)`` makes one of these.
+    ``fit(..., loss=function)`` makes one of these.
 
     Args:
-        function: Takes the prediction, of the shape of the model's output, and the target, of shape (rows, columns of
-            y); returns a traced value.
+        function: See `TracedLoss.row_losses` for what it takes, returns and may do.
     """
 
     name = "function"
@@ -54,13 +77,9 @@ class FunctionLoss(Loss):
         if not callable(self.function):
             raise TypeError(f"[FunctionLoss] expected a function, got {type(self.function).__name__}")
 
-    def options(self) -> dict[str, float | tuple[float, ...]]:
-        """None: the function has what it needs."""
-        return {}
-
-    def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
-        """See `Loss.target`; any number of columns will do."""
-        return _columns(y, rows, dtype, where)
+    def row_losses(self, prediction: Any, target: Any) -> Any:
+        """See `TracedLoss.row_losses`."""
+        return self.function(prediction, target)
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class NumPyLoss(Loss):
         return {}
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
-        """See `FunctionLoss.target`."""
+        """See `TracedLoss.target`."""
         return _columns(y, rows, dtype, where)
 
     def rows(self, prediction: Floats, target: Floats) -> tuple[Floats, Floats]:
@@ -111,7 +130,7 @@ class NumPyLoss(Loss):
 
 
 @dataclass(frozen=True)
-class GaussianNLLLoss(FunctionLoss):
+class GaussianNLLLoss(TracedLoss):
     """Mean over rows and columns of (log v + (m - t)^2 / v) / 2, as torch.nn.GaussianNLLLoss.
 
     The model's outputs are the means m and, behind them, the variances v of all columns: twice as many as y has
@@ -123,7 +142,6 @@ class GaussianNLLLoss(FunctionLoss):
     """
 
     name = "gaussian_nll"
-    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
     full: bool = False
     eps: float = 1e-6
 
@@ -131,9 +149,9 @@ class GaussianNLLLoss(FunctionLoss):
         as_flag(self.full, "GaussianNLLLoss", "full")
         if as_number(self.eps, "GaussianNLLLoss", "eps", low=0) == 0:
             raise ValueError("[GaussianNLLLoss] expected eps above 0, got 0")
-        object.__setattr__(self, "function", self._rows)
 
-    def _rows(self, prediction: Any, target: Any) -> Any:
+    def row_losses(self, prediction: Any, target: Any) -> Any:
+        """See `TracedLoss.row_losses`."""
         columns = target.shape[0]
         if prediction.shape != (2 * columns,):
             raise ValueError(
@@ -147,7 +165,7 @@ class GaussianNLLLoss(FunctionLoss):
 
 
 @dataclass(frozen=True)
-class CosineEmbeddingLoss(FunctionLoss):
+class CosineEmbeddingLoss(TracedLoss):
     """Mean over rows of 1 - cos(x1, x2) where y is 1, and max(0, cos(x1, x2) - margin) where y is -1.
 
     As torch.nn.CosineEmbeddingLoss; x1 and x2 are the halves of the model's outputs.
@@ -157,21 +175,20 @@ class CosineEmbeddingLoss(FunctionLoss):
     """
 
     name = "cosine_embedding"
-    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
     margin: float = 0.0
 
     def __post_init__(self) -> None:
         as_number(self.margin, "CosineEmbeddingLoss", "margin", low=-1)
-        object.__setattr__(self, "function", self._rows)
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
-        """See `FunctionLoss.target`; also raises ValueError for targets that are neither 1 nor -1."""
+        """See `TracedLoss.target`; also raises ValueError for targets that are neither 1 nor -1."""
         target = super().target(y, rows, outputs, dtype, where)
         if target.shape[1] != 1 or (abs(target) != 1).any():
             raise ValueError(f"[{where}] expected y of 1 and -1, in one column, for {self.name}")
         return target
 
-    def _rows(self, prediction: Any, target: Any) -> Any:
+    def row_losses(self, prediction: Any, target: Any) -> Any:
+        """See `TracedLoss.row_losses`."""
         if len(prediction.shape) != 1 or prediction.shape[0] % 2:
             raise ValueError(f"[cosine_embedding] expected an even number of outputs, got shape {prediction.shape}")
         half = prediction.shape[0] // 2
@@ -184,7 +201,7 @@ class CosineEmbeddingLoss(FunctionLoss):
 
 
 @dataclass(frozen=True)
-class MemberLoss(FunctionLoss):
+class MemberLoss(TracedLoss):
     """The mean of a loss over the members of an ensemble, each with the same target.
 
     For a model whose rows of outputs have the shape (members, outputs), such as TabM's (Gorishniy, Kotelnikov and
@@ -195,14 +212,17 @@ class MemberLoss(FunctionLoss):
     """
 
     name = "member"
-    function: Callable[[Any, Any], Any] = field(default=None, init=False, repr=False)  # type: ignore[assignment]
     loss: str = "mse"
 
     def __post_init__(self) -> None:
-        rules = {"mse": _squares, "bce_with_logits": _binary, "cross_entropy": _classes}
-        if self.loss not in rules:
-            raise ValueError(f"[MemberLoss] expected a loss of {', '.join(rules)}, got {self.loss!r}")
-        object.__setattr__(self, "function", rules[self.loss])
+        if self.loss not in _OF_MEMBERS:
+            raise ValueError(f"[MemberLoss] expected a loss of {', '.join(_OF_MEMBERS)}, got {self.loss!r}")
+
+    def row_losses(self, prediction: Any, target: Any) -> Any:
+        """See `TracedLoss.row_losses`."""
+        if len(prediction.shape) != 2:
+            raise ValueError(f"[member] expected outputs of shape (members, outputs), got {prediction.shape}")
+        return _OF_MEMBERS[self.loss](prediction, target.reshape(1, -1))
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
         """What the loss of one member takes, as columns; `outputs` are those of a member."""
@@ -215,24 +235,20 @@ class MemberLoss(FunctionLoss):
         return np.asarray(target.reshape(-1, 1), dtype)
 
 
-def _for_members(prediction: Any, target: Any) -> Any:
-    if len(prediction.shape) != 2:
-        raise ValueError(f"[member] expected outputs of shape (members, outputs), got {prediction.shape}")
-    return target.reshape(1, -1)
-
-
 def _squares(prediction: Any, target: Any) -> Any:
-    difference = prediction - _for_members(prediction, target)
+    difference = prediction - target
     return difference * difference
 
 
 def _binary(prediction: Any, target: Any) -> Any:
     """max(p, 0) - p t + log(1 + exp(-|p|)) = softplus(p) - p t."""
-    return prediction.apply("softplus") - prediction * _for_members(prediction, target)
+    return prediction.apply("softplus") - prediction * target
 
 
 def _classes(prediction: Any, target: Any) -> Any:
-    right = _for_members(prediction, target)
-    classes = prediction.shape[1]
-    chosen = sum(prediction[:, :, i : i + 1] * (right._with("equal", float(i))) for i in range(classes))
+    classes = range(prediction.shape[1])
+    chosen = sum(prediction[:, :, i : i + 1] * (target._with("equal", float(i))) for i in classes)
     return prediction.apply("logsumexp") - chosen
+
+
+_OF_MEMBERS = {"mse": _squares, "bce_with_logits": _binary, "cross_entropy": _classes}

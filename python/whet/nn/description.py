@@ -74,7 +74,7 @@ def _replay(x: Value, nodes: list[dict[str, Any]], own: Sequence[Parameter]) -> 
     return values
 
 
-class _TracedLoss:
+class _LossGraph:
     """The function of a FunctionLoss, as the graph that was traced of it."""
 
     def __init__(self, nodes: list[dict[str, Any]], output: int) -> None:
@@ -95,7 +95,7 @@ def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
     if module._inputs:
         description["inputs"] = module._inputs
     if type(module._loss) is FunctionLoss:
-        loss = module._loss_graph(module._loss.function, module._width(), module._targets)
+        loss = module._loss_graph(module._loss, module._width(), module._targets)
         description["loss_graph"] = {"nodes": _nodes(loss), "output": loss.output}
     shared = sum(1 for _, m in module.named_modules() for _, c in m.children() if isinstance(c, Parameter))
     if shared == len(list(module.named_parameters())) and all(
@@ -162,7 +162,7 @@ def restore(tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> Mo
             parameter.requires_grad = False
     restore_training(module, description["training"])
     if "loss_graph" in description:
-        module._loss = FunctionLoss(_TracedLoss(**description["loss_graph"]))
+        module._loss = FunctionLoss(_LossGraph(**description["loss_graph"]))
     return module
 
 

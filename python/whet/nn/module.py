@@ -18,11 +18,12 @@ from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Buffer, Parameter
 from whet.nn.structure import Structure, current
-from whet.nn.tracing import LossFunction, Outputs, Trace, Value, trace_loss, values_of
+from whet.nn.tracing import Outputs, Trace, Value, trace_loss, values_of
 from whet.schedules import Schedule
 from whet.training.model import Model
 
 if TYPE_CHECKING:
+    from whet.losses import TracedLoss
     from whet.nn.summary import Summary
 
 __all__ = ["Module"]
@@ -286,13 +287,13 @@ class Module(Model):
         self._traced = _Traced(width, structure, trace.graph, trace.layers, Outputs.of(output), trace.schedules)
         return self._traced
 
-    def _graph_with_loss(self, width: int, function: LossFunction, target: int) -> _core.Graph:
+    def _graph_with_loss(self, width: int, loss: TracedLoss, target: int) -> _core.Graph:
         trace = Trace(width, self._structure().parameters)
-        trace.add_loss(function, trace.run(self, [each for _, each in self._inputs]), target)
+        trace.add_loss(loss, trace.run(self, [each for _, each in self._inputs]), target)
         return trace.graph
 
-    def _loss_graph(self, function: LossFunction, width: int, target: int) -> _core.Graph:
-        return trace_loss(function, self._trace(width).outputs, target)
+    def _loss_graph(self, loss: TracedLoss, width: int, target: int) -> _core.Graph:
+        return trace_loss(loss, self._trace(width).outputs, target)
 
     def _schedules(self, width: int) -> list[Schedule]:
         return self._trace(width).schedules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, Union
 
@@ -15,16 +15,14 @@ from whet._arrays import Floats
 from whet.nn.parameter import Parameter
 
 if TYPE_CHECKING:
+    from whet.losses import TracedLoss
     from whet.nn.module import Module
     from whet.schedules import Schedule
 
-__all__ = ["LossFunction", "Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss", "values_of"]
+__all__ = ["Operand", "Outputs", "Trace", "Value", "concatenate", "split", "trace_loss", "values_of"]
 
 #: What stands on either side of an operator: a traced value, a parameter (which counts for every row) or a number.
 Operand = Union["Value", Parameter, float]
-#: What a row's loss is, from prediction and target; the mean is taken if it has several elements.
-LossFunction = Callable[[Any, Any], "Value"]
-
 
 # NumPy's functions by name, as operations.
 _UFUNCS = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div"}
@@ -309,16 +307,14 @@ class Trace:
         self.graph.set_output(joined._index)
         return outputs if several else outputs[0]
 
-    def add_loss(self, function: LossFunction, prediction: Value | tuple[Value, ...], target: Value | int) -> None:
-        """Each row's loss, from a function of prediction and target: a value, or a new input of so many elements."""
+    def add_loss(self, loss: TracedLoss, prediction: Value | tuple[Value, ...], target: Value | int) -> None:
+        """Each row's loss, of prediction and target: a value, or a new input of so many elements."""
         if isinstance(target, int):
             target = Value(self, self.graph.add_target([target]))
-        loss = function(prediction, target)
-        if not isinstance(loss, Value) or loss._trace is not self:
-            raise TypeError(f"[loss] expected the function to return a traced value, got {type(loss).__name__}")
-        if loss.shape != (1,):
-            loss = loss.mean()
-        self.graph.set_loss(loss._index)
+        each = loss.row_losses(prediction, target)
+        if not isinstance(each, Value) or each._trace is not self:
+            raise TypeError(f"[loss] expected the function to return a traced value, got {type(each).__name__}")
+        self.graph.set_loss((each if each.shape == (1,) else each.mean())._index)
 
     def enter(self, module: Module, values: Sequence[Value]) -> Any:
         """Runs the forward of a module inside the one being traced."""
@@ -363,12 +359,12 @@ class Trace:
         return f", in layer '{name}' ({module!r})" if name else f", in {type(module).__name__}"
 
 
-def trace_loss(function: LossFunction, outputs: Outputs, target: int) -> _core.Graph:
+def trace_loss(loss: TracedLoss, outputs: Outputs, target: int) -> _core.Graph:
     """The graph of a loss alone: its output is the loss of a row of predictions and target side by side."""
     shapes = outputs.shapes
     trace = Trace(sum(map(math.prod, shapes)) + target, {})
     *predictions, right = split(Value(trace, 0), [*shapes, (target,)])
-    trace.add_loss(function, tuple(predictions) if outputs.several else predictions[0], right)
+    trace.add_loss(loss, tuple(predictions) if outputs.several else predictions[0], right)
     return trace.graph
 
 

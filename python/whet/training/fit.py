@@ -18,7 +18,7 @@ from whet._arrays import Features, Floats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet._core import NonFiniteError
 from whet.errors import WhetWarning
-from whet.losses import FunctionLoss, Loss, NumPyLoss
+from whet.losses import Loss, NumPyLoss, TracedLoss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -156,7 +156,7 @@ class Rows:
         if len(features) == 0:
             raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
         outputs = model._width_of_output(features.shape[1])
-        if not (model._has_one_output(features.shape[1]) or isinstance(loss, FunctionLoss)):
+        if not (model._has_one_output(features.shape[1]) or isinstance(loss, TracedLoss)):
             raise ValueError(f"[{where}] expected a loss that is a function of a tuple, as the model returns one")
         columns = model._width_of_target(features.shape[1], loss)
         target = loss.target(y, len(features), columns, model.dtype, where)

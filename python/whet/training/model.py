@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from whet import _core, losses
 from whet._arrays import Features, Floats
-from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss
+from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss, TracedLoss
 from whet.metrics import Metric, own
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
@@ -52,11 +52,11 @@ class Model:
         """The model's graph for inputs of that many features."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _graph_with_loss(self, width: int, function: Callable[[Any, Any], Any], target: int) -> _core.Graph:
+    def _graph_with_loss(self, width: int, loss: TracedLoss, target: int) -> _core.Graph:
         """The model's graph, and behind it the loss of a row with so many targets."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _loss_graph(self, function: Callable[[Any, Any], Any], width: int, target: int) -> _core.Graph:
+    def _loss_graph(self, loss: TracedLoss, width: int, target: int) -> _core.Graph:
         """The graph of a loss alone, from prediction and target side by side."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
@@ -266,18 +266,18 @@ class Model:
 
     def _training_graph(self, width: int, loss: Loss, target: NDArray[Any]) -> _core.Graph:
         """The graph for a trainer: with the loss inside if it is a function."""
-        if not isinstance(loss, FunctionLoss):
+        if not isinstance(loss, TracedLoss):
             return self._graph(width)
         self._targets = target.shape[1]
-        return self._graph_with_loss(width, loss.function, target.shape[1])
+        return self._graph_with_loss(width, loss, target.shape[1])
 
     def _mean_loss(self, loss: Loss, output: Floats, width: int, truth: NDArray[Any], weights: Floats | None) -> float:
         """The weighted mean loss of predictions from inputs of that width."""
         if isinstance(loss, NumPyLoss):
             return float(np.average(loss.rows(output, truth)[0].astype(np.float64), weights=weights))
-        if not isinstance(loss, FunctionLoss):
+        if not isinstance(loss, TracedLoss):
             return _core.loss(None, output, truth, weights, loss.name, list(loss.options().items()))
-        graph = self._loss_graph(loss.function, width, truth.shape[1])
+        graph = self._loss_graph(loss, width, truth.shape[1])
         rows = np.empty((len(output), 1), self.dtype)
         predictor = _core.Predictor(graph, _core.State([], self.dtype))
         predictor.predict(np.concatenate([output, truth], axis=1), rows)
