@@ -189,6 +189,10 @@ void bind_engine(py::module_& module) {
                 targets);
           },
           py::arg("function"), py::arg("targets"))
+      .def(
+          "set_reduction",
+          [](BoundTrainer& self, double factor, bool mean) { self.trainer.set_reduction({factor, mean}); },
+          py::arg("factor"), py::arg("mean"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
            py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"))

@@ -52,12 +52,4 @@ void Predictor::predict(const State& state, ConstMatrix input, Matrix output, Wa
   give_back(std::move(arena));
 }
 
-double mean_loss(Device& device, const Loss& loss, ConstMatrix prediction, const Target& target, const void* weights) {
-  const Arena losses(static_cast<size_t>(prediction.rows) * size_of(device.dtype()));
-  device.loss(losses.data(), {}, prediction, target, nullptr, 1, loss);
-  const double total =
-      weights ? device.weighted_sum(weights, nullptr, prediction.rows) : static_cast<double>(prediction.rows);
-  return device.weighted_sum(losses.data(), weights, prediction.rows) / total;
-}
-
 }  // namespace whet

@@ -28,7 +28,4 @@ class Predictor {
   std::vector<std::unique_ptr<Arena>> idle_;
 };
 
-/// The weighted mean loss of predictions: sum(w_i loss_i) / sum(w_i), with weights of one where there are none.
-double mean_loss(Device& device, const Loss& loss, ConstMatrix prediction, const Target& target, const void* weights);
-
 }  // namespace whet

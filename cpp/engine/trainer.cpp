@@ -123,13 +123,14 @@ struct Trainer::Batch {
   Watch& watch;
 };
 
-/// The gradient of the mean loss of `rows` rows of `data`: those that `order` names, or the first ones if it is null.
+/// The gradient of the loss of `rows` rows of `data`: those that `order` names, or the first ones if it is null.
 Trainer::Sums Trainer::differentiate(const Data& data, const int64_t* order, int64_t rows, Matrix predictions,
                                      Watch& watch) {
   Sums sums{0, total_weight(data, order, rows)};
   // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
   const bool counts = sums.weight > 0;
-  const Batch batch{data, order, rows, counts ? sums.weight : 1.0, counts, predictions, watch};
+  const double divisor = (counts && reduction_.mean ? sums.weight : 1.0) / reduction_.factor;
+  const Batch batch{data, order, rows, divisor, counts, predictions, watch};
 
   const auto gradients = [&](int level) -> void* {
     return level == 0 ? gradients_.data() : partial_gradients_[static_cast<size_t>(level - 1)].data();
@@ -148,20 +149,21 @@ Trainer::Sums Trainer::differentiate(const Data& data, const int64_t* order, int
 }
 
 /// Adds a batch's gradient to those since the last step. Returns whether they are enough for one; then the gradient is
-/// the mean of all.
+/// the mean of all, or their sum.
 bool Trainer::accumulate(double weight, int64_t rows) {
   const int64_t wanted = updater_.recipe().shaping.accumulate;
   if (wanted == 1) return weight > 0;
   const int64_t n = state_->layout().size;
+  const double share = reduction_.mean ? weight : 1;
   if (weight > 0 && weight_ == 0)
-    device_->scale(accumulated_.data(), gradients_.data(), weight, n);
-  else if (weight > 0)  // as a step of gradient descent: one of -weight along the gradient
-    device_->update(accumulated_.data(), gradients_.data(), nullptr, n, {math::OptimizerId::Gd, {weight, 0}});
+    device_->scale(accumulated_.data(), gradients_.data(), share, n);
+  else if (weight > 0)  // as a step of gradient descent: one of -share along the gradient
+    device_->update(accumulated_.data(), gradients_.data(), nullptr, n, {math::OptimizerId::Gd, {share, 0}});
   weight_ += weight;
   rows_ += (rows + kSlabRows - 1) / kSlabRows * kSlabRows;
   if (++batches_ < wanted) return false;
   const bool counts = weight_ > 0;
-  if (counts) device_->scale(gradients_.data(), accumulated_.data(), 1 / weight_, n);
+  if (counts) device_->scale(gradients_.data(), accumulated_.data(), reduction_.mean ? 1 / weight_ : 1, n);
   batches_ = rows_ = 0;
   weight_ = 0;
   return counts;
@@ -226,7 +228,7 @@ double Trainer::step(const Data& batch, Watch& watch) {
   plan(batch.x.rows);
   const Sums sums = differentiate(batch, nullptr, batch.x.rows, {}, watch);
   if (accumulate(sums.weight, batch.x.rows)) updater_.step(gradients_.data());
-  return sums.loss / sums.weight;
+  return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
 }
 
 EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watch) {

@@ -24,6 +24,12 @@ struct Data {
 /// From predictions and right answers of some rows: the loss of each, and its gradient.
 using RowLoss = std::function<void(ConstMatrix prediction, const Target& target, void* row_losses, Matrix gradient)>;
 
+/// How the losses of rows become that of a batch: factor * sum(weight * loss), divided by the sum of weights or not.
+struct Reduction {
+  double factor = 1;
+  bool mean = true;
+};
+
 /// A number of a group, or of the graph, that is another one at every step.
 struct Scheduled {
   double* number;
@@ -48,7 +54,8 @@ struct EpochResult {
 /// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on
 /// from call to call. Not to be used by two threads at once.
 ///
-/// A batch is a step, or one of so many as the recipe accumulates: its loss is the weighted mean over its rows.
+/// A batch is a step, or one of so many as the recipe accumulates: its loss is the weighted mean over its rows, or what
+/// a Reduction says.
 /// Whatever throws (NonFiniteError for a loss, or a norm that is needed, that is not finite, or a watch) leaves
 /// parameters, slots and counters as the last whole step left them.
 class Trainer {
@@ -62,8 +69,10 @@ class Trainer {
   /// Elements of a row's target that are values.
   int64_t target_width() const { return target_width_; }
 
-  /// All rows of `batch`; a step once the recipe has its batches, whose gradient is the weighted mean over all their
-  /// rows. Returns the batch's loss before the update.
+  void set_reduction(Reduction reduction) { reduction_ = reduction; }
+
+  /// All rows of `batch`; a step once the recipe has its batches, whose gradient is that of all their rows. Returns the
+  /// batch's loss before the update.
   double step(const Data& batch, Watch& watch);
 
   /// One pass over `data` in batches, the last one perhaps short; in the order drawn from (seed, epoch) if shuffled.
@@ -95,6 +104,7 @@ class Trainer {
   Device* device_;
   Loss loss_;
   RowLoss row_loss_;
+  Reduction reduction_;
   int64_t target_width_;
   std::vector<double> numbers_;
   uint64_t seed_;

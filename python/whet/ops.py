@@ -256,7 +256,7 @@ def one_hot(labels: ArrayLike, classes: int) -> NDArray[np.float32]:
 
 @_core.fast
 def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> tuple[float, Floats]:
-    """The mean loss of a batch and its gradient with respect to the prediction.
+    """The loss of a batch and its gradient with respect to the prediction.
 
     Args:
         loss: A string or an object of whet.losses.
@@ -279,6 +279,10 @@ def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> t
     gradient = np.empty(matrix.shape, matrix.dtype)
     truth, weights = described.encode(truth, matrix.shape[1], matrix.dtype)
     value = _core.loss(gradient, matrix, truth, weights, described.name, list(described.options().items()))
+    if described.reduction != "mean":
+        weight = len(matrix) if weights is None else float(weights.sum(dtype=np.float64))
+        value, factor = (described.reduced(mean, weight, matrix.shape[1]) for mean in (value, 1.0))
+        gradient *= factor
     return value, gradient.reshape(array.shape)
 
 

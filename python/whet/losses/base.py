@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +18,12 @@ __all__ = ["Loss", "one_or_each", "positive", "refuse"]
 
 @dataclass(frozen=True)
 class Loss:
-    """What a model is trained to make small: the mean over rows of a row's loss."""
+    """What a model is trained to make small: the mean over rows of a row's loss, or their sum.
+
+    Args:
+        reduction: "mean", or "sum": over rows and columns, each row's part times its weight; for an epoch, over all its
+            rows. Larger batches then have larger gradients.
+    """
 
     name: ClassVar[str]
     #: What turns raw outputs into probabilities, "softmax" or "sigmoid", or into means, "exp"; or None.
@@ -27,10 +32,20 @@ class Loss:
     kind: ClassVar[Literal["values", "labels", "classes"]] = "values"
     #: Whether a table's target may be standardised; else zero or the sign has a meaning.
     standardizes: ClassVar[bool] = True
+    _reductions: ClassVar[tuple[str, ...]] = ("mean", "sum")
+
+    reduction: str = field(default="mean", kw_only=True)
 
     def __post_init__(self) -> None:
         if type(self) is Loss:
             raise TypeError("[losses] expected one of the losses, such as losses.MSELoss; Loss is their common ground")
+        if self.reduction not in self._reductions:
+            valid = ", ".join(self._reductions)
+            raise ValueError(f"[{type(self).__name__}] expected a reduction of {valid}, got {self.reduction!r}")
+        self._check()
+
+    def _check(self) -> None:
+        """Raises TypeError or ValueError for an option that is out of range; may keep another form of it."""
 
     def _keep(self, **checked: object) -> None:
         """Puts checked options in place of those given: Python's own numbers, which JSON takes."""
@@ -39,7 +54,7 @@ class Loss:
 
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """The numbers that the kernel takes: for all outputs, or one for each."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {each.name: getattr(self, each.name) for each in fields(self) if not each.kw_only}
         return {name: value if isinstance(value, tuple) else float(value) for name, value in given.items()}
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
@@ -62,6 +77,15 @@ class Loss:
     def encode(self, target: NDArray[Any], outputs: int, dtype: DTypeLike) -> tuple[NDArray[Any], Floats | None]:
         """What the kernel takes for a target: one of its own, and a factor for the weight of each row, or None."""
         return target, None
+
+    def scaling(self, outputs: int) -> tuple[float, bool]:
+        """What the losses of rows are multiplied by in a batch's, and whether the sum of weights divides it."""
+        return (1.0, True) if self.reduction == "mean" else (float(outputs), False)
+
+    def reduced(self, mean: float, weight: float, outputs: int) -> float:
+        """The loss of rows whose weights sum to `weight`, from the weighted mean of the losses of rows."""
+        factor, divides = self.scaling(outputs)
+        return mean * factor if divides else mean * factor * weight
 
     def counted(self, target: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which rows metrics look at; None for all."""

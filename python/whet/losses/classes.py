@@ -37,7 +37,7 @@ class CrossEntropyLoss(Loss):
     ignore_index: int = -100
     label_smoothing: float = 0.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.weight is not None:
             each = one_or_each(self.weight, "CrossEntropyLoss", "weight")
             if not isinstance(each, tuple):
@@ -51,6 +51,10 @@ class CrossEntropyLoss(Loss):
         if smoothing and self.weight is not None and 0 in self.weight:
             raise ValueError("[CrossEntropyLoss] expected no class of weight 0 where labels are smoothed")
         self._keep(ignore_index=int(self.ignore_index), label_smoothing=smoothing)
+
+    def scaling(self, outputs: int) -> tuple[float, bool]:
+        """See `Loss.scaling`: a row's loss is no mean over columns."""
+        return super().scaling(1)
 
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """None: `encode` makes them a matter of targets and weights."""

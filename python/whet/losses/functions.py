@@ -43,13 +43,17 @@ class TracedLoss(Loss):
     """
 
     def row_losses(self, prediction: Any, target: Any) -> Any:
-        """The loss of each row, traced; of several elements for a row, the mean counts.
+        """The loss of each row, traced; of several elements for a row, their mean or sum counts, as `reduction` says.
 
         Args:
             prediction: Of the shape of the model's output, or a tuple of such where it has several.
             target: Of shape (rows, columns of y).
         """
         raise TypeError(f"[{type(self).__name__}] expected a subclass that says what the loss of a row is")
+
+    def scaling(self, outputs: int) -> tuple[float, bool]:
+        """See `Loss.scaling`: the graph takes the sum or mean over a row's elements."""
+        return super().scaling(1)
 
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """None: the graph has them."""
@@ -73,7 +77,7 @@ class FunctionLoss(TracedLoss):
     name = "function"
     function: Callable[[Any, Any], Any]
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if not callable(self.function):
             raise TypeError(f"[FunctionLoss] expected a function, got {type(self.function).__name__}")
 
@@ -97,9 +101,13 @@ class NumPyLoss(Loss):
     name = "numpy"
     function: Callable[[Floats, Floats], tuple[ArrayLike, ArrayLike]]
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if not callable(self.function):
             raise TypeError(f"[NumPyLoss] expected a function, got {type(self.function).__name__}")
+
+    def scaling(self, outputs: int) -> tuple[float, bool]:
+        """See `Loss.scaling`: the function says what a row's loss is."""
+        return super().scaling(1)
 
     def options(self) -> dict[str, float | tuple[float, ...]]:
         """None: the function has what it needs."""
@@ -145,7 +153,7 @@ class GaussianNLLLoss(TracedLoss):
     full: bool = False
     eps: float = 1e-6
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         as_flag(self.full, "GaussianNLLLoss", "full")
         if as_number(self.eps, "GaussianNLLLoss", "eps", low=0) == 0:
             raise ValueError("[GaussianNLLLoss] expected eps above 0, got 0")
@@ -177,7 +185,7 @@ class CosineEmbeddingLoss(TracedLoss):
     name = "cosine_embedding"
     margin: float = 0.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         as_number(self.margin, "CosineEmbeddingLoss", "margin", low=-1)
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
@@ -214,7 +222,7 @@ class MemberLoss(TracedLoss):
     name = "member"
     loss: str = "mse"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.loss not in _OF_MEMBERS:
             raise ValueError(f"[MemberLoss] expected a loss of {', '.join(_OF_MEMBERS)}, got {self.loss!r}")
 

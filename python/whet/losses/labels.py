@@ -43,7 +43,7 @@ class BCEWithLogitsLoss(_Binary):
     name = "bce_with_logits"
     pos_weight: float | tuple[float, ...] = 1.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(pos_weight=one_or_each(self.pos_weight, "BCEWithLogitsLoss", "pos_weight"))
 
 
@@ -62,7 +62,7 @@ class FocalLoss(_Binary):
     alpha: float = 0.25
     gamma: float = 2.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         alpha, gamma = as_number(self.alpha, "FocalLoss", "alpha"), as_number(self.gamma, "FocalLoss", "gamma", low=0)
         if alpha > 1:
             raise ValueError(f"[FocalLoss] expected alpha of at most 1, got {alpha}")

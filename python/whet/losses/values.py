@@ -47,7 +47,7 @@ class HuberLoss(Loss):
     name = "huber"
     delta: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(delta=positive(self.delta, "HuberLoss", "delta"))
 
 
@@ -58,7 +58,7 @@ class SmoothL1Loss(Loss):
     name = "smooth_l1"
     beta: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(beta=as_number(self.beta, "SmoothL1Loss", "beta", low=0))
 
 
@@ -83,7 +83,7 @@ class QuantileLoss(Loss):
     name = "quantile"
     quantile: float | tuple[float, ...] = 0.5
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(quantile=one_or_each(self.quantile, "QuantileLoss", "quantile", high=1))
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> Floats:
@@ -122,7 +122,7 @@ class PoissonNLLLoss(Loss):
     full: bool = False
     eps: float = 1e-8
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(
             log_input=as_flag(self.log_input, "PoissonNLLLoss", "log_input"),
             full=as_flag(self.full, "PoissonNLLLoss", "full"),
@@ -175,7 +175,7 @@ class TweedieLoss(Loss):
     link = "exp"
     power: float = 1.5
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         power = as_number(self.power, "TweedieLoss", "power")
         if 0 < power < 1:
             raise ValueError(f"[TweedieLoss] expected no power between 0 and 1, where no distribution is, got {power}")
@@ -195,18 +195,23 @@ class TweedieLoss(Loss):
 class KLDivLoss(Loss):
     """Mean over rows and columns of t (log(t) - p), as torch.nn.KLDivLoss: predictions are logarithms.
 
-    A row's divergence is the sum over its columns: this mean times their number, PyTorch's "batchmean".
-
     Args:
+        reduction: As other losses take it, or "batchmean": the mean over rows of a row's divergence, which is the sum
+            over its columns.
         log_target: Targets are logarithms too: exp(t) (t - p). Else they are 0 or more.
     """
 
     name = "kl_div"
     standardizes = False
+    _reductions = ("mean", "sum", "batchmean")
     log_target: bool = False
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         self._keep(log_target=as_flag(self.log_target, "KLDivLoss", "log_target"))
+
+    def scaling(self, outputs: int) -> tuple[float, bool]:
+        """See `Loss.scaling`."""
+        return (float(outputs), True) if self.reduction == "batchmean" else super().scaling(outputs)
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> Floats:
         """See `Loss.target`; also raises ValueError for targets below 0, unless they are logarithms."""

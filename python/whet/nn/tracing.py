@@ -314,7 +314,9 @@ class Trace:
         each = loss.row_losses(prediction, target)
         if not isinstance(each, Value) or each._trace is not self:
             raise TypeError(f"[loss] expected the function to return a traced value, got {type(each).__name__}")
-        self.graph.set_loss((each if each.shape == (1,) else each.mean())._index)
+        if each.shape != (1,):
+            each = each.sum() if loss.reduction == "sum" else each.mean()
+        self.graph.set_loss(each._index)
 
     def enter(self, module: Module, values: Sequence[Value]) -> Any:
         """Runs the forward of a module inside the one being traced."""

@@ -268,6 +268,7 @@ def core_trainer(
     written = isinstance(loss, NumPyLoss)  # then the name is that of any loss of values
     what = "mse" if written else loss.name, list(loss.options().items())
     trainer = _core.Trainer(graph, state, *what, optimizer.kernel, groups, group_of, shaping, precision, seed)
+    trainer.set_reduction(*loss.scaling(math.prod(graph.shape(graph.output))))
     if isinstance(loss, NumPyLoss):
         trainer.set_row_loss(loss.rows, truth.shape[1])
     return trainer
@@ -331,7 +332,7 @@ def _train(
                     predictions,
                 )
                 seen = left == steps  # max_steps can end the last epoch early
-                numbers = {"loss": loss_sum / weight_sum, "lr": rates.current}
+                numbers = {"loss": plan.loss.reduced(loss_sum / weight_sum, weight_sum, outputs), "lr": rates.current}
                 rates.steps = trainer.steps
                 if predictions is not None:
                     for metric in plan.metrics:

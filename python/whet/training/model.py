@@ -302,7 +302,9 @@ class Model:
             raise ValueError("[evaluate] expected at least one row, got none")
         output = self._outputs(features)
         truth, weights = loss.encode(target, output.shape[1], self.dtype)
-        value = self._mean_loss(loss, output, features.shape[1], truth, weights)
+        mean = self._mean_loss(loss, output, features.shape[1], truth, weights)
+        weight = len(output) if weights is None else float(weights.sum(dtype=np.float64))
+        value = loss.reduced(mean, weight, output.shape[1])
         return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
 
     def __getstate__(self) -> dict[str, Any]:
