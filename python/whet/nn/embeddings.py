@@ -122,17 +122,18 @@ class NLinear(Module):
     """
 
     def __init__(self, n: int, in_features: int, out_features: int, bias: bool = True) -> None:
-        self.n = as_count(n, "NLinear", "n")
-        self.in_features = as_count(in_features, "NLinear", "in_features")
-        self.out_features = as_count(out_features, "NLinear", "out_features")
+        name = type(self).__name__
+        self.n = as_count(n, name, "n")
+        self.in_features = as_count(in_features, name, "in_features")
+        self.out_features = as_count(out_features, name, "out_features")
         bound = 1 / math.sqrt(self.in_features)
         drawn = init.Uniform(-bound, bound)
         self.weight = Parameter((self.n, self.in_features, self.out_features), drawn)
-        self.bias = Parameter((self.n, self.out_features), drawn) if as_flag(bias, "NLinear", "bias") else None
+        self.bias = Parameter((self.n, self.out_features), drawn) if as_flag(bias, name, "bias") else None
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
-        return x.apply("grouped_linear", parameters=[self.weight] if self.bias is None else [self.weight, self.bias])
+        return x.apply("grouped_linear", parameters=[self.weight, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {name: getattr(self, name) for name in ("n", "in_features", "out_features")}

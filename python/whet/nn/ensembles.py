@@ -9,6 +9,7 @@ from typing import Any
 
 from whet._checks import as_count, as_flag
 from whet.nn import functional
+from whet.nn.embeddings import NLinear
 from whet.nn.init import Constant, Initializer, Normal, RandomSigns, Uniform
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
@@ -43,7 +44,7 @@ class EnsembleView(Module):
         return {"k": self.k}
 
 
-class LinearEnsemble(Module):
+class LinearEnsemble(NLinear):
     """k linear layers, one for each member: rows (k, in_features) become (k, out_features).
 
     Args:
@@ -54,17 +55,8 @@ class LinearEnsemble(Module):
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, k: int) -> None:
-        self.in_features = as_count(in_features, "LinearEnsemble", "in_features")
-        self.out_features = as_count(out_features, "LinearEnsemble", "out_features")
         self.k = as_count(k, "LinearEnsemble", "k")
-        bound = 1 / math.sqrt(self.in_features)
-        drawn = Uniform(-bound, bound)
-        self.weight = Parameter((self.k, self.in_features, self.out_features), drawn)
-        self.bias = Parameter((self.k, self.out_features), drawn) if as_flag(bias, "LinearEnsemble", "bias") else None
-
-    def forward(self, x: Value) -> Value:
-        """See `Module.forward`."""
-        return x.apply("grouped_linear", parameters=[self.weight] if self.bias is None else [self.weight, self.bias])
+        super().__init__(self.k, in_features, out_features, bias)
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k")}
@@ -103,7 +95,7 @@ class LinearBatchEnsemble(Module):
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
         y = (x * self.r).apply("linear", parameters=[self.weight])
-        return y.apply("scale_shift", parameters=[self.s] if self.bias is None else [self.s, self.bias])
+        return y.apply("scale_shift", parameters=[self.s, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k", "scaling_init")}

@@ -96,8 +96,7 @@ class NTKLinear(Module):
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
-        parameters = [self.weight] if self.bias is None else [self.weight, self.bias]
-        return (x * (1 / math.sqrt(self.in_features))).apply("linear", parameters=parameters)
+        return (x * (1 / math.sqrt(self.in_features))).apply("linear", parameters=[self.weight, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {"in_features": self.in_features, "out_features": self.out_features}

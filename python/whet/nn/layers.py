@@ -51,7 +51,7 @@ class Linear(Module):
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
-        return x.apply("linear", parameters=[self.weight] if self.bias is None else [self.weight, self.bias])
+        return x.apply("linear", parameters=[self.weight, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
         sizes = {"in_features": self.in_features, "out_features": self.out_features, "bias": self.bias is not None}

@@ -53,15 +53,16 @@ class Value:
         return tuple(self._trace.graph.shape(self._index))
 
     def apply(
-        self, op: str, others: Sequence[Value] = (), parameters: Sequence[Parameter] = (), **options: float
+        self, op: str, others: Sequence[Value] = (), parameters: Sequence[Parameter | None] = (), **options: float
     ) -> Value:
-        """The value that an operation of the core makes of this one, others and parameters.
+        """The value that an operation of the core makes of this one, others and parameters; a layer's last ones may be
+        None, where it has none.
 
         Raises:
             TypeError: If another operand is no traced value.
             ValueError: If the operation is unknown or the shapes do not fit; names the layer and its place.
         """
-        return self._trace.apply(op, [self, *others], parameters, options)
+        return self._trace.apply(op, [self, *others], [each for each in parameters if each is not None], options)
 
     # Arithmetic
 
