@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import whet
+
 
 @pytest.fixture(scope="module", autouse=True)
 def ctrl_c():
@@ -17,6 +19,14 @@ def ctrl_c():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of threads, until the test ends."""
+    before = whet.get_num_threads()
+    yield whet.set_num_threads
+    whet.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -403,21 +403,15 @@ def test_large_arrays_and_gaps_between_rows_take_the_fast_way_too(call):
         assert fast == outcome(getattr(ops, name).__wrapped__, make(size, gap, hole))
 
 
-def test_large_losses_and_updates_are_the_same_on_every_number_of_threads():
-    rng, before = np.random.default_rng(0), whet.get_num_threads()
+def test_large_losses_and_updates_are_the_same_on_every_number_of_threads(threads, rng):
     x, target = rng.normal(size=(2000, 60)).astype(np.float32), rng.integers(0, 60, 2000)
-    try:
-        for threads in (1, 2, 3):
-            whet.set_num_threads(threads)
-            assert_same("loss", lambda: dict(loss="cross_entropy", prediction=x, target=target))
-            assert_same("loss", lambda: dict(loss="mse", prediction=x, target=x[::-1].copy()))
-            state = dict(step=1, exp_avg=x, exp_avg_sq=abs(x))
-            assert_same(
-                "update", lambda s=state: copy.deepcopy(dict(name="adam", parameter=x, gradient=x + 1, state=s))
-            )
-            assert_same("one_hot", lambda: dict(labels=target, classes=60))
-    finally:
-        whet.set_num_threads(before)
+    for number in (1, 2, 3):
+        threads(number)
+        assert_same("loss", lambda: dict(loss="cross_entropy", prediction=x, target=target))
+        assert_same("loss", lambda: dict(loss="mse", prediction=x, target=x[::-1].copy()))
+        state = dict(step=1, exp_avg=x, exp_avg_sq=abs(x))
+        assert_same("update", lambda s=state: copy.deepcopy(dict(name="adam", parameter=x, gradient=x + 1, state=s)))
+        assert_same("one_hot", lambda: dict(labels=target, classes=60))
 
 
 @every_call

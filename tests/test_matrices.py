@@ -144,17 +144,14 @@ def test_methods_train_save_and_follow_schedules(tmp_path, rng, name):
 
 
 @pytest.mark.parametrize("name", ["lamb", "muon"])
-def test_methods_have_the_same_bits_on_every_number_of_threads(rng, name):
+def test_methods_have_the_same_bits_on_every_number_of_threads(threads, rng, name):
     X, y = rng.normal(size=(300, 40)), rng.normal(size=(300, 3))
-    before, prints = whet.get_num_threads(), set()
-    try:
-        for threads in (1, 2, 3, 4):
-            whet.set_num_threads(threads)
-            model = nn.MLP(40, (200, 70), 3).initialize(1)
-            model.fit(X, y, loss="mse", optimizer=name, epochs=2, batch_size=70)
-            prints.add(model.fingerprint())
-    finally:
-        whet.set_num_threads(before)
+    prints = set()
+    for number in (1, 2, 3, 4):
+        threads(number)
+        model = nn.MLP(40, (200, 70), 3).initialize(1)
+        model.fit(X, y, loss="mse", optimizer=name, epochs=2, batch_size=70)
+        prints.add(model.fingerprint())
     assert len(prints) == 1
 
 

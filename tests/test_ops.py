@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import whet
 from tests import reference
 from tests.helpers import assert_within, layouts, same_bits
 from tests.reference_losses import targets_of
@@ -466,15 +465,12 @@ def test_unknown_names_are_answered_with_the_valid_ones():
 
 
 @every_dtype
-def test_the_number_of_threads_does_not_change_the_bits(rng, dtype):
+def test_the_number_of_threads_does_not_change_the_bits(threads, rng, dtype):
     a, b = rng.normal(size=(700, 300)).astype(dtype), rng.normal(size=(300, 130)).astype(dtype)
-    before, results = whet.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3, 4):
-            whet.set_num_threads(threads)
-            results.append((ops.matmul(a, b), ops.activation("gelu", a), ops.loss("mse", a, a[::-1])))
-    finally:
-        whet.set_num_threads(before)
+    results = []
+    for number in (1, 2, 3, 4):
+        threads(number)
+        results.append((ops.matmul(a, b), ops.activation("gelu", a), ops.loss("mse", a, a[::-1])))
     for product, activated, (value, gradient) in results[1:]:
         assert same_bits(product, results[0][0])
         assert same_bits(activated, results[0][1])

@@ -288,18 +288,15 @@ ALL = dict(l1=1e-4, clip_norm=0.5, clip_value=0.1, centralize=True, noise=0.01, 
 
 
 @every_dtype
-def test_all_of_it_together_has_the_same_bits_on_every_number_of_threads(rng, dtype):
+def test_all_of_it_together_has_the_same_bits_on_every_number_of_threads(threads, rng, dtype):
     X, y = rng.normal(size=(300, 40)), rng.normal(size=(300, 3))
     groups = {"*.bias": {"lr": 0.02}}
-    before, prints = whet.get_num_threads(), set()
-    try:
-        for threads in (1, 2, 3, 4):
-            whet.set_num_threads(threads)
-            model = nn.MLP(40, (300,), 3).to(dtype).initialize(1)
-            model.fit(X, y, loss="mse", optimizer=optim.AdamW(groups=groups, **ALL), epochs=2, batch_size=70)
-            prints.add(model.fingerprint())
-    finally:
-        whet.set_num_threads(before)
+    prints = set()
+    for number in (1, 2, 3, 4):
+        threads(number)
+        model = nn.MLP(40, (300,), 3).to(dtype).initialize(1)
+        model.fit(X, y, loss="mse", optimizer=optim.AdamW(groups=groups, **ALL), epochs=2, batch_size=70)
+        prints.add(model.fingerprint())
     assert len(prints) == 1
 
 
