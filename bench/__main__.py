@@ -50,7 +50,7 @@ def report(given: list[str]) -> None:
         for table in record["tables"]:
             print(tables.markdown(table) + "\n")
         if drawn:
-            print(f"![{name}](plots/{name}.svg)\n")
+            print(f"![{name}](../plots/{name}.svg)\n")
 
 
 def run(given: list[str]) -> None:
