@@ -2,19 +2,22 @@
 
 Adam at 1e-3, mean squared error, whole epochs of shuffled batches of 256 rows from arrays in memory: perceptrons with
 normalisation, dropout or GELU, embeddings of categories (the columns of adult) and of numbers, and an ensemble of 32
-members. The last table has the fastest peer's least time over whet's, on the clock and of all processors, which a
-neighbour on the machine disturbs least.
+members. The peak is the step's matrix products alone at the processor's rate of FMAs, forward and backward. The last
+table has the fastest peer's least time over whet's, on the clock and of all processors, which a neighbour on the
+machine disturbs least; and over the peak's, which nobody can be ahead by.
 """
 
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from bench import models, peers, tables
 from bench.harness import Options, Record, sweep
+from bench.products import PEAK, peak
 
 BATCH, BATCHES, EPOCHS, MEMBERS = 256, 20, 2, 32
 ADULT = [9, 16, 7, 15, 6, 5, 2, 42]  # categories of each column
@@ -48,7 +51,8 @@ CASES: dict[str, Record] = {
     "32 members": dict(layers=members(), inputs=8),
 }
 
-PEERS = {name: peers.PEERS[name] for name in ("whet", "torch fused", "torch compile", "jax jit", "jax scan")}
+COMPARED = ("whet", "torch fused", "torch compile", "jax jit", "jax scan")
+PEERS = {**{name: replace(peers.PEERS[name], limit="peak") for name in COMPARED}, "peak": PEAK}
 
 
 def task_of(case: Record, rows: int) -> models.Task:
@@ -64,22 +68,27 @@ def task_of(case: Record, rows: int) -> models.Task:
 
 
 def prepare(peer, case, threads):
+    if peer == "peak":
+        return peak(threads, BATCH * models.product_flops(task_of(case, BATCH)))
     training = models.make(peer, task_of(case, BATCH * BATCHES), threads)
     epochs = EPOCHS if training.whole else 1
     return lambda: training.train(epochs), BATCHES * epochs
 
 
 def ahead(record: Record) -> tables.Table | None:
-    """The fastest peer's least time over whet's, for each case and number of threads, and their geometric means."""
+    """The fastest peer's least time over whet's and the peak's, for each case and number of threads, and geometric
+    means.
+    """
     found: dict[str, dict[str, list[float]]] = {}
     for table in record["tables"]:
         if table["kind"] != "time":
             continue
         for case, row in table["cases"].items():
             least = {name: min(times) for name, times in row["peers"].items()}
-            others = [seconds for name, seconds in least.items() if name != "whet"]
-            if others:
-                found.setdefault(case, {})[table["title"]] = [min(others) / least["whet"]]
+            others = [seconds for name, seconds in least.items() if name not in ("whet", "peak")]
+            for name, title in (("whet", table["title"]), ("peak", f"peak, {table['title']}")):
+                if others and name in least:
+                    found.setdefault(case, {})[title] = [min(others) / least[name]]
     if not found:
         return None
     columns = {title for row in found.values() for title in row}

@@ -147,6 +147,20 @@ class Whet(peers.Whet):
         return nn.Sequential(*(whet_layer(*layer) for layer in self.task.layers))
 
 
+def product_flops(task: Task) -> int:
+    """Of the matrix products of a row in a training step: forward, of the weights' gradients, and of those of inputs
+    that anything before needs.
+    """
+    graph = Whet(task).model._graph(task.x.shape[1])
+    sizes, flops = [int(np.prod(shape)) for shape in graph.parameter_shapes], 0
+    for step in graph.plan("float32"):
+        if step["op"] in ("linear", "grouped_linear"):
+            shape = graph.shape(step["output"])
+            lines = int(np.prod(shape[:-1])) if step["op"] == "linear" else 1
+            flops += 2 * sizes[step["parameters"][0]] * lines * (2 + step["input_gradient"])
+    return flops
+
+
 class Torch(peers.Torch):
     def network(self):
         own = torch_layers(self.torch)

@@ -132,7 +132,7 @@ def test_every_peer_learns_what_it_is_timed_on(peer):
         assert error < 0.05
 
 
-@pytest.mark.parametrize("peer", [peer for peer in bench_language.PEERS if peer != "torch compile"])
+@pytest.mark.parametrize("peer", [peer for peer in bench_language.COMPARED if peer != "torch compile"])
 @pytest.mark.parametrize("case", bench_language.CASES)
 def test_every_peer_learns_the_models_of_the_language(case, peer):
     package = bench_language.PEERS[peer].package
@@ -153,10 +153,21 @@ def test_the_models_of_the_language_have_as_many_parameters(torch, case):
 
 
 def test_the_fastest_peer_counts():
-    rows = {"a": {"whet": [2.0, 3.0], "x": [5.0, 4.0], "y": [6.0, 7.0]}, "b": {"whet": [1.0], "x": [8.0]}}
+    rows = {
+        "a": {"whet": [2.0, 3.0], "x": [5.0, 4.0], "y": [6.0, 7.0], "peak": [1.0]},
+        "b": {"whet": [1.0], "x": [8.0], "peak": [0.5]},
+    }
     table = bench_language.ahead({"tables": [tables.make("1 thread", rows, unit="us", kind="time")]})
-    ratios = {case: row["peers"]["1 thread"] for case, row in table["cases"].items()}
-    assert ratios == {"a": [2.0], "b": [8.0], "geometric mean": [pytest.approx(4.0)]}
+    ratios = {case: row["peers"] for case, row in table["cases"].items()}
+    assert ratios["a"] == {"1 thread": [2.0], "peak, 1 thread": [4.0]}
+    assert ratios["b"] == {"1 thread": [8.0], "peak, 1 thread": [16.0]}
+    assert ratios["geometric mean"] == {"1 thread": [pytest.approx(4.0)], "peak, 1 thread": [pytest.approx(8.0)]}
+
+
+def test_the_products_of_a_step_are_counted():
+    layers = [["Linear", 4, 8], ["ReLU"], ["Linear", 8, 1]]
+    task = models.Task([4, 1], 2, np.zeros((2, 4), np.float32), np.zeros((2, 1), np.float32), layers=layers)
+    assert models.product_flops(task) == 2 * (2 * 4 * 8 + 3 * 8 * 1)  # nothing needs the gradient of the features
 
 
 def test_an_example_reaches_its_target_or_not():
