@@ -154,21 +154,57 @@ def test_a_table_larger_than_float32_counts_is_refused():
         nn.Embedding(2**24 + 1, 1)
 
 
-def test_shared_layers_have_one_weight():
-    class Tied(nn.Module):
-        def __init__(self):
-            self.inner = nn.Linear(4, 4)
-            self.blocks = [nn.Residual(self.inner, nn.Tanh()), nn.Residual(self.inner, nn.Tanh())]
+class Tied(nn.Module):
+    def __init__(self):
+        self.inner = nn.Linear(4, 4)
+        self.blocks = [nn.Residual(self.inner, nn.Tanh()), nn.Residual(self.inner, nn.Tanh())]
 
-        def forward(self, x):
-            for block in self.blocks:
-                x = block(x)
-            return x
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
 
+
+def test_shared_layers_have_one_weight(tmp_path):
     model = Tied()
-    assert list(model.state_dict()) == ["inner.weight", "inner.bias"]
+    assert [name for name, _ in model.named_parameters()] == ["inner.weight", "inner.bias"]
     x = np.random.default_rng(0).normal(size=(50, 4))
     assert model.fit(x, x**2, loss="mse", epochs=3)["loss"][-1] > 0
+    model.save(tmp_path / "tied.whet")
+    np.testing.assert_array_equal(whet.load(tmp_path / "tied.whet").predict(x), model.predict(x))
+
+
+def test_shared_layers_have_the_names_of_pytorch(torch):
+    class Theirs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Linear(4, 4)
+            self.second = self.first
+
+    class Ours(nn.Module):
+        def __init__(self):
+            self.first = nn.Linear(4, 4)
+            self.second = self.first
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    model, theirs = Ours(), Theirs()
+    assert list(model.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict({name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()})
+    other = Ours().initialize(3)
+    other.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+    assert other.fingerprint() == model.fingerprint()
+    one_name = {name: value for name, value in model.initialize(5).state_dict().items() if "second" in name}
+    other.load_state_dict(one_name)
+    assert other.fingerprint() == model.fingerprint()
+    both = {name: np.array(value) for name, value in model.state_dict().items()}
+    both["second.bias"] += 1
+    with pytest.raises(ValueError, match=r"expected second.bias to have the values of the same parameter's others"):
+        other.load_state_dict(both)
+    assert other.fingerprint() == model.fingerprint()
+    with pytest.raises(ValueError, match=r"missing: first.weight, second.weight; not known: none"):
+        other.load_state_dict({"first.bias": both["first.bias"]})
 
 
 def test_bins_are_quantiles():

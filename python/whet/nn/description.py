@@ -104,7 +104,7 @@ def describe(module: Module) -> tuple[dict[str, Floats], dict[str, Any]]:
         description["module"] = _tree(module)
     else:
         description["graph"] = _graph(module)
-    return module.state_dict(), description
+    return module._tensors(module.named_parameters()), description
 
 
 def _tree(module: Module) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 import numpy as np
@@ -136,12 +136,12 @@ class Module(Model):
             if isinstance(child, Module):
                 yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter once, under PyTorch's name, such as "0.weight"."""
+    def named_parameters(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter under PyTorch's name, such as "0.weight"; a shared one once, or under each of its names."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, child in module.children():
-                if isinstance(child, Parameter) and id(child) not in seen:
+                if isinstance(child, Parameter) and not (remove_duplicate and id(child) in seen):
                     seen.add(id(child))
                     yield (f"{prefix}.{name}" if prefix else name), child
 
@@ -227,42 +227,48 @@ class Module(Model):
         return [name for name, parameter in self._structure().parameters.items() if not parameter.requires_grad]
 
     def state_dict(self) -> dict[str, Floats]:
-        """Every parameter by name: read-only views, which follow the training."""
+        """Every parameter by name, a shared one by each of its names: read-only views, which follow the training."""
+        return self._tensors(self.named_parameters(remove_duplicate=False))
+
+    def _tensors(self, named: Iterable[tuple[str, Parameter]]) -> dict[str, Floats]:
         self._state()
-        return {
-            name: read_only(p.values if p.owner is not None else p.values.astype(self._dtype))
-            for name, p in self.named_parameters()
-        }
+        return {name: read_only(p.values if p.owner is not None else p.values.astype(self._dtype)) for name, p in named}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Copies values into all parameters.
+        """Copies values into all parameters; one of a shared parameter's names will do.
 
         Raises:
             TypeError: If `state_dict` is no mapping of arrays of numbers.
-            ValueError: If names or shapes differ, or a value is NaN or infinite; nothing is changed then.
+            ValueError: If names or shapes differ, two names of a parameter have different values, or a value is NaN or
+                infinite; nothing is changed then.
             RuntimeError: If another thread is training them.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"[load_state_dict] expected a mapping of names to arrays, got {type(state_dict).__name__}")
-        parameters = dict(self.named_parameters())
-        missing = [name for name in parameters if name not in state_dict]
+        parameters = dict(self.named_parameters(remove_duplicate=False))
+        given = {id(parameter) for name, parameter in parameters.items() if name in state_dict}
+        missing = [name for name, parameter in parameters.items() if id(parameter) not in given]
         extra = [name for name in state_dict if name not in parameters]
         if missing or extra:
             raise ValueError(
                 f"[load_state_dict] expected the parameters {', '.join(parameters) or 'none'}; "
                 f"missing: {', '.join(missing) or 'none'}; not known: {', '.join(map(str, extra)) or 'none'}"
             )
-        values = {}
+        values: dict[int, Floats] = {}
         for name, parameter in parameters.items():
+            if name not in state_dict:
+                continue
             array = as_array(state_dict[name], "load_state_dict", name)
             if array.shape != parameter.shape:
                 raise ValueError(f"[load_state_dict] expected {name} with shape {parameter.shape}, got {array.shape}")
-            values[name] = as_floats(array, self._dtype, "load_state_dict", name)
-            check_finite(values[name].reshape(len(array) if array.ndim else 1, -1), "load_state_dict", name)
+            found = as_floats(array, self._dtype, "load_state_dict", name)
+            check_finite(found.reshape(len(array) if array.ndim else 1, -1), "load_state_dict", name)
+            if not np.array_equal(values.setdefault(id(parameter), found), found):
+                raise ValueError(f"[load_state_dict] expected {name} to have the values of the same parameter's others")
         self._state()
         with storage.idle(parameters, "load_state_dict"):
-            for name, parameter in parameters.items():
-                parameter.values[...] = values[name]
+            for parameter in parameters.values():
+                parameter.values[...] = values[id(parameter)]
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over (name, dtype, shape, little-endian bytes) of every parameter in order."""
