@@ -57,8 +57,11 @@ def test_an_embedding_refuses_what_is_no_row_of_its_table(wrong):
     model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 1))
     x = np.zeros((30, 2))
     x[7, 1] = wrong
-    with pytest.raises(ValueError, match="whole numbers from 0 to 8, got another one, first in row 7, column 1"):
-        model.predict(x)
+    for rows, row in ((x, 7), (np.concatenate([np.zeros((5000, 2)), x]), 5007)):  # of many rows, a later block's
+        with pytest.raises(
+            ValueError, match=f"whole numbers from 0 to 8, got another one, first in row {row}, column 1"
+        ):
+            model.predict(rows)
     before = model.fingerprint()
     with pytest.raises(ValueError, match=r"\[fit\] expected whole numbers .* first in row 7 of X, number 1"):
         model.fit(x, x[:, 0], loss="mse", epochs=3, batch_size=4)

@@ -509,3 +509,13 @@ def test_bfloat16_is_for_models_of_float32(data):
     model = nn.Linear(6, 1).to("float64")
     with pytest.raises(ValueError, match=r"float32 model.*bfloat16.*float64"):
         model.fit(*data, loss="mse", precision="bfloat16")
+
+
+def test_a_first_step_that_fails_leaves_no_gradients():
+    trainer = whet.Trainer(nn.Linear(1, 1).to("float32"), "mse", optim.SGD(lr=0.1))
+    with pytest.raises(whet.NonFiniteError, match="the loss became inf at step 1"):
+        trainer.step([[1e30]], [-1e30])
+    with pytest.raises(RuntimeError, match="there is no step yet"):
+        trainer.gradients()
+    trainer.step([[1.0]], [1.0])
+    assert np.isfinite(trainer.gradients()["weight"]).all()

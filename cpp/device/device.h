@@ -170,9 +170,9 @@ class Device {
   virtual void standardize_backward(Matrix dx, ConstMatrix dy, ConstMatrix x, const void* mean, const void* factor,
                                     const void* constant, const void* slope, bool accumulate) = 0;
 
-  /// Row i of y holds the rows of `table` that x[i] names one after the other, as numbers. Throws std::invalid_argument
-  /// for what is no whole number below the table's rows.
-  virtual void look_up(Matrix y, ConstMatrix x, ConstMatrix table) = 0;
+  /// Row i of y holds the rows of `table` that x[i] names one after the other, as numbers. Returns the index
+  /// of the first element that is no whole number below the table's rows, with y as it was, or -1.
+  virtual int64_t look_up(Matrix y, ConstMatrix x, ConstMatrix table) = 0;
 
   /// dtable[x[i]] += dy[i], in the order of the rows, but for the row `skipped` (-1: none). Without `accumulate`,
   /// dtable starts from zeros.

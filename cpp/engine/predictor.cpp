@@ -45,6 +45,7 @@ void Predictor::predict(const State& state, ConstMatrix input, Matrix output, Wa
     pass.arena = arena->data();
     pass.parameters = state.parameters();
     pass.rows = std::min(program_.max_rows(), input.rows - row);
+    pass.first_row = row;
     pass.input = rows_of(input, row, pass.rows, state.dtype());
     pass.output = rows_of(output, row, pass.rows, state.dtype());
     program_.forward(pass, watch);

@@ -13,7 +13,11 @@ namespace whet {
 void check_finite(const char* what, double value, int64_t steps) {
   if (std::isfinite(value)) return;
   std::ostringstream message;
-  message << "[train] the " << what << " became " << value << " at step " << steps + 1
+  message << "[train] the " << what << " became "
+          << (std::isnan(value) ? "nan"
+              : value > 0       ? "inf"
+                                : "-inf")
+          << " at step " << steps + 1
           << "; the parameters are those before it. A lower learning rate or features of smaller scale may help";
   throw NonFiniteError(message.str());
 }

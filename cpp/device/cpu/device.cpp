@@ -201,9 +201,10 @@ class CpuDevice final : public Device {
     });
   }
 
-  void look_up(Matrix y, ConstMatrix x, ConstMatrix table) override {
+  int64_t look_up(Matrix y, ConstMatrix x, ConstMatrix table) override {
     for (int64_t i = 0; i < x.rows; ++i)
-      for (int64_t j = 0; j < x.cols; ++j) check_index(row(x, i)[j], i, j, table.rows);
+      for (int64_t j = 0; j < x.cols; ++j)
+        if (!is_index(row(x, i)[j], table.rows)) return i * x.cols + j;
     for_rows(kGrainOfMoves, y.rows, y.cols, [&](int64_t from, int64_t to) {
       for (int64_t i = from; i < to; ++i)
         for (int64_t j = 0; j < x.cols; ++j) {
@@ -211,6 +212,7 @@ class CpuDevice final : public Device {
           copy_row(row(y, i) + j * table.cols, row(table, index), table.cols);
         }
     });
+    return -1;
   }
 
   void look_up_backward(Matrix dtable, ConstMatrix dy, ConstMatrix x, int64_t skipped, bool accumulate) override {
@@ -383,11 +385,8 @@ class CpuDevice final : public Device {
                    });
   }
 
-  static void check_index(T value, int64_t i, int64_t j, int64_t rows) {
-    const auto end = static_cast<T>(rows);
-    if (value >= T(0) && value < end && value == static_cast<T>(static_cast<int64_t>(value))) return;
-    fail("embedding", "expected whole numbers from 0 to ", rows - 1, ", got another one, first in row ", i, ", column ",
-         j, " of these rows");
+  static bool is_index(T value, int64_t rows) {
+    return value >= T(0) && value < static_cast<T>(rows) && value == static_cast<T>(static_cast<int64_t>(value));
   }
 
   /// Where a block of y stands in an operand of a combination that makes y.

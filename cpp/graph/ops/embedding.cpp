@@ -22,7 +22,10 @@ class Embedding final : public Op {
   bool backward_reads_output() const override { return false; }
 
   void forward(const Frame& frame) const override {
-    frame.device().look_up(frame.output(), frame.input(0), table(frame, frame.parameter(0)));
+    const ConstMatrix x = frame.input(0), all = table(frame, frame.parameter(0));
+    if (const int64_t wrong = frame.device().look_up(frame.output(), x, all); wrong >= 0)
+      fail("embedding", "expected whole numbers from 0 to ", all.rows - 1, ", got another one, first in row ",
+           frame.first_row() + wrong / x.cols, ", column ", wrong % x.cols, " of its input");
   }
 
   void backward(const Frame& frame) const override {

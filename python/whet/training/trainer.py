@@ -84,6 +84,7 @@ class Trainer:
         with self.model._exclusive("step", state=self._state):
             core = self._trainer(rows)
             loss: float = core.step(rows.features, rows.truth, rows.weights)
+            self._has_gradients = True
             return loss
 
     def gradients(self) -> dict[str, Floats]:
@@ -95,7 +96,7 @@ class Trainer:
         Raises:
             RuntimeError: Before the first step.
         """
-        if self._core is None:
+        if self._core is None or not self._has_gradients:
             raise RuntimeError("[gradients] there is no step yet")
         self._check_place("gradients")
         return {name: read_only(self._core.gradient(i)) for i, name in enumerate(self.model._parameter_names())}
@@ -223,7 +224,7 @@ class Trainer:
         graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
         assignment = assign(self.model, self._state, self.optimizer)
         core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, rows.truth, self.seed)
-        self._core = core
+        self._core, self._has_gradients = core, False
         if self._waiting is not None:
             slots, core.steps = self._waiting
             self._waiting = None
