@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whet import _core
 from whet._arrays import Floats
 from whet._checks import as_path
 
-__all__ = ["checkpoint_name", "checkpoints", "read_model", "read_whole", "remove_leftovers", "write_model"]
+__all__ = ["checkpoint_name", "checksum", "checkpoints", "read_model", "read_whole", "remove_leftovers", "write_model"]
 
 #: Rises when an older whet could not read what this one writes.
 FORMAT = 1
@@ -34,8 +35,10 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.whet")
 _LEFTOVER = re.compile(r"\.(checkpoint-\d{8,}|best)\.whet\.\w+\.tmp")
 
 # A description begins with its checksum; those of the first releases had none, and began with the format.
-_SEAL = re.compile(r'\{"sha256": "([0-9a-f]{64})", ')
+_SEAL = re.compile(r'\{"crc32": "([0-9a-f]{8})", ')
 _UNSEALED = '{"format"'
+
+_BLOCK_BYTES = 1 << 24  # arrays are read in blocks: rows that are strided would be copied at once
 
 
 def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], description: Mapping[str, Any]) -> None:
@@ -50,7 +53,7 @@ def write_model(path: str | os.PathLike[str], tensors: Mapping[str, Floats], des
     given = as_path(path, "save")
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps({"format": FORMAT, "whet": _core.__version__, **description}, allow_nan=False)
-    data = save(arrays, metadata={"whet": f'{{"sha256": "{_checksum(arrays, text)}", {text[1:]}'})
+    data = save(arrays, metadata={"whet": f'{{"crc32": "{_checksum(arrays, text)}", {text[1:]}'})
     target = Path(os.path.realpath(given))  # a link stays a link
     try:
         if target.exists() and not target.is_file():
@@ -86,13 +89,28 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _checksum(tensors: Mapping[str, Floats], text: str) -> str:
-    """SHA-256, in hexadecimal, of a description without its checksum, and of every tensor."""
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"\0{name}\0{array.dtype.name}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-    return digest.hexdigest()
+    """Of a description without its checksum, and of every tensor."""
+    names = sorted(tensors)
+    return checksum(text, *names, *(tensors[name] for name in names))
+
+
+def checksum(*parts: str | NDArray[Any]) -> str:
+    """CRC-32, in hexadecimal, of texts and arrays: types, shapes and little-endian bytes.
+
+    It finds damage, no forgery. 50 MB take 0.03 s; SHA-256 needs 0.25 s where the processor has no instruction for it.
+    """
+    found = 0
+    for part in parts:
+        if isinstance(part, str):
+            found = zlib.crc32(part.encode() + b"\0", found)
+            continue
+        found = zlib.crc32(f"{part.dtype.name}{part.shape}".encode(), found)
+        whole = np.atleast_1d(part)
+        rows = max(1, _BLOCK_BYTES * len(whole) // max(whole.nbytes, 1))
+        for first in range(0, len(whole), rows):
+            block = np.ascontiguousarray(whole[first : first + rows], whole.dtype.newbyteorder("<"))
+            found = zlib.crc32(block.data, found)
+    return f"{found:08x}"
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[str, Any]]:
