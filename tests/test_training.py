@@ -152,6 +152,10 @@ def test_batch_size_auto_depends_on_rows_alone():
         max_seconds=None,
         precision="float32",
         seed=0,
+        checkpoint=None,
+        checkpoint_every=None,
+        checkpoint_keep=3,
+        resume=False,
         on_interrupt="raise",
         progress=False,
     )
@@ -164,19 +168,6 @@ def test_gradient_descent_takes_all_rows(data):
     assert model.fit(X, y, loss="mse", optimizer="gd", epochs=3).steps == 3
     with pytest.raises(ValueError, match="takes all 300 rows"):
         model.fit(X, y, loss="mse", optimizer="gd", batch_size=10)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("checkpoint", "run/"),
-        ("checkpoint_every", 10),
-        ("resume", True),
-    ],
-)
-def test_what_has_no_meaning_yet_is_refused_by_name(data, name, value):
-    with pytest.raises(ValueError, match=rf"\[fit\] {name} is not supported"):
-        nn.Linear(6, 1).fit(*data, loss="mse", **{name: value})
 
 
 def test_validation_fraction(data):

@@ -116,12 +116,12 @@ double step(BoundTrainer& self, const py::array& x, const py::array& y, const st
   return self.trainer.step(batch, watch);
 }
 
-py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
-                int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps,
-                const std::vector<Series>& schedules, std::optional<py::array> predictions) {
+void epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
+           int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps, const std::vector<Series>& schedules,
+           std::optional<py::array> predictions, EpochPosition& position) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
-  const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1, max_steps);
+  const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1 - position.batches, max_steps);
   std::vector<Scheduled> scheduled;
   for (const auto& [group, option, values] : schedules) {
     if (static_cast<int64_t>(values.size()) < steps)
@@ -135,12 +135,8 @@ py::tuple epoch(BoundTrainer& self, const py::array& x, const py::array& y, cons
       fail("fit", "expected room for one prediction per row");
   }
   Watch watch = interruptible();
-  EpochResult result;
-  {
-    const Work work;
-    result = self.trainer.epoch(data, plan, watch);
-  }
-  return py::make_tuple(result.loss_sum, result.weight_sum, result.steps);
+  const Work work;
+  self.trainer.epoch(data, plan, position, watch);
 }
 
 }  // namespace
@@ -160,6 +156,17 @@ void bind_engine(py::module_& module) {
         if (i >= state.specs().size()) throw py::index_error();
         return view(state.dtype(), state.specs()[i].shape, state.parameter(i), self);
       });
+
+  py::class_<EpochPosition>(module, "EpochPosition")
+      .def(py::init([](int64_t batches, int64_t steps, double loss_sum, double weight_sum) {
+             return EpochPosition{batches, steps, loss_sum, weight_sum};
+           }),
+           py::arg("batches") = 0, py::arg("steps") = 0, py::arg("loss_sum") = 0.0, py::arg("weight_sum") = 0.0)
+      .def_readonly("batches", &EpochPosition::batches)
+      .def_readonly("steps", &EpochPosition::steps)
+      .def_readonly("loss_sum", &EpochPosition::loss_sum)
+      .def_readonly("weight_sum", &EpochPosition::weight_sum)
+      .def_readwrite("stop", &EpochPosition::stop);
 
   py::class_<BoundTrainer>(module, "Trainer")
       .def(
@@ -195,7 +202,7 @@ void bind_engine(py::module_& module) {
           py::arg("factor"), py::arg("mean"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"))
+           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"))
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

@@ -231,32 +231,35 @@ double Trainer::step(const Data& batch, Watch& watch) {
   return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
 }
 
-EpochResult Trainer::epoch(const Data& data, const EpochPlan& epoch, Watch& watch) {
+void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch) {
   const int64_t n = data.x.rows;
   const int64_t batch_rows = std::min(epoch.batch_rows, n);
   const DType dtype = device_->dtype();
   plan(batch_rows);
   // A batch of all rows needs no order: its mean is the same.
   const bool shuffle = epoch.shuffle && batch_rows < n;
-  if (shuffle) {
+  if (shuffle && (order_.size() != static_cast<size_t>(n) || order_epoch_ != epoch.epoch)) {
     order_.resize(static_cast<size_t>(n));
+    order_epoch_ = epoch.epoch;
     random_permutation({seed_, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
   }
 
-  EpochResult result;
-  for (int64_t first = 0; first < n && result.steps < epoch.max_steps; first += batch_rows) {
+  int64_t taken = 0;  // in this call
+  for (int64_t first; (first = position.batches * batch_rows) < n && taken < epoch.max_steps && !position.stop;) {
     const int64_t rows = std::min(batch_rows, n - first);
-    for (const Scheduled& each : epoch.schedules) *each.number = each.values[result.steps];
+    for (const Scheduled& each : epoch.schedules) *each.number = each.values[taken];
     const Sums sums = shuffle ? differentiate(data, order_.data() + first, rows, epoch.predictions, watch)
                               : differentiate(slice(data, first, rows, dtype), nullptr, rows,
                                               at_row(epoch.predictions, first, rows, dtype), watch);
     if (sums.weight > 0) updater_.step(gradients_.data());
-    result.loss_sum += sums.loss;
-    result.weight_sum += sums.weight;
-    result.steps += sums.weight > 0;
+    position.loss_sum += sums.loss;
+    position.weight_sum += sums.weight;
+    position.batches += 1;
+    const bool counts = sums.weight > 0;
+    position.steps += counts;
+    taken += counts;
     watch.poll();
   }
-  return result;
 }
 
 }  // namespace whet

@@ -40,15 +40,18 @@ struct EpochPlan {
   int64_t batch_rows = 1;
   bool shuffle = true;
   uint32_t epoch = 0;
-  int64_t max_steps = INT64_MAX;
-  std::span<const Scheduled> schedules{};
-  Matrix predictions{};  // where each row's prediction of this epoch is put, or null data
+  int64_t max_steps = INT64_MAX;           // of this call
+  std::span<const Scheduled> schedules{};  // from the first step of this call
+  Matrix predictions{};                    // where each row's prediction of this epoch is put, or null data
 };
 
-struct EpochResult {
+/// Where an epoch stands, between two steps.
+struct EpochPosition {
+  int64_t batches = 0;    // seen
+  int64_t steps = 0;      // taken: a batch whose rows all weigh 0 is none
   double loss_sum = 0;    // of weight * loss, over the rows seen
   double weight_sum = 0;  // of weights, over the rows seen
-  int64_t steps = 0;
+  bool stop = false;      // set from outside: to end the call after the step that is being taken
 };
 
 /// Trains a State: forward, loss, backward, update, for a batch or a whole epoch. Steps and slots live here and go on
@@ -75,8 +78,9 @@ class Trainer {
   /// batch's loss before the update.
   double step(const Data& batch, Watch& watch);
 
-  /// One pass over `data` in batches, the last one perhaps short; in the order drawn from (seed, epoch) if shuffled.
-  EpochResult epoch(const Data& data, const EpochPlan& epoch, Watch& watch);
+  /// From `position` on, one pass over `data` in batches, the last one perhaps short; in the order drawn from (seed,
+  /// epoch) if shuffled. The position follows every whole step, also where something throws.
+  void epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch);
 
   const State& state() const { return *state_; }
   /// Of the last step, before clipping.
@@ -122,6 +126,7 @@ class Trainer {
   std::vector<Arena> partial_gradients_;
   Arena arena_, batch_x_, batch_values_, batch_classes_, batch_weights_, row_losses_, scales_;
   std::vector<int64_t> order_;
+  uint32_t order_epoch_ = 0;  // that `order_` is of, if it has rows
 };
 
 }  // namespace whet

@@ -237,6 +237,8 @@ void Program::forward(const Pass& pass, Watch& watch) const {
 
 void Program::backward(const Pass& pass, Watch& watch) const {
   for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
+  // Where running statistics have settled, the step has begun to change the model: nothing may abandon it.
+  const bool watched = pass.rows > kWatchedRows && !graph_->needs_whole_batch();
   for (size_t i = instructions_.size(); i-- > 0;) {
     const Instruction& instruction = instructions_[i];
     if (!needs_gradient_[at(instruction.output)]) continue;
@@ -247,7 +249,7 @@ void Program::backward(const Pass& pass, Watch& watch) const {
       device_->activate_backward(dy, dy, saved(pass, instruction), *instruction.activation, false);
     }
     instruction.node->op->backward(frame);
-    if (pass.rows > kWatchedRows) watch.poll();
+    if (watched) watch.poll();
   }
 }
 

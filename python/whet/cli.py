@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     parser.print_help(sys.stderr)
                     parser.exit(2, "\nwhet: error: expected a command\n")
                 arguments = parser.parse_args(argv)
-                if vars(arguments).get("model") == vars(arguments).get("table") == _STREAM:
-                    parser.error("expected the model or the table on standard input, got both")
+                _check_usage(parser, vars(arguments))
                 arguments.run(arguments)
             finally:
                 # Here rather than at exit, where Python could no longer say what went wrong.
@@ -71,6 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {_message(error)}")
         return _FAILED
     return 0
+
+
+def _check_usage(parser: argparse.ArgumentParser, arguments: Mapping[str, Any]) -> None:
+    """Refuse options that do not go together."""
+    if arguments.get("model") == arguments.get("table") == _STREAM:
+        parser.error("expected the model or the table on standard input, got both")
+    for name in ("checkpoint_every", "resume"):
+        if arguments.get(name) and arguments["checkpoint"] is None:
+            parser.error(f"--{name.replace('_', '-')} needs --checkpoint RUN/")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         help="of the rows, set aside by seed; the last loss on them is printed",
     )
     train.add_argument("--out", type=_path, metavar="m.whet", help="where to write the model; - is standard output")
+    train.add_argument("--checkpoint", type=_path, metavar="RUN/", help="a directory to write checkpoints to")
+    train.add_argument(
+        "--checkpoint-every", type=_count, metavar="N", help="steps from one checkpoint to the next (an epoch)"
+    )
+    train.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint, if there is one")
     train.set_defaults(run=_train)
 
     predict = commands.add_parser("predict", help="predict the target of each row of a table")
@@ -225,6 +238,9 @@ def _train(arguments: argparse.Namespace) -> None:
             optimizer=None if arguments.lr is None else optim.Adam(lr=arguments.lr),
             seed=arguments.seed,
             validation_fraction=arguments.validation,
+            checkpoint=arguments.checkpoint,
+            checkpoint_every=arguments.checkpoint_every,
+            resume=arguments.resume,
             progress=_watched(),
         )
     except KeyboardInterrupt:

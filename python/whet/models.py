@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from whet.files import read_model
+from whet.files import OF_TRAINING, read_model
 
 __all__ = ["load"]
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """The model in a file: an `nn.Module`, or a `TabularModel`.
+    """The model in a file: an `nn.Module`, or a `TabularModel`. Of a checkpoint, as if the fit had ended there.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, no model file, or one of a newer whet.
+        ValueError: If it is damaged, no model file, or one of a newer whet; of a damaged checkpoint, it names the last
+            good one.
     """
     tensors, description = read_model(path)
+    tensors = {name: array for name, array in tensors.items() if not name.startswith(OF_TRAINING)}
     kind = description.get("kind")
     try:
         if kind == "module":

@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from whet import losses, optim, schedules
 from whet import metrics as _metrics
+from whet._checks import as_path
 from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler
+from whet.training.checkpoint import Directory
 from whet.training.history import History
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ class TabularModel:
             seed: of the parameters, the order of rows and the rows set aside.
             progress: whether to show a progress bar.
             **options: further arguments of nn.Module.fit. class_weight has the labels themselves; callbacks see the
-                network.
+                network; checkpoints have the preprocessing, too.
 
         Returns:
             The history of nn.Module.fit.
@@ -175,6 +177,12 @@ class TabularModel:
         network = self._make_network(X.shape[1], outputs)
         _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
 
+        if options.get("checkpoint") is not None:
+            scored = scores or _metrics.get(_SCORES[task])
+            options["checkpoint"] = Directory(
+                as_path(options["checkpoint"], "TabularModel"),
+                lambda network: self._describe(preprocessor, encoder, scored, network),
+            )
         arguments = {
             "loss": described,
             "optimizer": _OPTIMIZER if optimizer is None else optimizer,
@@ -304,16 +312,24 @@ class TabularModel:
     def _description(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         preprocessor, encoder, network = self._fitted()
         tensors, inner = network._description()
-        description = {
+        return dict(tensors), self._describe(preprocessor, encoder, self._scores, inner)
+
+    def _describe(
+        self,
+        preprocessor: Preprocessor,
+        encoder: LabelEncoder | TargetScaler,
+        scores: Sequence[Metric],
+        network: dict[str, Any],
+    ) -> dict[str, Any]:
+        return {
             "kind": "table",
             "target": self.target,
             "hidden": list(self.hidden) if self._given is None else None,
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
-            "metrics": _metrics.own(self._scores),
-            "network": inner,
+            "metrics": _metrics.own(scores),
+            "network": network,
         }
-        return dict(tensors), description
 
     @classmethod
     def _from_description(cls, tensors: Mapping[str, npt.NDArray[Any]], description: Mapping[str, Any]) -> TabularModel:

@@ -168,7 +168,10 @@ TEST(a_step_allocates_nothing) {
     for (const Case& c : kCases) {
       Training training(c);
       Watch watch;
-      const auto epoch = [&] { training.trainer->epoch(training.data, {.batch_rows = c.batch_rows}, watch); };
+      const auto epoch = [&] {
+        EpochPosition position;
+        training.trainer->epoch(training.data, {.batch_rows = c.batch_rows}, position, watch);
+      };
       const auto step = [&] { training.trainer->step(training.data, watch); };
       CHECK(settles(epoch), "batches of ", c.batch_rows, " rows on ", threads, " threads");
       CHECK(settles(step), "a step of ", c.rows, " rows on ", threads, " threads");

@@ -71,11 +71,13 @@ TEST(a_trainer_finds_the_line) {
   const Line line;
   Trainer trainer = line.trainer();
   Watch watch;
-  EpochResult result;
-  for (uint32_t epoch = 0; epoch < 30; ++epoch)
-    result = trainer.epoch(line.data(), {.batch_rows = 64, .epoch = epoch}, watch);
-  CHECK(result.steps == 16 && trainer.steps() == 480);
-  CHECK(result.loss_sum / result.weight_sum < 1e-4, result.loss_sum);
+  EpochPosition last;
+  for (uint32_t epoch = 0; epoch < 30; ++epoch) {
+    last = {};
+    trainer.epoch(line.data(), {.batch_rows = 64, .epoch = epoch}, last, watch);
+  }
+  CHECK(last.steps == 16 && last.batches == 16 && trainer.steps() == 480);
+  CHECK(last.loss_sum / last.weight_sum < 1e-4, last.loss_sum);
   CHECK(std::abs(line.parameter(0)[0] - 2) < 0.05f && std::abs(line.parameter(0)[1] + 3) < 0.05f);
   CHECK(std::abs(line.parameter(1)[0] - 1) < 0.05f);
 
@@ -133,8 +135,13 @@ TEST(what_throws_leaves_a_whole_step) {
   Watch stop([&] {
     if (++polls == 2) throw std::runtime_error("stop");
   });
+  EpochPosition position;
+  uint32_t stopped_in = 0;
   try {
-    for (uint32_t epoch = 0;; ++epoch) trainer.epoch(line.data(), {.batch_rows = 8, .epoch = epoch}, stop);
+    for (;; ++stopped_in) {
+      position = {};
+      trainer.epoch(line.data(), {.batch_rows = 8, .epoch = stopped_in}, position, stop);
+    }
   } catch (const std::runtime_error&) {
   }
   const int64_t steps = trainer.steps();
@@ -143,9 +150,14 @@ TEST(what_throws_leaves_a_whole_step) {
   const Line again;
   Trainer straight = again.trainer();
   Watch watch;
-  for (uint32_t epoch = 0; straight.steps() < steps; ++epoch)
-    straight.epoch(again.data(), {.batch_rows = 8, .epoch = epoch, .max_steps = steps - straight.steps()}, watch);
+  EpochPosition whole;
+  for (uint32_t epoch = 0; straight.steps() < steps; ++epoch) {
+    whole = {};
+    straight.epoch(again.data(), {.batch_rows = 8, .epoch = epoch, .max_steps = steps - straight.steps()}, whole,
+                   watch);
+  }
   CHECK(same_bits(stopped, std::vector<float>(again.parameter(0), again.parameter(0) + 2)), steps);
+  CHECK(position.steps == whole.steps && position.loss_sum == whole.loss_sum, "in epoch ", stopped_in);
 }
 
 TEST(shapes_that_do_not_fit_are_refused_and_change_nothing) {

@@ -51,6 +51,7 @@ class Callback:
 
     model: Any
     _training_run: Run | None = None
+    _kept: tuple[str, ...] = ()  # attributes that a fit which is resumed needs
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called before the first epoch; `logs` is empty."""
@@ -63,6 +64,21 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after each epoch; `logs` has what the history has of it: "loss", "lr", "val_loss" and so on."""
+
+    def state(self) -> dict[str, Any]:
+        """What this callback has to remember, for the checkpoints of a fit: numbers, text, None, lists, mappings by
+        name and NumPy arrays. An array that changes in place is to be copied.
+        """
+        return {name: getattr(self, name) for name in self._kept}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `state` returned in a fit that this one resumes; tuples have become lists.
+
+        Called after `on_train_begin`. The next call is `on_epoch_end` of the epoch in which the fit stopped, or
+        `on_epoch_begin` of the one after it.
+        """
+        for name in self._kept:
+            setattr(self, name, state[name])
 
     @property
     def learning_rate(self) -> float:
@@ -94,10 +110,22 @@ class Run:
         self.model = model
         self.callbacks = callbacks
         self.rates = rates
+        self.resumed = False
         self._logs: Logs = {}
 
-    def begin(self) -> None:
-        """Before the first epoch."""
+    def state(self) -> list[dict[str, Any]]:
+        """What the callbacks have to remember."""
+        return [callback.state() for callback in self.callbacks]
+
+    def load_state(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Gives callbacks what they had, and the logs of the last epoch."""
+        for callback, state in zip(self.callbacks, states, strict=True):
+            callback.load_state(state)
+        self._logs = {name: numbers[-1] for name, numbers in (self.model.history or {}).items()}
+
+    def begin(self, resumed: bool = False) -> None:
+        """Before the first epoch, or the first that a fit takes up again."""
+        self.resumed = resumed
         if self.callbacks:
             self.model.stop_training = False
         for callback in self.callbacks:
@@ -234,6 +262,7 @@ class EarlyStopping(_Monitor):
         self.restore_best_weights = as_flag(restore_best_weights, "EarlyStopping", "restore_best_weights")
         self.start_from_epoch = _as_epochs(start_from_epoch, "EarlyStopping", "start_from_epoch")
         self.wait = self.stopped_epoch = self.best_epoch = 0
+        self._kept = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
         self.best_weights: dict[str, Floats] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -300,6 +329,7 @@ class ReduceLROnPlateau(_Monitor):
         self.patience = _as_epochs(patience, "ReduceLROnPlateau", "patience")
         self.cooldown = _as_epochs(cooldown, "ReduceLROnPlateau", "cooldown")
         self.min_lr = as_number(min_lr, "ReduceLROnPlateau", "min_lr", low=0)
+        self._kept = ("best", "wait", "cooldown_counter")
         self.wait = self.cooldown_counter = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -371,10 +401,21 @@ class CSVLogger(Callback):
         self._names: list[str] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Starts the file."""
+        """Starts the file; a fit that is resumed goes on with it."""
         self._names = None
-        with open(self.filename, "a" if self.append else "w", encoding="utf-8"):
+        resumed = self._training_run is not None and self._training_run.resumed
+        with open(self.filename, "a" if self.append or resumed else "w", encoding="utf-8"):
             pass  # an error before the first epoch, not after it
+
+    def state(self) -> dict[str, Any]:
+        """The order of names, and how long the file is."""
+        return {"names": self._names, "bytes": os.path.getsize(self.filename)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes the lines of later epochs out of the file: they come again."""
+        self._names = state["names"]
+        if os.path.getsize(self.filename) > state["bytes"]:
+            os.truncate(self.filename, state["bytes"])
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the line."""
@@ -444,6 +485,7 @@ class ModelCheckpoint(_Monitor):
         super().__init__(monitor, mode, 0)
         self.filepath = as_path(filepath, "ModelCheckpoint")
         self.save_best_only = as_flag(save_best_only, "ModelCheckpoint", "save_best_only")
+        self._kept = ("best",)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Saves the model, if this epoch is to be saved."""

@@ -1,12 +1,11 @@
-"""The loop around the engine's epochs."""
+"""What a fit is given: the arguments and the rows, checked, on the way into the loop."""
 
 from __future__ import annotations
 
 import math
-import time
+import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from whet import _core, losses, optim
 from whet._arrays import Features, Floats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
-from whet._core import NonFiniteError
 from whet.errors import WhetWarning
-from whet.losses import Loss, NumPyLoss, TracedLoss
+from whet.losses import Loss, TracedLoss
 from whet.metrics import Metric
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
-from whet.optim.base import Assignment
-from whet.training.callbacks import Callback, Run, TerminateOnNaN, check
+from whet.training.callbacks import Callback, check
+from whet.training.checkpoint import Directory
 from whet.training.classes import ClassWeight, check_class_weight, class_factors
 from whet.training.history import History
-from whet.training.progress import Progress
-from whet.training.rates import LearningRates
+from whet.training.loop import Loop
 
 if TYPE_CHECKING:
     from whet.training.model import Model
@@ -54,6 +51,10 @@ class Plan:
         max_seconds: float | None,
         precision: str,
         seed: int,
+        checkpoint: str | os.PathLike[str] | None,
+        checkpoint_every: int | None,
+        checkpoint_keep: int,
+        resume: bool,
         on_interrupt: str,
         progress: bool,
     ) -> None:
@@ -75,6 +76,7 @@ class Plan:
             raise ValueError(f"[fit] expected precision 'float32' or 'bfloat16', got {precision!r}")
         self.precision = precision
         self.seed = as_seed(seed, "fit")
+        self._set_checkpoints(checkpoint, checkpoint_every, checkpoint_keep, resume)
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
         self.on_interrupt = on_interrupt
@@ -83,12 +85,16 @@ class Plan:
             raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
         self.batch_size = batch_size if isinstance(batch_size, str) else as_count(batch_size, "fit", "batch_size")
 
-    @staticmethod
-    def refuse(**asked: bool) -> None:
-        """Raises ValueError naming the first argument that this version does not support."""
-        for name, value in asked.items():
-            if value:
-                raise ValueError(f"[fit] {name} is not supported by whet {_core.__version__}")
+    def _set_checkpoints(
+        self, directory: str | os.PathLike[str] | None, every: int | None, keep: int, resume: bool
+    ) -> None:
+        self.checkpoint = None if directory is None else Directory.of(directory)
+        self.checkpoint_every = None if every is None else as_count(every, "fit", "checkpoint_every")
+        self.checkpoint_keep = as_count(keep, "fit", "checkpoint_keep")
+        self.resume = as_flag(resume, "fit", "resume")
+        for name, given in (("checkpoint_every", every is not None), ("resume", self.resume)):
+            if given and self.checkpoint is None:
+                raise ValueError(f"[fit] expected checkpoint to name a directory, as {name} is given")
 
     def batch_rows(self, rows: int) -> int:
         """Rows of a step on a training set of `rows` rows."""
@@ -238,132 +244,10 @@ def run(
     if plan.precision == "bfloat16" and model.dtype != "float32":
         raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
-    batch_rows = plan.batch_rows(len(rows))
+    plan.batch_rows(len(rows))  # refuses what the optimizer cannot take
     plan.optimizer.check_names(model._parameter_names())
     history = History(plan.seed)
     with model._exclusive("fit", plan.seed) as state:
-        training = _train(model, state, plan, rows, validation, batch_rows, history)
+        training = Loop(model, state, plan, rows, validation, history).train()
     training.end()  # when the parameters can be written again
     return history
-
-
-def assign(model: Model, state: _core.State, optimizer: Optimizer) -> Assignment:
-    """Which of the optimizer's numbers each parameter takes."""
-    shapes = {name: state.parameter(i).shape for i, name in enumerate(model._parameter_names())}
-    return optimizer.assign(shapes, model._frozen())
-
-
-def core_trainer(
-    graph: _core.Graph,
-    state: _core.State,
-    loss: Loss,
-    optimizer: Optimizer,
-    assignment: Assignment,
-    truth: NDArray[Any],
-    seed: int,
-    precision: str = "float32",
-) -> _core.Trainer:
-    """The engine's trainer of what these describe."""
-    groups, group_of, shaping = assignment.options(), assignment.group_of, list(optimizer.shaping().items())
-    written = isinstance(loss, NumPyLoss)  # then the name is that of any loss of values
-    what = "mse" if written else loss.name, list(loss.options().items())
-    trainer = _core.Trainer(graph, state, *what, optimizer.kernel, groups, group_of, shaping, precision, seed)
-    trainer.set_reduction(*loss.scaling(math.prod(graph.shape(graph.output))))
-    if isinstance(loss, NumPyLoss):
-        trainer.set_row_loss(loss.rows, truth.shape[1])
-    return trainer
-
-
-@contextmanager
-def averaged(trainer: _core.Trainer) -> Iterator[None]:
-    """Inside, the model's parameters are their average, where the optimizer keeps one."""
-    swapped = trainer.swap_average()
-    try:
-        yield
-    finally:
-        if swapped:
-            trainer.swap_average()
-
-
-def _train(
-    model: Model,
-    state: _core.State,
-    plan: Plan,
-    rows: Rows,
-    validation: Rows | None,
-    batch_rows: int,
-    history: History,
-) -> Run:
-    graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
-    assignment = assign(model, state, plan.optimizer)
-    trainer = core_trainer(graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision)
-    numbers_of_graph = model._schedules(rows.features.shape[1])
-    outputs = math.prod(graph.shape(graph.output))
-    steps = -(-len(rows) // batch_rows)
-    total = plan.total_steps(steps)
-    if plan.optimizer.swa is not None:
-        trainer.average_after(int(plan.optimizer.swa * total))
-    predictions = np.empty((len(rows), outputs), model.dtype) if plan.metrics else None
-
-    model._loss, model._metrics = plan.loss, plan.metrics
-    model.history = history
-    rates = LearningRates(assignment, total)
-    training = Run(model, plan.callbacks, rates)
-    start = time.perf_counter()
-    bar = Progress(plan.epochs, len(rows)) if plan.progress else nullcontext()
-    try:
-        with bar as shown:
-            training.begin()
-            for epoch in range(plan.epochs):
-                training.begin_epoch(epoch)
-                left = int(min(plan.max_steps - trainer.steps, steps))
-                progress = np.arange(trainer.steps, trainer.steps + left) / total
-                schedules = rates.assignment.values(progress)
-                schedules += [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(numbers_of_graph)]
-                loss_sum, weight_sum, _ = trainer.epoch(
-                    rows.features,
-                    rows.truth,
-                    rows.weights,
-                    batch_rows,
-                    plan.shuffle,
-                    epoch,
-                    left,
-                    schedules,
-                    predictions,
-                )
-                seen = left == steps  # max_steps can end the last epoch early
-                numbers = {"loss": plan.loss.reduced(loss_sum / weight_sum, weight_sum, outputs), "lr": rates.current}
-                rates.steps = trainer.steps
-                if predictions is not None:
-                    for metric in plan.metrics:
-                        numbers[metric.name] = metric(rows.target, predictions, plan.loss) if seen else math.nan
-                with averaged(trainer):
-                    if validation is not None:
-                        found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
-                        numbers |= {f"val_{name}": value for name, value in found.items()}
-                    history.append(**numbers)
-                    if shown is not None:
-                        shown.update(epoch, numbers)
-                    stopped_by = training.end_epoch(epoch, numbers)
-                if plan.met(history):
-                    stopped_by = "stop_at"
-                elif stopped_by is None and trainer.steps >= plan.max_steps:
-                    stopped_by = "max_steps"
-                elif stopped_by is None and time.perf_counter() - start >= plan.max_seconds:
-                    stopped_by = "max_seconds"
-                if stopped_by is not None:
-                    break
-            history.stopped_by = stopped_by or "epochs"
-    except NonFiniteError:
-        if not any(isinstance(callback, TerminateOnNaN) for callback in plan.callbacks):
-            raise
-        history.stopped_by = "TerminateOnNaN"
-    except KeyboardInterrupt:
-        history.stopped_by = "interrupt"
-        if plan.on_interrupt == "raise":
-            raise
-    finally:
-        trainer.swap_average()
-        history.steps = trainer.steps
-        history.seconds = time.perf_counter() - start
-    return training

@@ -47,6 +47,11 @@ class History(Mapping[str, list[float]]):
     def best_epoch(self, epoch: int) -> None:
         self._best_epoch = epoch
 
+    def _take_up(self, columns: Mapping[str, list[float]], best_epoch: int | None) -> None:
+        """Begins with the epochs of a fit that is resumed."""
+        self._columns = {name: list(numbers) for name, numbers in columns.items()}
+        self._best_epoch = best_epoch
+
     def __getitem__(self, name: str) -> list[float]:
         if name not in self._columns:
             raise KeyError(f"{name!r}; this history has {', '.join(self._columns) or 'no epochs'}")

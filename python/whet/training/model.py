@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -104,6 +105,10 @@ class Model:
         """The names of those that training leaves as they are."""
         return []
 
+    def _description(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+        """The tensors of a model file, which follow the training, and its JSON-able description."""
+        raise TypeError(f"[{type(self).__name__}] cannot be saved")
+
     def fit(
         self,
         X: Features,
@@ -125,8 +130,9 @@ class Model:
         max_seconds: float | None = None,
         precision: str = "float32",
         seed: int = 0,
-        checkpoint: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
+        checkpoint_keep: int = 3,
         resume: bool = False,
         on_interrupt: str = "raise",
         progress: bool = False,
@@ -161,9 +167,16 @@ class Model:
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
                 float32, and so do evaluation and prediction.
             seed: For parameters that are not drawn yet, the order of rows, the validation rows and what dropout draws.
-            checkpoint: Not yet supported.
-            checkpoint_every: Not yet supported.
-            resume: Not yet supported.
+            checkpoint: A directory for checkpoints, made if it is not there. Each is a file that ``whet.load`` opens,
+                named after the steps taken; "best.whet" is the model after the best epoch. The last one is written
+                when the training ends, also by Ctrl-C or, in the main thread, by SIGTERM, whose handler is then
+                called. One that cannot be written is a warning, and the training goes on.
+            checkpoint_every: Steps from one checkpoint to the next; None: one after every epoch.
+            checkpoint_keep: How many of the newest to keep.
+            resume: Whether to go on from the newest good checkpoint in that directory, with the bits that a fit without
+                a pause would have; from the beginning, if there is none. Data and arguments have to be the same, but
+                for those that say when to stop or what to show; `epochs` and `max_steps` may change where no schedule
+                depends on them. Damaged files are named in a warning and left out.
             on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
             progress: Show a bar on standard error.
 
@@ -172,11 +185,15 @@ class Model:
 
         Raises:
             TypeError: If an argument is of a wrong kind.
-            ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or an argument is not yet
-                supported. Nothing has changed then.
+            ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or there are checkpoints of
+                another fit, or only damaged ones. Nothing has changed then.
             NonFiniteError: If the loss, or a gradient whose norm is to be clipped, becomes NaN or infinite; the
                 parameters are those before that step.
-            RuntimeError: If another fit of this model is running.
+            OSError: If there can be no directory for checkpoints.
+            RuntimeError: If another fit of this model is running, or one that writes to this directory.
+
+        Warns:
+            WhetWarning: For a checkpoint that is damaged or cannot be written, among others.
         """
         from whet.training.fit import Plan, run
 
@@ -194,13 +211,12 @@ class Model:
             max_seconds=max_seconds,
             precision=precision,
             seed=seed,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            checkpoint_keep=checkpoint_keep,
+            resume=resume,
             on_interrupt=on_interrupt,
             progress=progress,
-        )
-        plan.refuse(
-            checkpoint=checkpoint is not None,
-            checkpoint_every=checkpoint_every is not None,
-            resume=resume,
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,16 @@ def _is_fixed(rate: Number) -> bool:
     return isinstance(rate, Constant) or not isinstance(rate, Schedule)
 
 
+def _changes(rate: Number, given: Number) -> float | list[tuple[float, float]] | None:
+    if rate is given:
+        return None
+    factors: list[tuple[float, float]] = []
+    while isinstance(rate, _Scaled) and rate is not given:
+        factors.insert(0, (rate.factor, rate.least))
+        rate = rate.schedule
+    return float(rate.start) if isinstance(rate, Constant) and rate is not given else factors
+
+
 class LearningRates:
     """The numbers of a training's groups, with learning rates that can be set between epochs.
 
@@ -41,6 +53,7 @@ class LearningRates:
 
     def __init__(self, assignment: Assignment, total: int) -> None:
         self.assignment = Assignment([dict(group) for group in assignment.groups], assignment.group_of)
+        self._given = [group["lr"] for group in assignment.groups]
         self.steps = 0  # taken so far
         self._total = total
 
@@ -67,6 +80,22 @@ class LearningRates:
                 group["lr"] = Constant(max(now * factor, min(now, least)))
             elif isinstance(rate, Schedule):
                 group["lr"] = _Scaled(rate, factor, least)
+
+    def state(self) -> list[Any]:
+        """How the rate of each group was changed: by nothing, to a constant, or by factors with their lower limits."""
+        groups = zip(self.assignment.groups, self._given, strict=True)
+        return [_changes(group["lr"], given) for group, given in groups]
+
+    def load_state(self, state: Sequence[Any]) -> None:
+        """Changes the rates as given so that `state` returns this."""
+        for group, given, changes in zip(self.assignment.groups, self._given, state, strict=True):
+            rate = given
+            if isinstance(changes, list):
+                for factor, least in changes:
+                    rate = _Scaled(rate, factor, least)  # type: ignore[arg-type]  # a number is not scaled
+            elif changes is not None:
+                rate = Constant(changes)
+            group["lr"] = rate
 
     def set(self, rate: float) -> None:
         """Sets that of the first group; the others keep their ratio to it.

@@ -14,7 +14,8 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
-from whet.training.fit import Rows, assign, averaged, core_trainer, warn_of_links
+from whet.training.engine import assign, averaged, core_trainer, slot_names, slots
+from whet.training.fit import Rows, warn_of_links
 from whet.training.model import Model
 
 __all__ = ["Trainer"]
@@ -153,7 +154,7 @@ class Trainer:
         steps = _whole(description.get("steps"), "number of steps", 2**62)
         seed = _whole(description.get("seed", self.seed), "seed", 2**64)  # the first release wrote none
         parameters = self._parameters()
-        kinds = ("parameters", *self._slot_names()) if steps else ("parameters",)
+        kinds = ("parameters", *slot_names(self.optimizer)) if steps else ("parameters",)
         expected = {f"{kind}.{name}": array for kind in kinds for name, array in parameters.items()}
         if set(tensors) != set(expected):
             raise ValueError("[load] the file holds other parameters or slots than this trainer")
@@ -179,8 +180,8 @@ class Trainer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["arguments"])  # type: ignore[misc]
-        slots, steps = state["progress"]
-        self._waiting = (slots, steps) if steps else None
+        kept, steps = state["progress"]
+        self._waiting = (kept, steps) if steps else None
 
     def _parameters(self) -> dict[str, Floats]:
         return {name: self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())}
@@ -195,17 +196,10 @@ class Trainer:
         if self._swapped:
             raise RuntimeError(f"[{where}] the model holds the average of its parameters: swap_average() to go on")
 
-    def _slot_names(self) -> list[str]:
-        known = [*_core.optimizers(), *_core.methods()]
-        (entry,) = (entry for entry in known if entry["name"] == self.optimizer.kernel)
-        return [*entry["slots"], *(["average"] if self.optimizer.follows else [])]
-
     def _slots(self) -> dict[str, Floats]:
         if self._core is None or self._core.steps == 0:
             return self._waiting[0] if self._waiting else {}
-        names = self.model._parameter_names()
-        slots = enumerate(self._slot_names())
-        return {f"{slot}.{name}": self._core.slot(s, i) for s, slot in slots for i, name in enumerate(names)}
+        return slots(self._core, self.optimizer, self.model._parameter_names())
 
     def _progress(self) -> tuple[dict[str, Floats], int]:
         """Copies of the slots, and the steps taken."""
@@ -226,11 +220,11 @@ class Trainer:
         core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, rows.truth, self.seed)
         self._core, self._has_gradients = core, False
         if self._waiting is not None:
-            slots, core.steps = self._waiting
+            before, core.steps = self._waiting
             self._waiting = None
             for key, view in self._slots().items():
-                if key in slots:
-                    view[...] = slots[key]
+                if key in before:
+                    view[...] = before[key]
         return core
 
     def __repr__(self) -> str:

@@ -1,0 +1,170 @@
+"""The loop around the engine's epochs: one fit, from its first step to its last."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whet import _core
+from whet._core import NonFiniteError
+from whet.training.callbacks import Run, TerminateOnNaN
+from whet.training.checkpoint import Checkpoints, NoCheckpoints, Place
+from whet.training.engine import assign, averaged, core_trainer
+from whet.training.history import History
+from whet.training.identity import identity
+from whet.training.progress import Progress
+from whet.training.rates import LearningRates
+
+if TYPE_CHECKING:
+    from whet.training.fit import Plan, Rows
+    from whet.training.model import Model
+
+__all__ = ["Loop"]
+
+# Ends that a fit which is resumed looks at again, with its own arguments.
+_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at")
+
+
+class Loop:
+    """One fit.
+
+    Args:
+        model: What is trained.
+        state: Its parameters, held for this fit.
+        plan: How to train.
+        rows: Training rows.
+        validation: Rows to evaluate after every epoch, or None.
+        history: What is recorded.
+    """
+
+    def __init__(
+        self, model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, history: History
+    ) -> None:
+        self.model, self.state, self.plan, self.history = model, state, plan, history
+        self._rows, self._validation = rows, validation
+        self._batch_rows = plan.batch_rows(len(rows))
+        self._batches = -(-len(rows) // self._batch_rows)
+        self._total = plan.total_steps(self._batches)
+        graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
+        assignment = assign(model, state, plan.optimizer)
+        self.trainer = core_trainer(
+            graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision
+        )
+        if plan.optimizer.swa is not None:
+            self.trainer.average_after(int(plan.optimizer.swa * self._total))
+        self._numbers = model._schedules(rows.features.shape[1])  # of the graph
+        self._outputs = math.prod(graph.shape(graph.output))
+        self.predictions = np.zeros((len(rows), self._outputs), model.dtype) if plan.metrics else None
+        self.rates = LearningRates(assignment, self._total)
+        self.run = Run(model, plan.callbacks, self.rates)
+        self.started = time.perf_counter()
+        self._checkpoints = NoCheckpoints(self)
+        if plan.checkpoint is not None:
+            of = identity(model, plan, graph, assignment, rows, validation)
+            every, keep = plan.checkpoint_every, plan.checkpoint_keep
+            self._checkpoints = Checkpoints(self, plan.checkpoint, every, keep, plan.resume, of)
+
+    def train(self) -> Run:
+        """Trains until an end. Returns the training, whose end callbacks have not been told yet."""
+        with self._checkpoints:
+            self._checkpoints.find()
+            self.model._loss, self.model._metrics = self.plan.loss, self.plan.metrics
+            self.model.history = self.history
+            try:
+                self.history.stopped_by = self._epochs()
+            except NonFiniteError:
+                if not any(isinstance(callback, TerminateOnNaN) for callback in self.plan.callbacks):
+                    raise
+                self.history.stopped_by = "TerminateOnNaN"
+            except KeyboardInterrupt:
+                self.history.stopped_by = "interrupt"
+                self._checkpoints.interrupted()
+                if self.plan.on_interrupt == "raise":
+                    raise
+            finally:
+                self.trainer.swap_average()
+                self.history.steps = self.trainer.steps
+                self.history.seconds = time.perf_counter() - self.started
+        return self.run
+
+    def _epochs(self) -> str:
+        """Trains epoch by epoch. Returns what ended the training."""
+        bar = Progress(self.plan.epochs, len(self._rows)) if self.plan.progress else nullcontext()
+        with bar as shown:
+            place = self._checkpoints.begin()
+            if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
+                place.stopped_by = self._end(place.epoch, None)
+            while place.stopped_by is None:
+                self._pass(place)
+                stopped_by = self._end(place.epoch + 1, self._end_epoch(place, shown))
+                place = Place(place.epoch + 1, stopped_by=stopped_by)
+                self._checkpoints.end_epoch(place)
+        return place.stopped_by
+
+    def _pass(self, place: Place) -> None:
+        """The steps of an epoch that are still to be taken."""
+        if not place.begun:
+            self.run.begin_epoch(place.epoch)
+            place.begun = True
+        self._checkpoints.begin_epoch(place)
+        position, rows = place.position, self._rows
+        before = self.trainer.steps - position.steps
+        left = int(min(self.plan.max_steps - before, self._batches))
+        progress = np.arange(before, before + left) / self._total
+        schedules = self.rates.assignment.values(progress)
+        schedules += [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(self._numbers)]
+        while position.batches < self._batches and position.steps < left:
+            taken = position.steps
+            steps = self._checkpoints.steps(left - taken)
+            self.trainer.epoch(
+                rows.features,
+                rows.truth,
+                rows.weights,
+                self._batch_rows,
+                self.plan.shuffle,
+                place.epoch,
+                steps,
+                [(group, name, values[taken : taken + steps]) for group, name, values in schedules],
+                self.predictions,
+                position,
+            )
+            self._checkpoints.after_steps(position.batches == self._batches)
+        if position.batches < self._batches:
+            self._checkpoints.cut_short()
+
+    def _end_epoch(self, place: Place, shown: Progress | None) -> str | None:
+        """What is computed and recorded after an epoch. Returns the callback that asks for an end."""
+        plan, model, position, validation = self.plan, self.model, place.position, self._validation
+        loss = plan.loss.reduced(position.loss_sum / position.weight_sum, position.weight_sum, self._outputs)
+        numbers = {"loss": loss, "lr": self.rates.current}
+        self.rates.steps = self.trainer.steps
+        if self.predictions is not None:
+            seen = position.batches == self._batches  # max_steps can end the last epoch early
+            for metric in plan.metrics:
+                numbers[metric.name] = metric(self._rows.target, self.predictions, plan.loss) if seen else math.nan
+        with averaged(self.trainer):
+            if validation is not None:
+                found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
+                numbers |= {f"val_{name}": value for name, value in found.items()}
+            self.history.append(**numbers)
+            if shown is not None:
+                shown.update(place.epoch, numbers)
+            asked = self.run.end_epoch(place.epoch, numbers)
+            self._checkpoints.keep_best(place.epoch)
+        return asked
+
+    def _end(self, epochs: int, asked: str | None) -> str | None:
+        """What ends the training after so many epochs; None: nothing does."""
+        if self.plan.met(self.history):
+            return "stop_at"
+        if asked is not None:
+            return asked
+        if self.trainer.steps >= self.plan.max_steps:
+            return "max_steps"
+        if time.perf_counter() - self.started >= self.plan.max_seconds:
+            return "max_seconds"
+        return "epochs" if epochs >= self.plan.epochs else None
