@@ -23,7 +23,7 @@ from whet import _core
 from whet._arrays import Floats
 from whet._checks import as_path
 
-__all__ = ["checkpoint_name", "checksum", "checkpoints", "read_model", "read_whole", "remove_leftovers", "write_model"]
+__all__ = ["checkpoint_name", "checkpoints", "checksum", "read_model", "read_whole", "remove_leftovers", "write_model"]
 
 #: Rises when an older whet could not read what this one writes.
 FORMAT = 1
