@@ -236,7 +236,8 @@ void Program::forward(const Pass& pass, Watch& watch) const {
 }
 
 void Program::backward(const Pass& pass, Watch& watch) const {
-  for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
+  if (pass.settles)
+    for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
   for (size_t i = instructions_.size(); i-- > 0;) {
     const Instruction& instruction = instructions_[i];
     if (!needs_gradient_[at(instruction.output)]) continue;
