@@ -1,5 +1,4 @@
 #include "bindings/bindings.h"
-#include "engine/optimizers/optimizers.h"
 
 namespace whet::bindings {
 
@@ -42,21 +41,15 @@ void bind_device(py::module_& module) {
     for (const auto& info : math::losses()) result.append(entry(info));
     return result;
   });
-  const auto with_slots = [](const math::OptimizerInfo& info) {
-    py::dict item = entry(info);
-    py::list slots;
-    for (const char* slot : info.slots) slots.append(slot);
-    item["slots"] = slots;
-    return item;
-  };
-  module.def("optimizers", [with_slots] {
+  module.def("optimizers", [] {
     py::list result;
-    for (const auto& info : math::optimizers()) result.append(with_slots(info));
-    return result;
-  });
-  module.def("methods", [with_slots] {
-    py::list result;
-    for (const MethodInfo* method : optimizers::methods()) result.append(with_slots(method->optimizer));
+    for (const auto& info : math::optimizers()) {
+      py::dict item = entry(info);
+      py::list slots;
+      for (const char* slot : info.slots) slots.append(slot);
+      item["slots"] = slots;
+      result.append(item);
+    }
     return result;
   });
 }

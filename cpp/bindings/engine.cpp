@@ -168,6 +168,20 @@ void bind_engine(py::module_& module) {
       .def_readonly("weight_sum", &EpochPosition::weight_sum)
       .def_readwrite("stop", &EpochPosition::stop);
 
+  module.def(
+      "slots",
+      [](const std::string& optimizer, const Options& options, const Shape& parameter,
+         const std::vector<double>& numbers) {
+        const MethodInfo* const method = optimizers::find_method(optimizer);
+        const auto& info = method ? method->optimizer : math::find_optimizer(optimizer);
+        std::vector<std::pair<std::string, Shape>> found;
+        for (const ParameterSpec& slot :
+             slots_of(info, method, parameter, parse_numbers(info, options).options, numbers))
+          found.emplace_back(slot.name, slot.shape);
+        return found;
+      },
+      py::arg("optimizer"), py::arg("options"), py::arg("parameter"), py::arg("numbers"));
+
   py::class_<BoundTrainer>(module, "Trainer")
       .def(
           py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, const std::string& loss,
@@ -209,14 +223,23 @@ void bind_engine(py::module_& module) {
              const State& state = trainer.state();
              return view(state.dtype(), state.specs().at(i).shape, state.at(trainer.gradients(), i), self);
            })
-      .def("slot",  // the one behind the optimizer's own is the average
-           [](const py::object& self, size_t slot, size_t i) {
+      .def("slot",  // -1 is the average
+           [](const py::object& self, int64_t slot, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;
              const State& state = trainer.state();
-             const std::vector<Arena>& slots = trainer.updater().slots();
-             const Arena& flat = slot == slots.size() ? trainer.updater().average() : slots.at(slot);
-             return view(state.dtype(), state.specs().at(i).shape, state.at(flat, i), self);
+             const View found = slot < 0 ? View{state.specs().at(i).shape, state.at(trainer.updater().average(), i)}
+                                         : trainer.updater().slot(static_cast<size_t>(slot), i);
+             return view(state.dtype(), found.shape, found.data, self);
            })
+      .def_property(
+          "numbers",
+          [](const BoundTrainer& self) {
+            const Search* const memory = self.trainer.updater().memory();
+            return memory ? memory->numbers() : std::vector<double>{};
+          },
+          [](BoundTrainer& self, const std::vector<double>& numbers) {
+            if (Search* const memory = self.trainer.updater().memory()) memory->set_numbers(numbers);
+          })
       .def_property(
           "steps", [](const BoundTrainer& self) { return self.trainer.steps(); },
           [](BoundTrainer& self, int64_t steps) { self.trainer.updater().set_steps(steps); })

@@ -196,6 +196,9 @@ class Device {
   /// The sum of x[i] * weights[i] (weights may be null) over n elements, in double, in slabs.
   virtual double weighted_sum(const void* x, const void* weights, int64_t n) = 0;
 
+  /// The largest |x[i]| of n elements that are no NaN; 0 for none.
+  virtual double largest(const void* x, int64_t n) = 0;
+
   /// Index row * cols + col of the first element that is NaN or infinite, or -1.
   virtual int64_t find_nonfinite(ConstMatrix x) = 0;
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <numeric>
 
 #include "core/error.h"
@@ -61,6 +63,8 @@ Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> stat
       gradients_(state_->like()),
       block_rows_(block_rows(graph_, device, Purpose::train)) {
   if (updater_.recipe().shaping.accumulate > 1) accumulated_ = state_->like();
+  if (updater_.searches())
+    for (Arena* const each : {&before_, &elsewhere_}) *each = state_->like();
 }
 
 void Trainer::set_row_loss(RowLoss function, int64_t targets) {
@@ -113,27 +117,33 @@ double Trainer::total_weight(const Data& data, const int64_t* order, int64_t row
   return total;
 }
 
+/// Rows of `data`: those that `order` names, or the first ones if it is null.
 struct Trainer::Batch {
   const Data& data;
-  const int64_t* order;  // of the batch's rows in `data`; null: the first ones
+  const int64_t* order;
   int64_t rows;
+  double weight;   // of the rows, in sum
   double divisor;  // of the sum of losses
-  bool counts;     // whether a row has a weight
   Matrix predictions;
   Watch& watch;
+  bool looks = false;  // at a place of a search: no loss is refused, and running statistics stay
+
+  // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
+  bool counts() const { return weight > 0; }
 };
 
-/// The gradient of the loss of `rows` rows of `data`: those that `order` names, or the first ones if it is null.
-Trainer::Sums Trainer::differentiate(const Data& data, const int64_t* order, int64_t rows, Matrix predictions,
-                                     Watch& watch) {
-  Sums sums{0, total_weight(data, order, rows)};
-  // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
-  const bool counts = sums.weight > 0;
-  const double divisor = (counts && reduction_.mean ? sums.weight : 1.0) / reduction_.factor;
-  const Batch batch{data, order, rows, divisor, counts, predictions, watch};
+Trainer::Batch Trainer::batch_of(const Data& data, const int64_t* order, int64_t rows, Matrix predictions,
+                                 Watch& watch) {
+  const double weight = total_weight(data, order, rows);
+  const double divisor = (weight > 0 && reduction_.mean ? weight : 1.0) / reduction_.factor;
+  return {data, order, rows, weight, divisor, predictions, watch};
+}
 
+/// The gradient of the loss of the batch.
+Trainer::Sums Trainer::differentiate(const Batch& batch, Arena& total) {
+  Sums sums{0, batch.weight};
   const auto gradients = [&](int level) -> void* {
-    return level == 0 ? gradients_.data() : partial_gradients_[static_cast<size_t>(level - 1)].data();
+    return level == 0 ? total.data() : partial_gradients_[static_cast<size_t>(level - 1)].data();
   };
   const auto add = [&](int level) {
     const int64_t n = state_->layout().size;
@@ -142,10 +152,30 @@ Trainer::Sums Trainer::differentiate(const Data& data, const int64_t* order, int
   };
   const auto block = [&](int64_t i, int level, bool adds) {
     sums.loss += backpropagate(batch, i * block_rows_, gradients(level), adds);
-    check_finite("loss", sums.loss, steps());
+    if (!batch.looks) check_finite("loss", sums.loss, steps());
   };
-  sum_parts(0, (rows - 1) / block_rows_ + 1, 0, block, add);
+  sum_parts(0, (batch.rows - 1) / block_rows_ + 1, 0, block, add);
   return sums;
+}
+
+/// A step of a search. What throws finds the parameters, with their running statistics, as they were.
+Trainer::Sums Trainer::search(Batch batch) {
+  std::memcpy(before_.data(), state_->parameters(), before_.size());
+  try {
+    const Sums sums = differentiate(batch, gradients_);
+    batch.looks = true;
+    batch.predictions = {};
+    const auto evaluate = [&] {
+      batch.watch.poll();
+      return reduced(differentiate(batch, elsewhere_));
+    };
+    const Objective objective{elsewhere_.data(), std::ref(evaluate), steps()};
+    if (batch.counts()) updater_.search(reduced(sums), gradients_.data(), objective);
+    return sums;
+  } catch (...) {
+    std::memcpy(state_->parameters(), before_.data(), before_.size());
+    throw;
+  }
 }
 
 /// Adds a batch's gradient to those since the last step. Returns whether they are enough for one; then the gradient is
@@ -187,6 +217,7 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   pass.parameters = state_->parameters();
   pass.gradients = gradients;
   pass.accumulate_gradients = accumulate;
+  pass.settles = !batch.looks;
   pass.rows = rows;
   pass.first_row = rows_ + first;
   pass.seed = seed_;
@@ -220,15 +251,17 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   if (!std::isfinite(loss)) return loss;
   if (batch.predictions.data && order) device_->scatter_rows(batch.predictions, prediction, order);
   if (batch.predictions.data && !order) device_->copy(at_row(batch.predictions, first, rows, dtype), prediction, false);
-  if (batch.counts) program_->backward(pass, batch.watch);
+  if (batch.counts()) program_->backward(pass, batch.watch);
   return loss;
 }
 
-double Trainer::step(const Data& batch, Watch& watch) {
-  plan(batch.x.rows);
-  const Sums sums = differentiate(batch, nullptr, batch.x.rows, {}, watch);
-  if (accumulate(sums.weight, batch.x.rows)) updater_.step(gradients_.data());
-  return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
+double Trainer::step(const Data& data, Watch& watch) {
+  const int64_t rows = data.x.rows;
+  plan(rows);
+  const Batch batch = batch_of(data, nullptr, rows, {}, watch);
+  const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
+  if (!updater_.searches() && accumulate(sums.weight, rows)) updater_.step(gradients_.data());
+  return reduced(sums);
 }
 
 void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch) {
@@ -248,16 +281,17 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
   for (int64_t first; (first = position.batches * batch_rows) < n && taken < epoch.max_steps && !position.stop;) {
     const int64_t rows = std::min(batch_rows, n - first);
     for (const Scheduled& each : epoch.schedules) *each.number = each.values[taken];
-    const Sums sums = shuffle ? differentiate(data, order_.data() + first, rows, epoch.predictions, watch)
-                              : differentiate(slice(data, first, rows, dtype), nullptr, rows,
-                                              at_row(epoch.predictions, first, rows, dtype), watch);
-    if (sums.weight > 0) updater_.step(gradients_.data());
+    const int64_t* const order = shuffle ? order_.data() + first : nullptr;
+    const Data part = shuffle ? data : slice(data, first, rows, dtype);
+    const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
+    const Batch batch = batch_of(part, order, rows, predictions, watch);
+    const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
+    if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
     position.loss_sum += sums.loss;
     position.weight_sum += sums.weight;
     position.batches += 1;
-    const bool counts = sums.weight > 0;
-    position.steps += counts;
-    taken += counts;
+    position.steps += batch.counts();
+    taken += batch.counts();
     watch.poll();
   }
 }

@@ -96,10 +96,15 @@ class Trainer {
   struct Sums {
     double loss = 0, weight = 0;
   };
+  double reduced(const Sums& sums) const {
+    return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
+  }
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
   struct Batch;
-  Sums differentiate(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  Batch batch_of(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  Sums search(Batch batch);
+  Sums differentiate(const Batch& batch, Arena& gradients);
   bool accumulate(double weight, int64_t rows);
   double backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate);
 
@@ -114,6 +119,7 @@ class Trainer {
   uint64_t seed_;
   Updater updater_;
   Arena gradients_;
+  Arena before_, elsewhere_;  // of a search: the parameters before the step, gradients of the other places it looks at
 
   // Of the batches since the last step: their gradients times their weights, in sum.
   Arena accumulated_;

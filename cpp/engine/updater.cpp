@@ -34,15 +34,42 @@ Updater::Updater(std::shared_ptr<State> state, Device& device, Recipe recipe, ui
     if (last && last->group == static_cast<size_t>(group) && last->first + last->size == first)
       last->size = end - last->first;
     else
-      segments_.push_back({first, end - first, static_cast<size_t>(group)});
+      segments_.push_back({{first, end - first}, static_cast<size_t>(group)});
   }
   coefficients_.resize(recipe_.groups.size());
-  for (size_t i = 0; i < recipe_.optimizer->slots.size(); ++i) slots_.push_back(state_->like());
   if (follows()) average_ = state_->like();
+  if (recipe_.method && recipe_.method->make_search) {
+    search_ = recipe_.method->make_search(*state_, device, recipe_.groups.at(0).options,
+                                          {segments_.begin(), segments_.end()});
+    return;
+  }
+  make_slots();
   if (recipe_.method) {
     method_ = recipe_.method->make(*state_, device);
     shaped_ = state_->like();
   }
+}
+
+void Updater::make_slots() {
+  std::vector<std::vector<ParameterSpec>> found;
+  size_t slots = 0;
+  for (const ParameterSpec& each : state_->specs()) {
+    found.push_back(slots_of(*recipe_.optimizer, recipe_.method, each.shape, recipe_.groups.at(0).options));
+    slots = std::max(slots, found.back().size());
+  }
+  for (size_t s = 0; s < slots; ++s) {
+    std::vector<ParameterSpec> specs;
+    for (const auto& each : found) specs.push_back(s < each.size() ? each[s] : ParameterSpec{"", {0}});
+    ParameterLayout layout(specs, state_->dtype());
+    Arena memory(static_cast<size_t>(layout.size) * size_of(state_->dtype()));
+    slots_.push_back({std::move(specs), std::move(layout), std::move(memory)});
+  }
+}
+
+View Updater::slot(size_t slot, size_t i) const {
+  if (search_) return {state_->specs().at(i).shape, state_->at(search_->slots()[slot], i)};
+  const Slot& found = slots_.at(slot);
+  return {found.specs.at(i).shape, at(found.memory.data(), found.layout.offsets.at(i))};
 }
 
 void* Updater::at(void* flat, int64_t element) const {
@@ -97,7 +124,7 @@ void Updater::sweep(const void* gradients, double scale) {
     coefficients_[i] = recipe_.optimizer->prepare(recipe_.groups[i].options, steps_);
   for (const Segment& each : segments_) {
     void* slots[math::kMaxSlots] = {};
-    for (size_t i = 0; i < slots_.size(); ++i) slots[i] = at(slots_[i].data(), each.first);
+    for (size_t i = 0; i < slots_.size(); ++i) slots[i] = at(slots_[i].memory.data(), each.first);
     device_->update(at(state_->parameters(), each.first), at(const_cast<void*>(gradients), each.first), slots,
                     each.size,
                     {recipe_.optimizer->id, coefficients_[each.group], scale, recipe_.shaping.clip_value,
@@ -120,8 +147,8 @@ void Updater::apply(const void* gradients, double scale) {
     const Shape& shape = state_->specs()[i].shape;
     const int64_t first = state_->layout().offsets[i], rows = shape.empty() ? 1 : std::max<int64_t>(shape[0], 1);
     const int64_t cols = count(shape) / rows;
-    Part part{{at(state_->parameters(), first), rows, cols, cols}, at(const_cast<void*>(gradients), first)};
-    for (size_t s = 0; s < slots_.size(); ++s) part.slots[s] = at(slots_[s].data(), first);
+    Part part{{at(state_->parameters(), first), rows, cols, cols}, shape, at(const_cast<void*>(gradients), first)};
+    for (size_t s = 0; s < slots_.size(); ++s) part.slots[s] = at(slots_[s].memory.data(), slots_[s].layout.offsets[i]);
     method_->step(part, recipe_.groups[static_cast<size_t>(group)].options, steps_);
   }
 }
@@ -136,6 +163,18 @@ void Updater::step(void* gradients) {
     sweep(gradients, scale);
   if (recipe_.shaping.max_norm != Shaping::kNone)
     for_weights(state_->parameters(), [&](Matrix p) { device_->limit_rows(p, recipe_.shaping.max_norm); });
+  if (follows()) follow();
+}
+
+void Updater::search(double loss, const void* gradients, const Objective& objective) {
+  double squares = 0;
+  for (const Segment& each : segments_) {
+    const void* const part = at(const_cast<void*>(gradients), each.first);
+    squares += device_->weighted_sum(part, part, each.size);
+  }
+  check_finite("norm of the gradient", std::sqrt(squares), steps_);
+  search_->step(loss, gradients, objective, recipe_.groups[0].options);
+  ++steps_;
   if (follows()) follow();
 }
 

@@ -41,7 +41,14 @@ struct Recipe {
   std::vector<Numbers> groups;
   std::vector<int> group_of{};  // of each parameter, -1 for one that stays as it is; empty: all are of the first
   Shaping shaping{};
-  const MethodInfo* method = nullptr;  // of `optimizer`, if that is no sweep; it takes no l1
+  const MethodInfo* method = nullptr;  // of `optimizer`, if that is no sweep; it takes no l1, and a search no groups
+                                       // and no shaping but an average
+};
+
+/// What belongs to one parameter.
+struct View {
+  Shape shape;
+  void* data;
 };
 
 /// Takes the steps of a Recipe, parameter by parameter: adjacent ones of a group are one sweep. Steps and slots live
@@ -54,9 +61,18 @@ class Updater {
   /// is needed and not finite.
   void step(void* gradients);
 
+  /// Whether steps are those of a search.
+  bool searches() const { return search_ != nullptr; }
+  /// One step of the search from here, where `loss` and `gradients` are the present ones. Throws NonFiniteError for a
+  /// gradient that is not finite. If it throws, only the parameters have changed.
+  void search(double loss, const void* gradients, const Objective& objective);
+
   const Recipe& recipe() const { return recipe_; }
   Numbers& numbers(size_t group) { return recipe_.groups.at(group); }
-  const std::vector<Arena>& slots() const { return slots_; }
+  /// What a slot holds of parameter `i`.
+  View slot(size_t slot, size_t i) const;
+  /// What a search remembers besides.
+  Search* memory() const { return search_.get(); }
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
@@ -64,16 +80,22 @@ class Updater {
   void set_average_after(int64_t steps);
   /// Of the parameters; empty where there is none.
   const Arena& average() const {
-    return recipe_.optimizer->average < 0 ? average_ : slots_[static_cast<size_t>(recipe_.optimizer->average)];
+    return recipe_.optimizer->average < 0 ? average_ : slots_[static_cast<size_t>(recipe_.optimizer->average)].memory;
   }
   /// Exchanges parameters and average, if there is one yet. Returns whether there is.
   bool swap_average();
 
  private:
-  struct Segment {
-    int64_t first, size;
+  struct Segment : Range {
     size_t group;
   };
+  /// A vector for each parameter, none of them longer than it.
+  struct Slot {
+    std::vector<ParameterSpec> specs;
+    ParameterLayout layout;
+    Arena memory;
+  };
+  void make_slots();
   bool follows() const { return recipe_.shaping.ema > 0 || recipe_.shaping.average_after >= 0; }
   /// Steps that the average is of.
   int64_t averaged() const;
@@ -93,7 +115,8 @@ class Updater {
   std::vector<Segment> segments_;
   std::vector<math::Coefficients> coefficients_;  // of each group
   std::unique_ptr<Method> method_;
-  std::vector<Arena> slots_;
+  std::unique_ptr<Search> search_;
+  std::vector<Slot> slots_;
   Arena average_, shaped_;
   int64_t steps_ = 0;
 };

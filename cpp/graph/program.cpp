@@ -236,9 +236,10 @@ void Program::forward(const Pass& pass, Watch& watch) const {
 }
 
 void Program::backward(const Pass& pass, Watch& watch) const {
-  for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
+  if (pass.settles)
+    for (const Instruction& instruction : instructions_) instruction.node->op->settle(Frame(*this, instruction, pass));
   // Where running statistics have settled, the step has begun to change the model: nothing may abandon it.
-  const bool watched = pass.rows > kWatchedRows && !graph_->needs_whole_batch();
+  const bool watched = pass.rows > kWatchedRows && !(pass.settles && graph_->needs_whole_batch());
   for (size_t i = instructions_.size(); i-- > 0;) {
     const Instruction& instruction = instructions_[i];
     if (!needs_gradient_[at(instruction.output)]) continue;

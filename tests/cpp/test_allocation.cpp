@@ -149,6 +149,8 @@ const Case kCases[] = {
     {{8, 24, 2}, 40, 300, Precision::full, {}, true},
     {{50, 300, 10}, 700, 3000, Precision::full, kEverything, false, "lamb"},
     {{50, 300, 10}, 700, 3000, Precision::full, kEverything, false, "muon"},
+    {{50, 300, 10}, 700, 3000, Precision::full, kEverything, false, "adafactor"},
+    {{8, 24, 2}, 40, 300, Precision::full, {}, true, "lbfgs"},
 };
 
 /// Whether `run` comes to do without allocating: each thread's memory grows once, when the thread first gets a task.

@@ -292,6 +292,17 @@ class CpuDevice final : public Device {
     return tree_sum(0, chunks, [&](int64_t c) { return partials[c]; });
   }
 
+  double largest(const void* x, int64_t n) override {
+    std::atomic<T> found{0};
+    for_blocks(kGrainOfMoves, ConstMatrix{x, 1, n, n}, {}, [&](const Block& b) {
+      const T here = kernels_.largest(static_cast<const T*>(x) + b.col, b.cols);
+      T known = found.load();
+      while (here > known && !found.compare_exchange_weak(known, here)) {
+      }
+    });
+    return static_cast<double>(found.load());
+  }
+
   int64_t find_nonfinite(ConstMatrix x) override {
     std::atomic<int64_t> first{x.rows * x.cols};
     for_blocks(kGrainOfMoves, x, {}, [&](const Block& b) {

@@ -39,10 +39,11 @@ class Lamb final : public Method {
 }  // namespace
 
 const MethodInfo& lamb() {
-  static const MethodInfo info{{.name = "lamb", .id = {}, .options = kOptions, .slots = kSlots, .prepare = nullptr},
-                               [](const State& state, Device& device) -> std::unique_ptr<Method> {
-                                 return std::make_unique<Lamb>(state, device);
-                               }};
+  static const MethodInfo info{
+      .optimizer = {.name = "lamb", .id = {}, .options = kOptions, .slots = kSlots, .prepare = nullptr},
+      .make = [](const State& state, Device& device) -> std::unique_ptr<Method> {
+        return std::make_unique<Lamb>(state, device);
+      }};
   return info;
 }
 

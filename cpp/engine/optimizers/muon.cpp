@@ -83,10 +83,11 @@ class Muon final : public Method {
 }  // namespace
 
 const MethodInfo& muon() {
-  static const MethodInfo info{{.name = "muon", .id = {}, .options = kOptions, .slots = kSlots, .prepare = nullptr},
-                               [](const State& state, Device& device) -> std::unique_ptr<Method> {
-                                 return std::make_unique<Muon>(state, device);
-                               }};
+  static const MethodInfo info{
+      .optimizer = {.name = "muon", .id = {}, .options = kOptions, .slots = kSlots, .prepare = nullptr},
+      .make = [](const State& state, Device& device) -> std::unique_ptr<Method> {
+        return std::make_unique<Muon>(state, device);
+      }};
   return info;
 }
 

@@ -2,13 +2,8 @@
 
 namespace whet::optimizers {
 
-std::span<const MethodInfo* const> methods() {
-  static const MethodInfo* const list[] = {&lamb(), &muon()};
-  return list;
-}
-
 const MethodInfo* find_method(std::string_view name) {
-  for (const MethodInfo* const method : methods())
+  for (const MethodInfo* const method : {&lamb(), &muon(), &adafactor(), &lbfgs()})
     if (method->optimizer.name == name) return method;
   return nullptr;
 }

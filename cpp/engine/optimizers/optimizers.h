@@ -3,18 +3,16 @@
 // To add an optimizer that is no sweep over elements: a file here with its class and its MethodInfo, a line below and
 // in optimizers.cpp, a class in python/whet/optim, and a test against its peer.
 
-#include <span>
 #include <string_view>
 
 #include "engine/method.h"
 
 namespace whet::optimizers {
 
+const MethodInfo& adafactor();
 const MethodInfo& lamb();
+const MethodInfo& lbfgs();
 const MethodInfo& muon();
-
-/// All of them.
-std::span<const MethodInfo* const> methods();
 
 /// The one of that name, or null.
 const MethodInfo* find_method(std::string_view name);

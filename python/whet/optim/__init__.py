@@ -14,14 +14,17 @@ from whet.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
 from whet.optim.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
 from whet.optim.base import Optimizer
 from whet.optim.descent import GD, SGD, Lion, Rprop
-from whet.optim.matrices import LAMB, Muon
+from whet.optim.matrices import LAMB, Adafactor, Muon
+from whet.optim.quasi_newton import LBFGS
 from whet.schedules import Schedule
 
 __all__ = [
     "GD",
     "LAMB",
+    "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -42,7 +45,7 @@ _CLASSES: dict[str, type[Optimizer]] = {
     cls.name: cls
     for cls in (
         *(GD, SGD, Adam, AdamW, Adamax, NAdam, RAdam, ScheduleFreeAdamW, Lion, Rprop),
-        *(Adagrad, Adadelta, RMSprop, Ftrl, LAMB, Muon),
+        *(Adagrad, Adadelta, RMSprop, Ftrl, LAMB, Muon, Adafactor, LBFGS),
     )
 }
 

@@ -5,12 +5,60 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from math import inf
 
-from whet._checks import as_count
+from whet._checks import as_count, as_number
 from whet.optim.adam import AdamW
 from whet.optim.base import Assignment, Number, Optimizer, check_patterns
+from whet.schedules import Schedule
 
-__all__ = ["LAMB", "Muon"]
+__all__ = ["LAMB", "Adafactor", "Muon"]
+
+
+@dataclass(frozen=True, repr=False)
+class Adafactor(Optimizer):
+    """Adam's second moment from its rows and columns alone (Shazeer and Stern, "Adafactor", ICML 2018).
+
+    As torch.optim.Adafactor. At step t, with s = t^beta2_decay: the mean squares of the gradient's rows and columns
+    follow by s, r <- r + s (mean of g^2 - r), and v = r c / mean(r) stands for the mean square of each element; of a
+    vector, v itself is kept. u = g / sqrt(v); p <- p (1 - lr weight_decay) - a u / max(1, rms(u) / d), where
+    a = min(lr, 1 / sqrt(t)) max(eps[1], rms(p)). Of a parameter with more than two axes, the last two are a matrix. A
+    matrix of 1000 rows and columns needs 2000 numbers of memory, where Adam's needs two million.
+
+    Args:
+        lr: Learning rate, relative to the size of each parameter; it falls as 1 / sqrt(t) once that is less.
+        beta2_decay: How the weight of a new square falls with the steps; at most 0.
+        eps: The least that counts as the mean of r, and squared as v; None for the difference between 1 and the next
+            number of the model's dtype. And the least that counts as the size of a parameter.
+        d: A step whose root mean square is larger is scaled down to it; at least 1.
+        weight_decay: Each step first multiplies the parameters by 1 - lr weight_decay.
+    """
+
+    name = "adafactor"
+    by_parameter = True
+    choices = ("eps",)
+    ranges = {"beta2_decay": (-inf, inf), "d": (1, inf)}  # noqa: RUF012
+    lr: Number = 1e-2
+    beta2_decay: Number = -0.8
+    eps: tuple[float | None, float] = (None, 1e-3)
+    d: Number = 1.0
+    weight_decay: Number = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.beta2_decay, Schedule):
+            raise TypeError("[Adafactor] expected beta2_decay to be a number, got a schedule")
+        if self.beta2_decay > 0:
+            raise ValueError(f"[Adafactor] expected beta2_decay at most 0, got {self.beta2_decay}")
+        if not isinstance(self.eps, (tuple, list)) or len(self.eps) != 2:
+            raise TypeError(f"[Adafactor] expected eps to be two numbers, the first perhaps None, got {self.eps!r}")
+        for number in self.eps if self.eps[0] is not None else self.eps[1:]:
+            as_number(number, "Adafactor", "eps", low=0)
+
+    def numbers(self) -> dict[str, Number]:
+        """See `Optimizer.numbers`."""
+        first, second = self.eps
+        return {**super().numbers(), **({} if first is None else {"eps1": float(first)}), "eps2": float(second)}
 
 
 @dataclass(frozen=True, repr=False)

@@ -223,9 +223,9 @@ class Checkpoints(NoCheckpoints):
         self._found = None
         for i, name in enumerate(loop.model._parameter_names()):
             loop.state.parameter(i)[...] = tensors[name]
+        loop.trainer.steps, loop.trainer.numbers = found["steps"], found["numbers"]
         for name, slot in self._slots().items():
             slot[...] = tensors[name]
-        loop.trainer.steps = found["steps"]
         if found["averaged"]:
             loop.trainer.swap_average()
         if loop.predictions is not None and _PREDICTIONS in tensors:
@@ -312,6 +312,7 @@ class Checkpoints(NoCheckpoints):
         return {
             "version": VERSION,
             "steps": loop.trainer.steps,
+            "numbers": loop.trainer.numbers,
             "epoch": place.epoch,
             "begun": place.begun,
             "stopped_by": place.stopped_by,
@@ -354,7 +355,8 @@ class Checkpoints(NoCheckpoints):
 
     def _slots(self) -> dict[str, Floats]:
         loop = self._loop
-        found = slots(loop.trainer, loop.plan.optimizer, loop.model._parameter_names())
+        parameters = {name: loop.state.parameter(i) for i, name in enumerate(loop.model._parameter_names())}
+        found = slots(loop.trainer, loop.plan.optimizer, parameters)
         return {_SLOTS + name: array for name, array in found.items()}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -18,7 +18,7 @@ from whet.optim.base import Assignment
 if TYPE_CHECKING:
     from whet.training.model import Model
 
-__all__ = ["assign", "averaged", "core_trainer", "slot_names", "slots"]
+__all__ = ["SlotPlace", "assign", "averaged", "core_trainer", "slot_places", "slots"]
 
 
 def assign(model: Model, state: _core.State, optimizer: Optimizer) -> Assignment:
@@ -59,14 +59,29 @@ def averaged(trainer: _core.Trainer) -> Iterator[bool]:
             trainer.swap_average()
 
 
-def slot_names(optimizer: Optimizer) -> list[str]:
-    """What the optimizer keeps for each parameter, in the trainer's order."""
-    known = [*_core.optimizers(), *_core.methods()]
-    (entry,) = (entry for entry in known if entry["name"] == optimizer.kernel)
-    return [*entry["slots"], *(["average"] if optimizer.follows else [])]
+class SlotPlace(NamedTuple):
+    """Where the core has a slot of a parameter."""
+
+    slot: int
+    parameter: int
+    shape: tuple[int, ...]
 
 
-def slots(trainer: _core.Trainer, optimizer: Optimizer, parameters: Sequence[str]) -> dict[str, Floats]:
-    """Views of all slots, under names such as "exp_avg.0.weight"."""
-    kinds = enumerate(slot_names(optimizer))
-    return {f"{kind}.{name}": trainer.slot(s, i) for s, kind in kinds for i, name in enumerate(parameters)}
+def slot_places(
+    optimizer: Optimizer, parameters: Mapping[str, Floats], numbers: Sequence[float]
+) -> dict[str, SlotPlace]:
+    """All that the optimizer keeps, by names such as "exp_avg.0.weight", when it remembers these numbers."""
+    options = list(optimizer.options().items())
+    places = {}
+    for i, (name, array) in enumerate(parameters.items()):
+        for s, (slot, shape) in enumerate(_core.slots(optimizer.kernel, options, list(array.shape), list(numbers))):
+            places[f"{slot}.{name}"] = SlotPlace(s, i, tuple(shape))
+        if optimizer.follows:
+            places[f"average.{name}"] = SlotPlace(-1, i, array.shape)  # the core knows it by that number
+    return places
+
+
+def slots(trainer: _core.Trainer, optimizer: Optimizer, parameters: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Views of all slots, by name."""
+    places = slot_places(optimizer, parameters, trainer.numbers)
+    return {name: trainer.slot(place.slot, place.parameter) for name, place in places.items()}

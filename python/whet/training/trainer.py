@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,20 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
-from whet.training.engine import assign, averaged, core_trainer, slot_names, slots
+from whet.training.engine import assign, averaged, core_trainer, slot_places, slots
 from whet.training.fit import Rows, warn_of_links
 from whet.training.model import Model
 
 __all__ = ["Trainer"]
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What a trainer goes on from: slots by name, steps taken, and the numbers that a search remembers."""
+
+    slots: dict[str, Floats] = field(default_factory=dict)
+    steps: int = 0
+    numbers: list[float] = field(default_factory=list)
 
 
 class Trainer:
@@ -51,7 +62,7 @@ class Trainer:
             self._state = state
         self._core: _core.Trainer | None = None
         self._graph: _core.Graph | None = None  # of the model, when the core trainer was made
-        self._waiting: tuple[dict[str, Floats], int] | None = None  # slots and steps of a file, until the first step
+        self._waiting = _Progress()  # of a file, until the first step
         self._swapped = False
 
     @property
@@ -59,7 +70,7 @@ class Trainer:
         """Steps taken so far."""
         if self._core is not None:
             return self._core.steps
-        return self._waiting[1] if self._waiting else 0
+        return self._waiting.steps
 
     def step(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One step on a batch: forward, backward, update. With `accumulate`, a step is taken at every so manieth call.
@@ -136,8 +147,11 @@ class Trainer:
         self._check_present("save")
         tensors = {f"parameters.{name}": array for name, array in self._parameters().items()}
         names = {"loss": self.loss.name, "optimizer": self.optimizer.name}
-        description = {"kind": "trainer", "steps": self.steps, "seed": self.seed, **names}
-        write_model(path, {**tensors, **self._slots()}, description)
+        progress = self._progress()
+        description = {"kind": "trainer", "steps": progress.steps, "seed": self.seed, **names}
+        if progress.numbers:
+            description["numbers"] = progress.numbers
+        write_model(path, {**tensors, **progress.slots}, description)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Goes on from a file that `save` wrote, for a model and an optimizer of the same kind.
@@ -153,35 +167,38 @@ class Trainer:
             raise ValueError(f"[load] expected a file of a Trainer with {self.optimizer.name}, got {kind} {optimizer}")
         steps = _whole(description.get("steps"), "number of steps", 2**62)
         seed = _whole(description.get("seed", self.seed), "seed", 2**64)  # the first release wrote none
+        numbers = _numbers(description.get("numbers", []))
         parameters = self._parameters()
-        kinds = ("parameters", *slot_names(self.optimizer)) if steps else ("parameters",)
-        expected = {f"{kind}.{name}": array for kind in kinds for name, array in parameters.items()}
+        dtype = np.dtype(self._state.dtype)
+        expected = {f"parameters.{name}": array.shape for name, array in parameters.items()}
+        if steps:
+            expected |= {key: place.shape for key, place in slot_places(self.optimizer, parameters, numbers).items()}
         if set(tensors) != set(expected):
             raise ValueError("[load] the file holds other parameters or slots than this trainer")
-        for key, array in expected.items():
+        for key, shape in expected.items():
             found = tensors[key]
-            if found.shape != array.shape or found.dtype != array.dtype:
+            if found.shape != shape or found.dtype != dtype:
                 raise ValueError(
-                    f"[load] expected {key} of {array.dtype} with shape {array.shape}, "
-                    f"got {found.dtype} with shape {found.shape}"
+                    f"[load] expected {key} of {dtype} with shape {shape}, got {found.dtype} with shape {found.shape}"
                 )
             check_finite(found.reshape(len(found), -1), "load", key)
         with self.model._exclusive("load", state=self._state):
             for name, array in parameters.items():
                 array[...] = tensors.pop(f"parameters.{name}")
-            self._core, self._graph, self._waiting, self.seed = None, None, (tensors, steps), seed
+            self._core, self._graph, self._waiting, self.seed = None, None, _Progress(tensors, steps, numbers), seed
             self._swapped = False
 
     def __getstate__(self) -> dict[str, Any]:
         self._check_place("copy")
         self._check_present("copy")
         arguments = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer, "seed": self.seed}
-        return {"arguments": arguments, "progress": self._progress()}
+        progress = self._progress()
+        slots = {name: np.array(array) for name, array in progress.slots.items()}
+        return {"arguments": arguments, "progress": replace(progress, slots=slots)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["arguments"])  # type: ignore[misc]
-        kept, steps = state["progress"]
-        self._waiting = (kept, steps) if steps else None
+        self._waiting = state["progress"]
 
     def _parameters(self) -> dict[str, Floats]:
         return {name: self._state.parameter(i) for i, name in enumerate(self.model._parameter_names())}
@@ -196,14 +213,12 @@ class Trainer:
         if self._swapped:
             raise RuntimeError(f"[{where}] the model holds the average of its parameters: swap_average() to go on")
 
-    def _slots(self) -> dict[str, Floats]:
-        if self._core is None or self._core.steps == 0:
-            return self._waiting[0] if self._waiting else {}
-        return slots(self._core, self.optimizer, self.model._parameter_names())
+    def _slots(self, core: _core.Trainer) -> dict[str, Floats]:
+        return slots(core, self.optimizer, self._parameters()) if core.steps else {}
 
-    def _progress(self) -> tuple[dict[str, Floats], int]:
-        """Copies of the slots, and the steps taken."""
-        return {name: np.array(array) for name, array in self._slots().items()}, self.steps
+    def _progress(self) -> _Progress:
+        core = self._core
+        return self._waiting if core is None else _Progress(self._slots(core), core.steps, core.numbers)
 
     def _trainer(self, rows: Rows) -> _core.Trainer:
         graph = self.model._graph(rows.features.shape[1])
@@ -219,12 +234,11 @@ class Trainer:
         assignment = assign(self.model, self._state, self.optimizer)
         core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, rows.truth, self.seed)
         self._core, self._has_gradients = core, False
-        if self._waiting is not None:
-            before, core.steps = self._waiting
-            self._waiting = None
-            for key, view in self._slots().items():
-                if key in before:
-                    view[...] = before[key]
+        if self._waiting.steps:
+            core.steps, core.numbers = self._waiting.steps, self._waiting.numbers
+            for key, view in self._slots(core).items():
+                view[...] = self._waiting.slots[key]
+        self._waiting = _Progress()
         return core
 
     def __repr__(self) -> str:
@@ -236,4 +250,11 @@ def _whole(value: object, name: str, end: int) -> int:
     """A number that a file has, if it is an int from 0 to below `end`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < end:
         raise ValueError(f"[load] expected a whole file of a Trainer: its {name} is damaged")
+    return value
+
+
+def _numbers(value: object) -> list[float]:
+    """What a file says that a search remembers, if it is finite numbers."""
+    if not isinstance(value, list) or not all(isinstance(each, float) and math.isfinite(each) for each in value):
+        raise ValueError("[load] expected a whole file of a Trainer: its numbers are damaged")
     return value

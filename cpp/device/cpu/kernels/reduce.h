@@ -169,6 +169,16 @@ double weighted_sum(const T* x, const T* weights, int64_t n) {
   return sum.sum();
 }
 
+/// The largest |x[i]|: in several registers, to hide the latency of the comparison.
+template <class T>
+T largest(const T* x, int64_t n) {
+  Vec<T> found[Lanes<T>::registers];
+  for (auto& one : found) one = Vec<T>(T(0));
+  for_each_lane<T>(n, [&](int64_t i, auto part, int r) { found[r] = max(abs(part.load(x + i)), found[r]); });
+  for (int r = 1; r < Lanes<T>::registers; ++r) found[0] = max(found[0], found[r]);
+  return across(found[0], Largest()).r[0];
+}
+
 template <class T>
 int64_t find_nonfinite(const T* x, int64_t n) {
   constexpr int64_t block = 4096, size = Vec<T>::size;

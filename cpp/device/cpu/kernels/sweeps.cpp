@@ -18,6 +18,7 @@ constexpr SweepKernels<T> make_sweep_kernels() {
       .add_noise = add_noise<T>,
       .column_sums = column_sums<T>,
       .weighted_sum = weighted_sum<T>,
+      .largest = largest<T>,
       .find_nonfinite = find_nonfinite<T>,
       .fma_flops = fma_flops<T>(),
       .fma_loop = fma_loop<T>,

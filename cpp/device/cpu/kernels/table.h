@@ -202,6 +202,8 @@ struct SweepKernels {
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
   /// The sum of x[i] * weights[i], or of x[i].
   double (*weighted_sum)(const T* x, const T* weights, int64_t n);
+  /// The largest |x[i]|, at least 0.
+  T (*largest)(const T* x, int64_t n);
   /// Index of the first element that is NaN or infinite, or -1.
   int64_t (*find_nonfinite)(const T* x, int64_t n);
 
