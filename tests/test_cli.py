@@ -181,6 +181,9 @@ def test_version(capsys):
         ["train", "t.csv", "--target", "y", "--hidden", "128;128"],
         ["train", "t.csv", "--target", "y", "--hidden", "0"],
         ["train", "t.csv", "--target", "y", "--seed", "-1"],
+        ["train", "t.csv", "--target", "y", "--resume"],
+        ["train", "t.csv", "--target", "y", "--checkpoint-every", "9"],
+        ["train", "t.csv", "--target", "y", "--checkpoint", "run", "--checkpoint-every", "0"],
         ["predict", "m.whet"],
         ["predict", "-", "-"],
         ["evaluate", "-", "-"],
@@ -306,6 +309,24 @@ def test_ctrl_c_saves_what_was_trained(penguins, tmp_path):
     assert b"Traceback" not in stderr
     assert b"whet: interrupted" in stderr
     assert whet.load(out).predict(penguins).shape == (344,)
+
+
+def test_a_training_that_is_terminated_is_resumed(penguins, tmp_path):
+    train = ["train", penguins, "--target", "species", "--epochs", "100", "--hidden", "8", "--out"]
+    kept = ["--checkpoint", tmp_path / "run", "--checkpoint-every", "20"]
+    assert whet_command(*train, tmp_path / "whole.whet").returncode == 0
+    process = subprocess.Popen([sys.executable, "-m", "whet", *train, tmp_path / "m.whet", *kept])
+    while not list((tmp_path / "run").glob("checkpoint-*")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    assert not (tmp_path / "m.whet").exists()
+    newest = max((tmp_path / "run").glob("checkpoint-*"))
+    assert whet_command("predict", newest, penguins).returncode == 0
+    assert b"or resume=True" in whet_command(*train, tmp_path / "m.whet", *kept).stderr
+    assert whet_command(*train, tmp_path / "m.whet", *kept, "--resume").returncode == 0
+    loaded, whole = whet.load(tmp_path / "m.whet"), whet.load(tmp_path / "whole.whet")
+    assert loaded.network.fingerprint() == whole.network.fingerprint()
 
 
 def test_a_reader_that_goes_away_is_no_error(penguins, model):

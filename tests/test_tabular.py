@@ -15,7 +15,7 @@ import pytest
 
 import whet
 from tests.helpers import same_bits
-from whet import TabularModel, data, nn, optim
+from whet import TabularModel, callbacks, data, nn, optim
 
 
 def numbers(rng, rows=80):
@@ -413,6 +413,26 @@ def test_ctrl_c_leaves_a_model_that_predicts(rng):
     timer.join()
     assert model.history.stopped_by == "interrupt"
     assert np.isfinite(model.predict(columns)).all()
+
+
+def test_checkpoints_have_the_preprocessing(rng, tmp_path):
+    columns = numbers(rng, 200)
+    straight = fitted(columns, "price", epochs=4, metrics="mae", validation_fraction=0.1)
+    fitted(columns, "price", epochs=2, metrics="mae", validation_fraction=0.1, optimizer="adam", checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="optimizer"):
+        fitted(columns, "price", epochs=4, metrics="mae", validation_fraction=0.1, checkpoint=tmp_path, resume=True)
+    options = dict(epochs=4, metrics="mae", validation_fraction=0.1, checkpoint=tmp_path / "run", checkpoint_every=5)
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        fitted(columns, "price", callbacks=stop, **options)
+    resumed = fitted(columns, "price", callbacks=callbacks.LambdaCallback(), resume=True, **options)
+    assert bits(resumed)[:2] == bits(straight)[:2]
+    assert dict(resumed.history) == dict(straight.history)
+    newest = max((tmp_path / "run").glob("checkpoint-*"))
+    loaded = whet.load(newest)
+    np.testing.assert_array_equal(loaded.predict(columns), straight.predict(columns))
+    assert loaded.evaluate(columns) == straight.evaluate(columns)
+    assert whet.load(tmp_path / "run" / "best.whet").predict(columns).shape == (200,)
 
 
 @pytest.mark.parametrize(

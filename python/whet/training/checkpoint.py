@@ -309,6 +309,7 @@ class Checkpoints(NoCheckpoints):
 
     def _description(self, noted: _Noted) -> dict[str, Any]:
         loop, place, position = self._loop, noted.place, noted.place.position
+        recorded = {name: column[: place.epoch] for name, column in loop.history.items() if place.epoch}
         return {
             "version": VERSION,
             "steps": loop.trainer.steps,
@@ -318,7 +319,7 @@ class Checkpoints(NoCheckpoints):
             "stopped_by": place.stopped_by,
             "position": {name: getattr(position, name) for name in ("batches", "steps", "loss_sum", "weight_sum")},
             "random": {"seed": loop.history.seed},  # all else that numbers are drawn from is epoch and step
-            "history": pack({name: column[: place.epoch] for name, column in loop.history.items()}, "history", {}),
+            "history": pack(recorded, "history", {}),
             "best_epoch": noted.best_epoch,
             "seconds": time.perf_counter() - loop.started,
             "rates": noted.rates,

@@ -35,9 +35,9 @@ def identity(
     scheduled = [*_schedules(assignment), *model._schedules(width)]
     found: dict[str, Any] = {
         "X": _digest(rows.features),
-        "y": _digest(rows.truth),
+        "y": _digest(rows.target),
         "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
-        "validation_data": None if validation is None else _digest(validation.features, validation.truth),
+        "validation_data": None if validation is None else _digest(validation.features, validation.target),
         "the model": _digest(
             json.dumps([graph.nodes, graph.output, model._parameter_names(), model._frozen(), model.dtype])
         ),
