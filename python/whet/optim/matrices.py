@@ -51,7 +51,9 @@ class Adafactor(Optimizer):
         if self.beta2_decay > 0:
             raise ValueError(f"[Adafactor] expected beta2_decay at most 0, got {self.beta2_decay}")
         if not isinstance(self.eps, (tuple, list)) or len(self.eps) != 2:
-            raise TypeError(f"[Adafactor] expected eps to be two numbers, of which the first may be None, got {self.eps!r}")
+            raise TypeError(
+                f"[Adafactor] expected eps to be two numbers, of which the first may be None, got {self.eps!r}"
+            )
         for number in self.eps if self.eps[0] is not None else self.eps[1:]:
             as_number(number, "Adafactor", "eps", low=0)
 

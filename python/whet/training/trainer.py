@@ -167,7 +167,7 @@ class Trainer:
         seed = _whole(description.get("seed", self.seed), "seed", 2**64)  # the first release wrote none
         numbers = _numbers(description.get("numbers", []))
         parameters = self._parameters()
-        dtype = np.dtype(self.model.dtype)
+        dtype = np.dtype(self._state.dtype)
         expected = {f"parameters.{name}": array.shape for name, array in parameters.items()}
         if steps:
             expected |= {key: shape for key, (_, _, shape) in self._slot_places(numbers).items()}
