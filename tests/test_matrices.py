@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import whet
 from tests import reference
@@ -12,6 +14,7 @@ from tests.reference_optimizers import moments
 from tests.test_optimizers import Peer, assert_near, copies, network
 from tests.test_peers import batches
 from whet import nn, optim, schedules
+from whet.files import read_model
 
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
@@ -102,6 +105,52 @@ def test_muon_is_that_of_torch(wide_torch, monkeypatch, dtype, options):
     assert_near(model.state_dict(), peer.values(), dtype)
 
 
+@every_dtype
+def test_adafactor_is_that_of_torch(wide_torch, dtype):
+    @settings(max_examples=6, deadline=None, derandomize=True, database=None)
+    @given(
+        lr=st.floats(1e-3, 0.5),
+        beta2_decay=st.floats(-1.0, 0.0),
+        eps=st.tuples(st.none() | st.floats(1e-9, 1e-2), st.floats(1e-4, 1e-2)),
+        d=st.floats(1.0, 3.0),
+        weight_decay=st.sampled_from([0.0, 0.01, 0.1]),
+    )
+    def check(**options):
+        model = network(dtype)
+        trainer = whet.Trainer(model, "mse", optim.Adafactor(**options))
+        peer = Peer(wide_torch, model, dtype, "Adafactor", options)
+        for x, y in batches(np.random.default_rng(1), "mse", dtype):
+            assert trainer.step(x, y) == pytest.approx(peer.step(x, y), rel=1e-4 if dtype == "float32" else 1e-9)
+        assert_near(model.state_dict(), peer.values(), dtype)
+
+    check()
+
+
+@every_dtype
+def test_adafactor_of_several_axes_keeps_what_torch_keeps(wide_torch, tmp_path, rng, dtype):
+    """Of three axes, the last two are a matrix for each index of the first; a column and a single element are ones."""
+    layers = nn.Linear(5, 12), nn.Unflatten(1, (3, 4)), nn.LinearEnsemble(4, 2, k=3), nn.Flatten(), nn.Linear(6, 1)
+    model = nn.Sequential(*layers).to(dtype).initialize(0)
+    trainer = whet.Trainer(model, "mse", "adafactor")
+    theirs = {name: wide_torch.nn.Parameter(wide_torch.tensor(value)) for name, value in copies(model).items()}
+    peer = wide_torch.optim.Adafactor(theirs.values())
+    for _ in range(100):
+        trainer.step(rng.normal(size=(40, 5)), rng.normal(size=40))
+        for name, gradient in trainer.gradients().items():
+            theirs[name].grad = wide_torch.tensor(np.array(gradient))
+        peer.step()
+    assert_near(model.state_dict(), {name: value.detach().numpy() for name, value in theirs.items()}, dtype)
+    trainer.save(tmp_path / "trainer.whet")
+    tensors, _ = read_model(tmp_path / "trainer.whet")
+    for name, value in theirs.items():
+        kept = {key: each.numpy() for key, each in peer.state[value].items() if key != "step"}
+        assert {key.split(".")[0] for key in tensors if key.endswith(f".{name}")} == {"parameters", *kept}
+        for key, each in kept.items():
+            found = tensors[f"{key}.{name}"]
+            assert found.shape == each.shape
+            np.testing.assert_allclose(found, each, rtol=1e-4 if dtype == "float32" else 1e-9)
+
+
 def test_singular_values_come_near_one(rng):
     model = nn.Sequential(nn.Linear(40, 30, bias=False), nn.Linear(30, 1)).to("float64").initialize(0)
     before = copies(model)["0.weight"]
@@ -123,7 +172,7 @@ def test_matrices_are_all_but_the_last_or_those_that_match():
         whet.Trainer(network("float32"), "mse", optim.Muon(matrices=("x",)))
 
 
-@pytest.mark.parametrize("name", ["lamb", "muon"])
+@pytest.mark.parametrize("name", ["lamb", "muon", "adafactor"])
 def test_methods_train_save_and_follow_schedules(tmp_path, rng, name):
     X, y = rng.normal(size=(100, 12)), rng.normal(size=(100, 5))
     kind = type(optim.get(name))
@@ -143,7 +192,7 @@ def test_methods_train_save_and_follow_schedules(tmp_path, rng, name):
     assert one.fingerprint() == three.fingerprint()
 
 
-@pytest.mark.parametrize("name", ["lamb", "muon"])
+@pytest.mark.parametrize("name", ["lamb", "muon", "adafactor"])
 def test_methods_have_the_same_bits_on_every_number_of_threads(threads, rng, name):
     X, y = rng.normal(size=(300, 40)), rng.normal(size=(300, 3))
     prints = set()
@@ -160,7 +209,7 @@ import numpy as np
 from whet import nn
 X = (np.arange(3000) * 2654435761 % 2**32 / 2**31 - 1).reshape(100, 30)
 for dtype in ("float32", "float64"):
-    for name in ("lamb", "muon", "schedule_free_adamw"):
+    for name in ("lamb", "muon", "adafactor", "schedule_free_adamw"):
         model = nn.MLP(30, (33, 19), 2, "gelu").to(dtype).initialize(1)
         model.fit(X, X[:, :2] * X[:, 2:4], loss="mse", optimizer=name, epochs=2, batch_size=17)
         print(model.fingerprint())
@@ -180,12 +229,18 @@ def test_methods_check_their_arguments():
         (lambda: optim.Muon(l1=0.1), "l1"),
         (lambda: optim.LAMB(l1=schedules.Linear(0.1)), "l1"),
         (lambda: optim.LAMB(eps=-1), "eps"),
+        (lambda: optim.Adafactor(eps=(None, -1.0)), "eps"),
+        (lambda: optim.Adafactor(d=0.5), "d at least 1"),
+        (lambda: optim.Adafactor(beta2_decay=0.1), "beta2_decay"),
         (lambda: whet.ops.update("muon", np.ones((2, 2)), np.ones((2, 2)), {}), "expected one of gd"),
     ]:
         with pytest.raises(ValueError, match=word):
             wrong()
     with pytest.raises(TypeError, match="others"):
         optim.Muon(others=optim.Adam())
+    for eps in (1e-3, (1e-3,), (1e-3, None), ("a", 1e-3)):
+        with pytest.raises(TypeError, match="eps"):
+            optim.Adafactor(eps=eps)
     with pytest.raises(TypeError, match="matrices"):
         optim.Muon(matrices="*.weight")
-    assert reference.OPTIMIZERS.keys().isdisjoint({"lamb", "muon"})
+    assert reference.OPTIMIZERS.keys().isdisjoint({"lamb", "muon", "adafactor", "lbfgs"})
