@@ -46,7 +46,7 @@ def counterpart(torch, forward, **parameters):
 
 def lines(layer, count, width):
     """Our layer on rows of shape (count, width)."""
-    return nn.Sequential(nn.Unflatten((count, width)), layer, nn.Flatten())
+    return nn.Sequential(nn.Unflatten(1, (count, width)), layer, nn.Flatten())
 
 
 def their_lines(torch, layer, count, width):

@@ -107,10 +107,13 @@ def test_muon_is_that_of_torch(wide_torch, monkeypatch, dtype, options):
 
 @every_dtype
 def test_adafactor_is_that_of_torch(wide_torch, dtype):
+    # Long steps along the sign of the last gradient alone turn roundings into other signs.
+    longest, latest = (0.5, 0.0) if dtype == "float64" else (0.03, -0.3)
+
     @settings(max_examples=6, deadline=None, derandomize=True, database=None)
     @given(
-        lr=st.floats(1e-3, 0.5),
-        beta2_decay=st.floats(-1.0, 0.0),
+        lr=st.floats(1e-3, longest),
+        beta2_decay=st.floats(-1.0, latest),
         eps=st.tuples(st.none() | st.floats(1e-9, 1e-2), st.floats(1e-4, 1e-2)),
         d=st.floats(1.0, 3.0),
         weight_decay=st.sampled_from([0.0, 0.01, 0.1]),

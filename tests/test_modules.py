@@ -217,3 +217,28 @@ def test_bins_are_quantiles():
     assert second == [0, 0.5, 1]
     with pytest.raises(ValueError, match="more than one value, first violated in column 1"):
         nn.compute_bins(np.column_stack([x[:, 0], np.ones(100)]), 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "dim", "sizes"), [((12,), 1, (3, 4)), ((12,), -1, (3, -1)), ((3, 4), 2, (2, 2)), ((4, 3), -2, (2, 2))]
+)
+def test_an_axis_is_cut_as_in_pytorch(torch, before, dim, sizes):
+    x = np.arange(24.0).reshape(2, 12)
+    model = nn.Sequential(nn.Reshape(before), nn.Unflatten(dim, sizes))
+    want = torch.nn.Unflatten(dim, sizes)(torch.tensor(x.reshape(2, *before)))
+    assert model.predict(x).shape == tuple(want.shape)
+    np.testing.assert_array_equal(model.predict(x), want.numpy())
+
+
+@pytest.mark.parametrize(
+    ("dim", "sizes", "words"),
+    [
+        (0, (3, 4), "an axis behind the rows, got 0"),
+        (2, (3, 4), r"one of the axes of rows of shape \(12,\), got dim 2"),
+        (1, (5, -1), r"sizes that make 12, got \(5, -1\)"),
+        (1, (3, 5), "sizes that make 12"),
+    ],
+)
+def test_an_axis_is_not_cut_otherwise(dim, sizes, words):
+    with pytest.raises(ValueError, match=words):
+        nn.Sequential(nn.Unflatten(dim, sizes)).predict(np.zeros((2, 12)))

@@ -40,7 +40,7 @@ from whet.nn.embeddings import (
 )
 from whet.nn.ensembles import EnsembleView, LinearBatchEnsemble, LinearEnsemble, MeanEnsemble, ScaleEnsemble
 from whet.nn.gates import GLU, Bilinear, LogSoftmax, NTKLinear, PReLU, Scale, Softmax, SwiGLU
-from whet.nn.layers import AlphaDropout, Dropout, Flatten, Linear, Unflatten
+from whet.nn.layers import AlphaDropout, Dropout, Flatten, Linear, Reshape, Unflatten
 from whet.nn.module import Module
 from whet.nn.normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
 from whet.nn.parameter import Buffer, Parameter
@@ -92,6 +92,7 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Reshape",
     "Residual",
     "Scale",
     "ScaleEnsemble",

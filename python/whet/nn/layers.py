@@ -13,7 +13,7 @@ from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
 from whet.schedules import Schedule
 
-__all__ = ["AlphaDropout", "Dropout", "Flatten", "Linear", "Unflatten"]
+__all__ = ["AlphaDropout", "Dropout", "Flatten", "Linear", "Reshape", "Unflatten"]
 
 
 class Linear(Module):
@@ -117,18 +117,48 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Each row in another shape, as torch.nn.Unflatten(1, shape).
+    """One axis as several, as torch.nn.Unflatten.
 
     Args:
-        shape: One to three sizes, of which one may be -1.
+        dim: The axis; 0 would be the rows.
+        unflattened_size: The sizes that it becomes, of which one may be -1.
     """
 
-    def __init__(self, shape: Sequence[int]) -> None:
-        self.shape = tuple(shape)
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim == 0:
+            raise ValueError(f"[Unflatten] expected dim to be an axis behind the rows, got {dim!r}")
+        self.dim = dim
+        self.unflattened_size = tuple(unflattened_size)
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
-        return x.reshape(*self.shape)
+        axis = self.dim - 1 if self.dim > 0 else len(x.shape) + self.dim
+        if not 0 <= axis < len(x.shape):
+            raise ValueError(f"[Unflatten] expected one of the axes of rows of shape {x.shape}, got dim {self.dim}")
+        sizes = list(self.unflattened_size)
+        if sizes.count(-1) == 1:
+            sizes[sizes.index(-1)] = x.shape[axis] // max(1, -math.prod(sizes))
+        if math.prod(sizes) != x.shape[axis]:
+            raise ValueError(f"[Unflatten] expected sizes that make {x.shape[axis]}, got {self.unflattened_size}")
+        return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
     def _arguments(self) -> dict[str, Any]:
-        return {"shape": self.shape}
+        return {"dim": self.dim, "unflattened_size": self.unflattened_size}
+
+
+class Reshape(Module):
+    """Each row in another shape, as keras.layers.Reshape.
+
+    Args:
+        target_shape: One to three sizes, of which one may be -1.
+    """
+
+    def __init__(self, target_shape: Sequence[int]) -> None:
+        self.target_shape = tuple(target_shape)
+
+    def forward(self, x: Value) -> Value:
+        """See `Module.forward`."""
+        return x.reshape(*self.target_shape)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"target_shape": self.target_shape}
