@@ -59,7 +59,7 @@ def row(run: Run, both: dict[str, list[dict[str, Any]]]) -> list[str]:
         f"{run.name} ({len(differences)} seeds)",
         f"{run.mean:.4f} ± {run.deviation:.4f}",
         *(f"{means[library]:.4f} ± {error(tests[library]):.4f}" for library in LIBRARIES),
-        f"{apart:+.1f}{'' if abs(apart) <= 2 else ' (!)'}",
+        f"{apart:+.1f}{' (!)' if abs(apart) > 2 else ''}",
         away(run, means["whet"]),
         f"{steps['whet']:.0f}, {steps['torch']:.0f}",
         *(f"{least[library]:.2f}" for library in LIBRARIES),

@@ -71,7 +71,8 @@ class Shares(nn.Module):
             if len(edges) == 2:
                 low[i, -1] = -np.inf
         for name, value in {"weight": weight, "bias": bias, "low": low, "high": high}.items():
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float32), persistent=name in ("weight", "bias"))
+            kind = torch.get_default_dtype()
+            self.register_buffer(name, torch.tensor(value, dtype=kind), persistent=name in ("weight", "bias"))
 
     def forward(self, x):
         return torch.addcmul(self.bias, self.weight, x[..., None]).clamp(self.low, self.high)
@@ -154,7 +155,7 @@ class Network(nn.Module):
 
 
 class Muon:
-    """Of Jordan et al., with the iteration in float32."""
+    """Of Jordan et al., with the iteration in the parameter's own type: bfloat16 is slow on most processors."""
 
     def __init__(self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
         self.parameters, self.lr, self.weight_decay, self.momentum = parameters, lr, weight_decay, momentum
@@ -172,7 +173,7 @@ class Muon:
     def orthogonal(x: torch.Tensor, steps: int = 5) -> torch.Tensor:
         tall = x.shape[0] > x.shape[1]
         x = x.T if tall else x
-        x = x / (x.norm() + 1e-7)
+        x = x / x.norm().clamp(min=1e-7)
         for _ in range(steps):
             gram = x @ x.T
             x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
@@ -211,7 +212,7 @@ class Learner:
             following = get_ema_multi_avg_fn(run.optimizing["ema_decay"])
             self.average = AveragedModel(self.model, multi_avg_fn=following)
         two = run.outputs == 2
-        self.kind = torch.int64 if two else torch.float32
+        self.kind = torch.int64 if two else torch.get_default_dtype()
         self.criterion = (
             nn.MSELoss() if run.metric == "rmse" else nn.CrossEntropyLoss() if two else nn.BCEWithLogitsLoss()
         )

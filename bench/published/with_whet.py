@@ -81,12 +81,12 @@ def loss_of(run: Run) -> str:
 
 
 class Learner:
-    def __init__(self, run: Run, rows: Rows, seed: int) -> None:
+    def __init__(self, run: Run, rows: Rows, seed: int, dtype: str = "float32") -> None:
         whet.set_num_threads(1)
         bins = None
         if run.embedding.get("kind") == "piecewise":
             bins = nn.compute_bins(rows.train.x[:, : rows.numbers], run.embedding["n_bins"])
-        self.model = Network(run, rows.numbers, rows.cardinalities, bins)
+        self.model = Network(run, rows.numbers, rows.cardinalities, bins).to(dtype)
         self.averages = "ema_decay" in run.optimizing
         self.trainer = whet.Trainer(self.model, loss_of(run), optimizer_of(run), seed=seed)
 
