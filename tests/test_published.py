@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
+from bench.published import __main__ as command
 from bench.published import report, train
 from bench.published.rows import Part, Rows
 from bench.published.runs import CHOSEN, Run, published
@@ -157,6 +159,22 @@ def test_the_report_compares_pairs_of_seeds():
         lines(dataclasses.replace(SMALL, dataset="adult"), [0.509], [0.51]),
     )
     assert len(report.table([SMALL], []).splitlines()) == 2
+
+
+def test_a_difference_asks_for_as_many_seeds_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "RECORD", tmp_path / "record.jsonl")
+    monkeypatch.setattr(command, "published", lambda: [SMALL])
+
+    def keep(*found):
+        report.RECORD.write_text("".join(json.dumps(line) + "\n" for line in lines(SMALL, *found)))
+        return [(seed, library) for _, seed, library in command.missing("")]
+
+    assert keep([0.5, 0.5], [0.5]) == [(1, "torch"), *((seed, each) for seed in (2, 3, 4) for each in train.LIBRARIES)]
+    alike, apart = [0.50, 0.51, 0.52, 0.53, 0.50], [0.60, 0.61, 0.62, 0.63, 0.61]
+    assert keep(alike, alike[::-1]) == []
+    assert [seed for seed, _ in keep(alike, apart)] == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+    assert keep([*alike, *alike], [*apart, *alike]) == []
+    assert list(command.missing("adult")) == []
 
 
 def test_the_order_of_published_means_is_kept_or_not():

@@ -39,6 +39,13 @@ def pairs(record: list[dict[str, Any]], run: Run) -> dict[str, list[dict[str, An
     return {library: [each[seed] for seed in both] for library, each in found.items()}
 
 
+def apart(both: dict[str, list[dict[str, Any]]]) -> float:
+    """The mean difference of the libraries on the same rows, in its standard errors; NaN for fewer than two seeds."""
+    differences = [ours["test"] - theirs["test"] for ours, theirs in zip(both["whet"], both["torch"], strict=True)]
+    spread = error(differences)
+    return statistics.fmean(differences) / spread if spread else math.nan
+
+
 def away(run: Run, mean: float) -> str:
     """How far a mean is from the published one, and whether that is within 3 % or a point."""
     distance = 100 * (mean / run.mean - 1 if run.metric == "rmse" else mean - run.mean)
@@ -50,16 +57,14 @@ def row(run: Run, both: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The cells of a run's line in the table."""
     tests = {library: [line["test"] for line in each] for library, each in both.items()}
     means = {library: statistics.fmean(values) for library, values in tests.items()}
-    differences = [ours - theirs for ours, theirs in zip(tests["whet"], tests["torch"], strict=True)]
-    spread = error(differences)
-    apart = statistics.fmean(differences) / spread if spread else math.nan
+    distance = apart(both)
     steps = {library: statistics.fmean(line["steps"] for line in each) for library, each in both.items()}
     least = {library: min(line["ms_per_step"] for line in each) for library, each in both.items()}
     return [
-        f"{run.name} ({len(differences)} seeds)",
+        f"{run.name} ({len(both['whet'])} seeds)",
         f"{run.mean:.4f} ± {run.deviation:.4f}",
         *(f"{means[library]:.4f} ± {error(tests[library]):.4f}" for library in LIBRARIES),
-        f"{apart:+.1f}{' (!)' if abs(apart) > 2 else ''}",
+        f"{distance:+.1f}{' (!)' if abs(distance) > 2 else ''}",
         away(run, means["whet"]),
         f"{steps['whet']:.0f}, {steps['torch']:.0f}",
         *(f"{least[library]:.2f}" for library in LIBRARIES),

@@ -108,7 +108,9 @@ class Muon(Optimizer):
         rest = self.others.assign(shapes, frozen)
         groups = [self.numbers(), *map(_as_numbers_of_muon, rest.groups)]
         behind = [-1 if each < 0 else each + 1 for each in rest.group_of]
-        return Assignment(groups, [0 if i > 0 and name in chosen else i for name, i in zip(shapes, behind, strict=True)])
+        return Assignment(
+            groups, [0 if i > 0 and name in chosen else i for name, i in zip(shapes, behind, strict=True)]
+        )
 
 
 def _as_numbers_of_muon(adamw: Mapping[str, Number]) -> dict[str, Number]:
