@@ -82,6 +82,17 @@ def test_the_normal_numbers_of_a_quantile_scaler(rng):
     assert data.QuantileScaler().fit([[1.0]]).transform([[1.0]]).shape == (1, 1)
 
 
+def test_a_table_model_keeps_its_quantiles(rng, tmp_path):
+    table = mixed(rng, 300).with_columns({"y": rng.normal(size=300)})
+    scaler = data.QuantileScaler(n_quantiles=20)
+    model = whet.TabularModel("y", hidden=(8,), preprocessor=data.Preprocessor(scaler=scaler))
+    model.fit(table, epochs=2)
+    model.save(tmp_path / "model.whet")
+    assert same_bits(whet.load(tmp_path / "model.whet").predict(table), model.predict(table))
+    assert scaler.quantiles_ is None, "the step that was given is copied"
+    assert repr(model.preprocessor._scaler) == "QuantileScaler(n_quantiles=20, noise=1e-05, seed=0)"
+
+
 def test_quantiles_that_are_refused():
     for wrong in ({"n_quantiles": 1}, {"noise": -1.0}, {"noise": np.inf}, {"seed": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("n_")):

@@ -253,7 +253,7 @@ class QuantileScaler(Scaler):
     n_quantiles: int | None = None
     noise: float = 1e-5
     seed: int = 0
-    quantiles_: tuple[tuple[float, ...], ...] | None = field(default=None, init=False)
+    quantiles_: tuple[tuple[float, ...], ...] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.n_quantiles is not None and self.n_quantiles < 2:
