@@ -37,6 +37,7 @@ __all__ = [
 Matrix = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.object_]
 S = TypeVar("S", bound="Step")
+E = TypeVar("E", bound="Encoder")
 
 
 class Step:
@@ -355,13 +356,11 @@ class Encoder(Step):
         if self.max_categories is not None and self.max_categories < 1:
             raise ValueError(f"[data] expected max_categories of at least 1 or None, got {self.max_categories}")
 
-    def fit(self: S, categories: npt.ArrayLike) -> S:
+    def fit(self: E, categories: npt.ArrayLike) -> E:
         """Learn the categories of each column."""
         ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
-        most = self.max_categories  # type: ignore[attr-defined]
-        kept = tuple(tuple(sorted(levels[:most])) for levels in ranked)
-        self.levels_ = kept  # type: ignore[attr-defined]
-        self.dropped_ = tuple(len(a) - len(b) for a, b in zip(ranked, kept, strict=True))  # type: ignore[attr-defined]
+        self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
+        self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
         return self
 
     def codes(self, categories: npt.ArrayLike) -> npt.NDArray[np.int64]:
