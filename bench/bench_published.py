@@ -1,16 +1,21 @@
-"""What does a step of a published training cost, with all that belongs to it?
+"""Do published trainings reach here what was published, and what does a step of one cost, with all that belongs to it?
 
-The MLP on California housing of TabM's report (Gorishniy et al., arXiv 2410.24210): 8-208-208-1 with dropout, 45,553
-parameters, AdamW, the gradient clipped to a norm of 1, batches of 256, and after each epoch an evaluation of the
-validation and the test rows. Its log has 1.855 ms a step on an A100, evaluation and mixed precision included. Random
-rows in the place of the real ones, as many: what they hold costs nothing.
+The trainings are those of bench/published: `python -m bench.published` repeats them in whet and in PyTorch, which takes
+hours and can be ended and continued; here its record is printed. They are single models on tables of TabM's report and
+of its sequel on optimizers, each with its published configuration.
+
+A step is timed for the MLP on California housing of TabM's report (Gorishniy et al., arXiv 2410.24210): 8-208-208-1
+with dropout, 45,553 parameters, AdamW, the gradient clipped to a norm of 1, batches of 256, and after each epoch an
+evaluation of the validation and the test rows. Its log has 1.855 ms a step on an A100, evaluation and mixed precision
+included. Random rows in the place of the real ones, as many: what they hold costs nothing.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from bench import peers
+from bench import peers, tables
 from bench.harness import Options, Record, sweep
+from bench.published import report, runs
 
 WIDTHS, BATCH, DROPOUT = [8, 208, 208, 1], 256, 0.17186995074626696
 ADAMW = dict(lr=0.0005635553682721966, weight_decay=0.028758690586743314)
@@ -68,5 +73,24 @@ def torch(task, held, threads, fused):
     return lambda: [epoch() for _ in range(EPOCHS)]
 
 
+def repeated() -> list[tables.Table]:
+    """Prints what the record of the trainings says; their figures of test rows, a table for each data set."""
+    record = report.lines()
+    try:
+        chosen = [run for run in runs.published() if report.pairs(record, run)["whet"]]
+    except FileNotFoundError:
+        print("the published figures are left out: WHET_DATA names no folder with published_runs.csv.gz")
+        return []
+    print("\n" + report.table(chosen, record) + "\n\n" + "\n".join(report.order(chosen, record)))
+    found: dict[tuple[str, str], dict[str, dict[str, list[float]]]] = {}
+    for each in chosen:
+        both = report.pairs(record, each)
+        tests = {library: [line["test"] for line in lines] for library, lines in both.items()}
+        found.setdefault((each.dataset, each.metric), {})[f"{each.model} {each.optimizer}"] = tests
+    return [tables.make(dataset, rows, unit=metric, kind="value") for (dataset, metric), rows in found.items()]
+
+
 def run(options: Options) -> Record:
-    return sweep(__name__, PEERS, CASES, options, unit="microseconds per step", kind="time", scale=1e6)
+    record = sweep(__name__, PEERS, CASES, options, unit="microseconds per step", kind="time", scale=1e6)
+    record["tables"] += repeated()
+    return record

@@ -431,3 +431,27 @@ def test_a_saved_model_predicts_the_same_and_trains_on(torch, tmp_path_factory, 
     loaded.fit(x, y, loss="mse", epochs=1, seed=3)
     model.fit(x, y, loss="mse", epochs=1, seed=3)
     assert loaded.fingerprint() == model.fingerprint()
+
+
+def test_members_begin_as_those_of_tabm(tmp_path):
+    """One sign for each feature's inputs, and the same bias for all, from where they part."""
+    layer = nn.LinearBatchEnsemble(
+        6, 50, k=40, scaling_init=("random-signs", "ones"), first_scaling_init_chunks=[1, 3, 2]
+    )
+    start = nn.Sequential(layer, nn.MeanEnsemble()).initialize(0)
+    state = start.state_dict()
+    r = state["0.r"]
+    assert set(np.unique(r)) == {-1, 1}
+    assert (r[:, 1:4] == r[:, 1:2]).all()
+    assert (r[:, 4] == r[:, 5]).all()
+    assert not (r[:, 0] == r[:, 1]).all()
+    assert (state["0.s"] == 1).all()
+    assert (state["0.bias"] == state["0.bias"][:1]).all()
+    assert 0.15 < state["0.bias"][0].std() * 6**0.5 / 2 < 0.4  # uniform within 1 / sqrt(6)
+    start.save(tmp_path / "model.whet")
+    again = whet.load(tmp_path / "model.whet")
+    assert again[0].first_scaling_init_chunks == [1, 3, 2]
+    assert again.fingerprint() == start.fingerprint()
+    for wrong in ({"scaling_init": ("ones",)}, {"scaling_init": "twos"}, {"first_scaling_init_chunks": [1, 2]}):
+        with pytest.raises(ValueError, match="scaling_init"):
+            nn.LinearBatchEnsemble(6, 5, k=4, **wrong)

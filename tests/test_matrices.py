@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -154,6 +156,37 @@ def test_adafactor_of_several_axes_keeps_what_torch_keeps(wide_torch, tmp_path, 
             np.testing.assert_allclose(found, each, rtol=1e-4 if dtype == "float32" else 1e-9)
 
 
+@every_dtype
+def test_the_others_of_muon_have_groups(wide_torch, monkeypatch, dtype):
+    """No decay of biases, as published runs have it."""
+    muon = pytest.importorskip("torch.optim._muon", reason="torch.optim.Muon came with PyTorch 2.9")
+    monkeypatch.setattr(muon, "_zeropower_via_newtonschulz", zeropower)
+    model = network(dtype)
+    groups = {"2.bias": {"weight_decay": 0.0}, "*bias": {"lr": 0.002}}
+    others = optim.AdamW(0.003, weight_decay=0.5, groups=groups)
+    optimizer = optim.Muon(lr=0.01, matrices=("0.weight",), others=others)
+    shapes = {name: array.shape for name, array in model.state_dict().items()}
+    given = dict(zip(shapes, optimizer.assign(shapes, frozen=["0.bias"]).group_of, strict=True))
+    assert given["0.weight"] == 0
+    assert given["0.bias"] == -1
+    trainer = whet.Trainer(model, "mse", optimizer)
+    peer = Peer(wide_torch, model, dtype, "SGD", {"lr": 0.0})
+    named = dict(zip(shapes, peer.module.parameters(), strict=True))
+    numbers = {name: {"lr": 0.003, "weight_decay": 0.5} for name in shapes if name != "0.weight"}
+    for name in numbers:
+        numbers[name] |= next((extra for pattern, extra in groups.items() if fnmatchcase(name, pattern)), {})
+    both = (
+        wide_torch.optim.Muon([named["0.weight"]], lr=0.01),
+        wide_torch.optim.AdamW([{"params": [named[name]], **each} for name, each in numbers.items()]),
+    )
+    for x, y in batches(np.random.default_rng(1), "mse", dtype):
+        trainer.step(x, y)
+        peer.backward(x, y)
+        for each in both:
+            each.step()
+    assert_near(model.state_dict(), peer.values(), dtype)
+
+
 def test_singular_values_come_near_one(rng):
     model = nn.Sequential(nn.Linear(40, 30, bias=False), nn.Linear(30, 1)).to("float64").initialize(0)
     before = copies(model)["0.weight"]
@@ -169,6 +202,7 @@ def test_matrices_are_all_but_the_last_or_those_that_match():
     assert optim.Muon().assign(shapes).group_of == [0, 1, 0, 1]
     assert optim.Muon(matrices=("[12].weight",)).assign(shapes).group_of == [1, 1, 0, 0]
     assert optim.Muon().assign(shapes, frozen=("1.weight",)).group_of == [0, 1, -1, 1]
+    assert optim.Muon(matrices=("[12].weight",)).assign(shapes, frozen=("1.weight",)).group_of == [1, 1, -1, 0]
     with pytest.raises(ValueError, match=r"two axes, 0\.bias"):
         optim.Muon(matrices=("0.*",)).assign(shapes)
     with pytest.raises(ValueError, match=r"patterns of matrices that match some of 0.weight.* got 'x'"):

@@ -35,6 +35,80 @@ def test_scalers_as_in_scikit_learn(X):
         assert (np.abs(ours.inverse(ours.transform(other)) - other) <= 8 * np.finfo(np.float64).eps * largest).all()
 
 
+def like_scikit_learn(ours):
+    """scikit-learn's transformer with as many quantiles, of the same numbers with the same noise."""
+    return lambda train: sklearn.preprocessing.QuantileTransformer(
+        n_quantiles=len(ours.quantiles_[0]), output_distribution="normal", subsample=10**9
+    ).fit(train)
+
+
+@given(MATRIX, st.sampled_from([None, 2, 7, 100]))
+def test_quantiles_as_in_scikit_learn(X, count):
+    X[:, 1], X[:, 2] = np.round(X[:, 1]), np.minimum(X[:, 2], np.median(X[:, 2]))  # equal numbers, many at the end
+    train, other = X[:12], np.concatenate([X, [[-1e9] * 3, [1e9] * 3]])
+    ours = data.QuantileScaler(n_quantiles=count, noise=0).fit(train)
+    assert len(ours.quantiles_[0]) == min(count or 10, 12)
+    theirs = like_scikit_learn(ours)(train)
+    np.testing.assert_allclose(ours.transform(other), theirs.transform(other), rtol=1e-12, atol=1e-12)
+    z = np.random.default_rng(0).normal(size=(9, 3))
+    np.testing.assert_allclose(ours.inverse(z), theirs.inverse_transform(z), rtol=1e-12, atol=1e-9)
+
+
+def test_noise_parts_equal_numbers(rng):
+    """Nine in ten are 0, as in a column of capital gains: without noise they would all lie at the end."""
+    train = np.where(rng.random((4000, 2)) < 0.9, 0.0, rng.lognormal(8, 1, (4000, 2)))
+    plain, noisy = data.QuantileScaler(noise=0).fit(train), data.QuantileScaler().fit(train)
+    assert len(noisy.quantiles_[0]) == 4000 // 30
+    assert plain.transform([[0.0, 0.0]])[0, 0] < -5
+    assert abs(noisy.transform([[0.0, 0.0]])[0, 0]) < 1
+    assert data.QuantileScaler(seed=1).fit(train) != noisy == data.QuantileScaler(seed=0).fit(train)
+    assert not np.array_equal(*np.array(noisy.quantiles_)[:, :60]), "each column has noise of its own"
+    noise = np.stack([whet._core.random_normal(0, i, 0.0, 1e-5, 4000) for i in range(2)], axis=1)
+    theirs = like_scikit_learn(noisy)(train + noise)
+    np.testing.assert_allclose(noisy.transform(train), theirs.transform(train), rtol=1e-12, atol=1e-12)
+
+
+def test_the_normal_numbers_of_a_quantile_scaler(rng):
+    X = rng.lognormal(sigma=2, size=(5000, 1))
+    scaler = data.QuantileScaler().fit(X)
+    z = scaler.transform(X)
+    assert abs(z.mean()) < 0.01
+    assert abs(z.std() - 1) < 0.02
+    np.testing.assert_allclose(scaler.inverse(z), X, rtol=0.05)
+    np.testing.assert_allclose(scaler.transform([[-1e300], [1e300]]), [[-5.19933758], [5.19933758]])
+    constant = data.QuantileScaler(noise=0).fit([[7.0]] * 5)
+    np.testing.assert_allclose(constant.transform([[6.0], [7.0], [8.0]]), [[-5.19933758], [0], [5.19933758]])
+    np.testing.assert_array_equal(constant.inverse([[-1.0], [1.0]]), [[7], [7]])
+    assert data.QuantileScaler().fit([[1.0]]).transform([[1.0]]).shape == (1, 1)
+
+
+def test_a_table_model_keeps_its_quantiles(rng, tmp_path):
+    table = mixed(rng, 300).with_columns({"y": rng.normal(size=300)})
+    scaler = data.QuantileScaler(n_quantiles=20)
+    model = whet.TabularModel("y", hidden=(8,), preprocessor=data.Preprocessor(scaler=scaler))
+    model.fit(table, epochs=2)
+    model.save(tmp_path / "model.whet")
+    assert same_bits(whet.load(tmp_path / "model.whet").predict(table), model.predict(table))
+    assert scaler.quantiles_ is None, "the step that was given is copied"
+    assert repr(model.preprocessor._scaler) == "QuantileScaler(n_quantiles=20, noise=1e-05, seed=0)"
+
+
+def test_quantiles_that_are_refused():
+    for wrong in ({"n_quantiles": 1}, {"noise": -1.0}, {"noise": np.inf}, {"seed": -1}):
+        with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("n_")):
+            data.QuantileScaler(**wrong)
+    with pytest.raises(RuntimeError, match="fit first"):
+        data.QuantileScaler().transform([[1.0]])
+    with pytest.raises(ValueError, match=r"row 1, column 0"):
+        data.QuantileScaler().fit([[1.0], [np.nan]])
+    with pytest.raises(ValueError, match="at least one row"):
+        data.QuantileScaler().fit(np.empty((0, 2)))
+    with pytest.raises(ValueError, match=r"column 1.*float64"):
+        data.QuantileScaler().fit([[0, -1.7e308], [1, 1.7e308]])
+    with pytest.raises(TypeError, match="base class"):
+        data.steps.Scaler().fit([[1.0]])
+
+
 def test_the_smooth_clip():
     X = np.array([[0.0], [1], [2], [3], [4], [1e200], [-1e300]])
     scaler = data.RobustScaler().fit(X[:5])
@@ -85,6 +159,46 @@ def test_categories_as_in_scikit_learn(rng):
     np.testing.assert_array_equal(frequent, want)
     assert gaps[0, 0] is None
     assert set(data.CategoryImputer().fit(gaps).transform(gaps)[:5, 0]) == {"(missing)"}
+
+
+def test_ordinal_codes_as_in_scikit_learn(rng):
+    cells = rng.choice(np.array(["a", "b", "c", "d"], object), (50, 2))
+    train, other = cells[:30], np.concatenate([cells[30:], [["e", "a"]]])
+    theirs = sklearn.preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=4).fit(train)
+    ours = data.OrdinalEncoder().fit(train)
+    np.testing.assert_array_equal(ours.transform(other), theirs.transform(other))
+    np.testing.assert_array_equal(ours.transform([[None, "z"]]), [[4, 4]])
+    assert ours.cardinalities == (5, 5)
+    assert data.OrdinalEncoder(max_categories=2).fit(train).cardinalities == (3, 3)
+    with pytest.raises(TypeError, match="base class"):
+        data.steps.Encoder().fit(train).transform(train)
+
+
+def test_the_codes_of_a_table_are_what_embeddings_take(rng):
+    train, other = mixed(rng, 200), mixed(rng, 20)
+    fitted = data.Preprocessor(encoder=data.OrdinalEncoder()).fit(train)
+    assert fitted.feature_names == ("a", "c", "a is missing", "b", "d")
+    assert fitted.cardinalities == (4, 3)  # x, y, (missing) and others; two and others
+    new = data.Dataset({**other.features, "b": ["z"] * 20})
+    np.testing.assert_array_equal(fitted.transform(new)[:, 3], 3)
+    again = data.Preprocessor.from_description(json.loads(json.dumps(fitted.describe())))
+    assert same_bits(again.transform(other), fitted.transform(other))
+    assert again.cardinalities == fitted.cardinalities
+    assert data.Preprocessor().fit(train).cardinalities == ()
+
+    class Network(whet.nn.Module):
+        def __init__(self):
+            self.tables = [whet.nn.Embedding(count, 2) for count in fitted.cardinalities]
+            self.last = whet.nn.Linear(3 + 2 * len(self.tables), 1)
+
+        def forward(self, x):
+            vectors = [table(x[:, 3 + i : 4 + i]).flatten() for i, table in enumerate(self.tables)]
+            return self.last(whet.nn.concatenate([x[:, :3], *vectors]))
+
+    table = train.with_columns({"y": rng.normal(size=200)})
+    model = whet.TabularModel("y", network=Network(), preprocessor=fitted)
+    model.fit(table, epochs=1)
+    assert np.isfinite(model.predict(new)).all()
 
 
 def test_rare_categories():
@@ -199,7 +313,7 @@ def test_unknown_categories_and_new_gaps(rng):
     assert fitted.transform(data.Dataset({"a": [], "b": []})).shape == (0, 3)
 
 
-@pytest.mark.parametrize("scaler", ["RobustScaler", "StandardScaler", "MinMaxScaler", None])
+@pytest.mark.parametrize("scaler", ["RobustScaler", "StandardScaler", "MinMaxScaler", "QuantileScaler", None])
 def test_a_preprocessor_survives_json(rng, scaler):
     train, other = mixed(rng, 50), mixed(rng, 20)
     fitted = data.Preprocessor(scaler=scaler, category_imputer=data.CategoryImputer("most_frequent")).fit(train)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import whet
 from whet import nn, optim, schedules
-from whet._elementary import cos_pi, exp, log, power
+from whet._elementary import cos_pi, exp, log, normal_quantile, power
 
 STEPS = 100
 
@@ -111,6 +111,18 @@ def test_elementary_functions_are_right(x, y, z):
     near = z - 2 * round(z / 2)
     assert cos_pi(np.array([z]))[0] == pytest.approx(math.cos(math.pi * near), abs=1e-15)
     assert power(np.array([y]), 0.37)[0] == pytest.approx(y**0.37, rel=1e-13)
+
+
+@given(st.floats(1e-300, 1 - 1e-16))
+def test_the_normal_quantile_is_right(share):
+    special = pytest.importorskip("scipy.special", reason="scipy is not installed")
+    assert normal_quantile(np.array([share]))[0] == pytest.approx(special.ndtri(share), rel=1e-13, abs=1e-16)
+
+
+def test_the_bits_of_the_normal_quantile():
+    shares = np.concatenate([np.arange(1, 4096) / 4096, 10.0 ** -np.arange(1, 40)])
+    digest = hashlib.sha256(normal_quantile(shares).astype("<f8").tobytes()).hexdigest()
+    assert digest == "feae372ebb528dab99313e91b87a210d3a15d0bee84fabadf35af196fb026fe0"
 
 
 def test_the_bits_of_all_values():

@@ -64,7 +64,7 @@ PYTHON_ROOMS = {
     "training": NUMERIC | {"files"},
     "callbacks": {"training"},
     "nn": NUMERIC | {"training", "files"},
-    "data": {"_core", "errors"},
+    "data": {"_core", "_elementary", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
     "models": {"files", "nn", "tabular"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},

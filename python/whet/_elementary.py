@@ -1,4 +1,5 @@
-"""exp, log, powers and cosine from sums, products and quotients alone: the same bits everywhere, unlike a C library's.
+"""exp, log, powers, cosine and the normal quantile from sums, products, quotients and square roots alone: the same bits
+everywhere, unlike a C library's.
 
 All take and return float64 arrays, and are right to a few units in the last place.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cos_pi", "exp", "log", "power"]
+__all__ = ["cos_pi", "exp", "log", "normal_quantile", "power"]
 
 Array = NDArray[np.float64]
 
@@ -62,6 +63,59 @@ def cos_pi(x: Array) -> Array:
     y = np.where(x > 0.5, 1 - x, x)
     cosine = np.where(y > 0.25, _sin_of(np.pi * (0.5 - y)), _cos_of(np.pi * y))
     return np.where(x > 0.5, -cosine, cosine)
+
+
+# Coefficients of Wichura's algorithm AS 241 (Applied Statistics 37, 1988), of numerator and denominator, the highest
+# power first: for shares from 0.075 to 0.925, and of sqrt(-log(share)) up to 5 and above it for those further out.
+_MIDDLE = (
+    (2509.0809287301227, 5226.495278852854),
+    (33430.57558358813, 28729.085735721943),
+    (67265.7709270087, 39307.89580009271),
+    (45921.95393154987, 21213.794301586597),
+    (13731.69376550946, 5394.196021424751),
+    (1971.5909503065513, 687.1870074920579),
+    (133.14166789178438, 42.31333070160091),
+    (3.3871328727963665, 1.0),
+)
+_NEAR = (
+    (0.0007745450142783414, 1.0507500716444169e-09),
+    (0.022723844989269184, 0.0005475938084995345),
+    (0.2417807251774506, 0.015198666563616457),
+    (1.2704582524523684, 0.14810397642748008),
+    (3.6478483247632045, 0.6897673349851),
+    (5.769497221460691, 1.6763848301838038),
+    (4.630337846156546, 2.053191626637759),
+    (1.4234371107496835, 1.0),
+)
+_FAR = (
+    (2.0103343992922881e-07, 2.0442631033899397e-15),
+    (2.7115555687434876e-05, 1.421511758316446e-07),
+    (0.0012426609473880784, 1.8463183175100548e-05),
+    (0.026532189526576124, 0.0007868691311456133),
+    (0.29656057182850487, 0.014875361290850615),
+    (1.7848265399172913, 0.1369298809227358),
+    (5.463784911164114, 0.599832206555888),
+    (6.657904643501103, 1.0),
+)
+
+
+def normal_quantile(share: Array) -> Array:
+    """The number that this share of a standard normal distribution lies below, for shares between 0 and 1."""
+    share = np.asarray(share, np.float64)
+    q = share - 0.5
+    tail = np.abs(q) > 0.425
+    found: Array = q * _rational(0.180625 - np.where(tail, 0, q) ** 2, _MIDDLE)
+    r = np.sqrt(-log(np.where(q < 0, share, 1 - share)[tail]))
+    distance = np.where(r > 5, _rational(r - 5, _FAR), _rational(r - 1.6, _NEAR))
+    found[tail] = np.copysign(distance, q[tail])
+    return found
+
+
+def _rational(x: Array, coefficients: tuple[tuple[float, float], ...]) -> Array:
+    numerator, denominator = np.zeros_like(x), np.zeros_like(x)
+    for above, below in coefficients:
+        numerator, denominator = numerator * x + above, denominator * x + below
+    return numerator / denominator
 
 
 def _cos_of(x: Array) -> Array:

@@ -11,6 +11,8 @@ from whet.data.steps import (
     Imputer,
     MinMaxScaler,
     OneHotEncoder,
+    OrdinalEncoder,
+    QuantileScaler,
     RobustScaler,
     StandardScaler,
 )
@@ -26,7 +28,9 @@ __all__ = [
     "LabelEncoder",
     "MinMaxScaler",
     "OneHotEncoder",
+    "OrdinalEncoder",
     "Preprocessor",
+    "QuantileScaler",
     "RobustScaler",
     "StandardScaler",
     "TargetScaler",

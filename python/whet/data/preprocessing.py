@@ -12,25 +12,40 @@ import numpy.typing as npt
 
 from whet.data.columns import Kind, convert
 from whet.data.dataset import Dataset
-from whet.data.steps import CategoryImputer, Imputer, MinMaxScaler, OneHotEncoder, RobustScaler, Scaler, StandardScaler
+from whet.data.steps import (
+    CategoryImputer,
+    Encoder,
+    Imputer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileScaler,
+    RobustScaler,
+    Scaler,
+    StandardScaler,
+)
 from whet.errors import WhetWarning
 
 __all__ = ["Preprocessor", "match_columns"]
 
-_SCALERS: dict[str, type[Scaler]] = {s.__name__: s for s in (StandardScaler, MinMaxScaler, RobustScaler)}
+_SCALERS: dict[str, type[Scaler]] = {
+    step.__name__: step for step in (StandardScaler, MinMaxScaler, RobustScaler, QuantileScaler)
+}
+_ENCODERS: dict[str, type[Encoder]] = {step.__name__: step for step in (OneHotEncoder, OrdinalEncoder)}
 
 
 class Preprocessor:
     """Fills gaps, scales numbers and encodes categories, with what it learned from the training rows alone.
 
     The matrix has first the numbers, then the imputer's indicators, then the encoded categories; feature_names tells.
-    A category that the training rows did not have becomes all zeros.
+    A category that the training rows did not have becomes all zeros, or with OrdinalEncoder a number of its own.
 
     Args:
         imputer: of numbers, Imputer() by default.
         scaler: of numbers, RobustScaler() by default; None leaves them as they are.
         category_imputer: CategoryImputer() by default.
-        encoder: of categories, OneHotEncoder() by default.
+        encoder: of categories, OneHotEncoder() by default; OrdinalEncoder() numbers them for an nn.Embedding, with as
+            many rows as `cardinalities` says.
 
     The steps are copied, so one may be given to several preprocessors.
     """
@@ -41,7 +56,7 @@ class Preprocessor:
         imputer: Imputer | None = None,
         scaler: Scaler | str | None = "RobustScaler",
         category_imputer: CategoryImputer | None = None,
-        encoder: OneHotEncoder | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         if isinstance(scaler, str):
             if scaler not in _SCALERS:
@@ -51,7 +66,7 @@ class Preprocessor:
             ("imputer", imputer, Imputer),
             ("scaler", scaler, Scaler),
             ("category_imputer", category_imputer, CategoryImputer),
-            ("encoder", encoder, OneHotEncoder),
+            ("encoder", encoder, Encoder),
         ):
             if step is not None and not isinstance(step, kind):
                 raise TypeError(f"[data] expected {name} to be a whet.data.{kind.__name__}, got {type(step).__name__}")
@@ -93,7 +108,7 @@ class Preprocessor:
                 if dropped:
                     warnings.warn(
                         f"column {name!r} has {dropped + len(kept)} categories: "
-                        f"the {len(kept)} most frequent are kept, the others are encoded as zeros",
+                        f"the {len(kept)} most frequent are kept, the others are encoded as unknown ones are",
                         WhetWarning,
                         stacklevel=2,
                     )
@@ -140,12 +155,18 @@ class Preprocessor:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The names of the matrix's columns."""
-        levels = self._encoder.levels_ or () if self._categories else ()
+        encoded = self._encoder.names(self._categories) if self._categories else ()
         return (
             *self._numbers,
             *(f"{self._numbers[position]} is missing" for position in self._imputer.indicated_),
-            *(f"{name}={level}" for name, kept in zip(self._categories, levels, strict=True) for level in kept),
+            *encoded,
         )
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many numbers each column of categories has with OrdinalEncoder, in the order of the matrix; else none."""
+        encoder = self._encoder
+        return encoder.cardinalities if isinstance(encoder, OrdinalEncoder) and self._categories else ()
 
     def describe(self) -> dict[str, Any]:
         """Give the steps and all they learned as numbers, text, lists and None, for JSON."""
@@ -164,12 +185,12 @@ class Preprocessor:
         Raises:
             KeyError, ValueError: the description of something else.
         """
-        scaler = description["scaler"]
+        scaler, encoder = description["scaler"], description["encoder"]
         made = cls(
             imputer=Imputer.from_description(description["imputer"]),
             scaler=None if scaler is None else _SCALERS[scaler["step"]].from_description(scaler),
             category_imputer=CategoryImputer.from_description(description["category_imputer"]),
-            encoder=OneHotEncoder.from_description(description["encoder"]),
+            encoder=_ENCODERS[encoder["step"]].from_description(encoder),
         )
         made._kinds = dict(description["columns"])
         return made

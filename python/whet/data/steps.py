@@ -8,28 +8,36 @@ missing. transform gives a new array and never changes the one it is given.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from whet import _core
+from whet._elementary import normal_quantile
 from whet.data.columns import text
 
 __all__ = [
     "CategoryImputer",
+    "Encoder",
     "Imputer",
     "MinMaxScaler",
     "OneHotEncoder",
+    "OrdinalEncoder",
+    "QuantileScaler",
     "RobustScaler",
+    "Scaler",
     "StandardScaler",
 ]
 
 Matrix = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.object_]
 S = TypeVar("S", bound="Step")
+E = TypeVar("E", bound="Encoder")
 
 
 class Step:
@@ -107,8 +115,26 @@ class Imputer(Step):
         return np.concatenate([np.where(missing, fill, matrix), missing[:, list(self.indicated_)]], axis=1)
 
 
-@dataclass
 class Scaler(Step):
+    """Brings the columns of numbers to one scale: what a Preprocessor takes as its scaler."""
+
+    def fit(self: S, numbers: npt.ArrayLike) -> S:
+        """Learn from training rows."""
+        raise TypeError(
+            "[data] Scaler is a base class: use StandardScaler, MinMaxScaler, RobustScaler or QuantileScaler"
+        )
+
+    def transform(self, numbers: npt.ArrayLike) -> Matrix:
+        """Scale: shape (rows, columns)."""
+        raise TypeError("[data] Scaler is a base class")
+
+    def inverse(self, scaled: npt.ArrayLike) -> Matrix:
+        """Go back from scaled numbers to the original ones: shape (rows, columns)."""
+        raise TypeError("[data] Scaler is a base class")
+
+
+@dataclass
+class _LinearScaler(Scaler):
     """Subtracts a centre from each column and divides by a scale; a scale of 0 (a constant column) counts as 1."""
 
     STATE = "center_"
@@ -148,11 +174,11 @@ class Scaler(Step):
         return matrix
 
     def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
-        raise TypeError("[data] Scaler is a base class: use StandardScaler, MinMaxScaler or RobustScaler")
+        raise TypeError("[data] a scaler learns a centre and a scale")
 
 
 @dataclass
-class StandardScaler(Scaler):
+class StandardScaler(_LinearScaler):
     """Scales to mean 0 and standard deviation 1 (that of the population, as in scikit-learn)."""
 
     def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
@@ -160,7 +186,7 @@ class StandardScaler(Scaler):
 
 
 @dataclass
-class MinMaxScaler(Scaler):
+class MinMaxScaler(_LinearScaler):
     """Scales the training rows to [0, 1]; other rows may fall outside."""
 
     def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
@@ -169,7 +195,7 @@ class MinMaxScaler(Scaler):
 
 
 @dataclass
-class RobustScaler(Scaler):
+class RobustScaler(_LinearScaler):
     """Scales to median 0 and interquartile range 1, then bends z to z / sqrt(1 + (z / clip)^2), within (-clip, clip).
 
     Columns whose quartiles are equal are scaled by half their range. This is the preprocessing of RealMLP,
@@ -204,6 +230,80 @@ class RobustScaler(Scaler):
     def _learn(self, matrix: Matrix) -> tuple[Matrix, Matrix]:
         first, median, third = np.quantile(matrix, (0.25, 0.5, 0.75), axis=0)
         return median, np.where(third > first, third - first, (matrix.max(axis=0) - matrix.min(axis=0)) / 2)
+
+
+@dataclass
+class QuantileScaler(Scaler):
+    """Maps each column to a normal distribution: to the quantile of the share of training rows that lie below.
+
+    As scikit-learn's QuantileTransformer with output_distribution="normal", of the training rows with a little noise,
+    which parts equal numbers: the preprocessing of TabM, arXiv 2410.24210. Numbers at the ends of the training rows and
+    beyond become -5.2 and 5.2; a constant column without noise becomes 0.
+
+    Args:
+        n_quantiles: how many quantiles of a column are kept, those between them interpolated; None for one in 30 rows,
+            but at least 10 and at most 1000. Never more than the rows.
+        noise: standard deviation, in the column's own unit, of the normal noise on the numbers that fit sees; 0 for
+            none. transform adds none.
+        seed: of the noise.
+    """
+
+    STATE = "quantiles_"
+    LEAST: ClassVar[float] = 1e-7 - float(np.spacing(1.0))  # the least share, in scikit-learn as here
+
+    n_quantiles: int | None = None
+    noise: float = 1e-5
+    seed: int = 0
+    quantiles_: tuple[tuple[float, ...], ...] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.n_quantiles is not None and self.n_quantiles < 2:
+            raise ValueError(f"[data] expected n_quantiles of at least 2 or None, got {self.n_quantiles}")
+        if not 0 <= self.noise < np.inf:
+            raise ValueError(f"[data] expected noise of at least 0, got {self.noise}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"[data] expected a seed from 0 to 2**64 - 1, got {self.seed}")
+
+    def fit(self, numbers: npt.ArrayLike) -> QuantileScaler:
+        """Learn the quantiles of each column.
+
+        Raises:
+            ValueError: missing or infinite numbers, or such large ones that they have no quantiles; no rows.
+        """
+        matrix = _matrix(numbers, fitting=True, finite=True)
+        rows = len(matrix)
+        count = max(min(rows // 30, 1000), 10) if self.n_quantiles is None else self.n_quantiles
+        shares = np.linspace(0, 1, min(count, rows))
+        learned = []
+        for position, column in enumerate(matrix.T):
+            noisy = column + _core.random_normal(self.seed, position, 0.0, self.noise, rows) if self.noise else column
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Interpolation may round a quantile below the one before it.
+                quantiles = np.maximum.accumulate(np.quantile(noisy, shares))
+            if not np.isfinite(quantiles).all():
+                raise ValueError(f"[data] column {position}: expected numbers whose spread fits in float64")
+            learned.append(tuple(quantiles.tolist()))
+        self.quantiles_ = tuple(learned)
+        return self
+
+    def transform(self, numbers: npt.ArrayLike) -> Matrix:
+        """Map to the normal distribution: shape (rows, columns)."""
+        quantiles = self._fitted()
+        matrix = _matrix(numbers, columns=len(quantiles), finite=True)
+        shares = np.empty_like(matrix)
+        for position, edges in enumerate(map(np.array, quantiles)):
+            shares[:, position] = _share_below(matrix[:, position], edges)
+        return normal_quantile(np.clip(shares, self.LEAST, 1 - self.LEAST))
+
+    def inverse(self, scaled: npt.ArrayLike) -> Matrix:
+        """Go back from scaled numbers to the original ones, or to the ends of the training rows: (rows, columns)."""
+        quantiles = self._fitted()
+        matrix = _matrix(scaled, columns=len(quantiles), finite=True)
+        found = np.empty_like(matrix)
+        for position, edges in enumerate(quantiles):
+            below = [math.erfc(-number / math.sqrt(2)) / 2 for number in matrix[:, position].tolist()]
+            found[:, position] = np.interp(below, np.linspace(0, 1, len(edges)), edges)
+        return found
 
 
 @dataclass
@@ -243,7 +343,52 @@ class CategoryImputer(Step):
 
 
 @dataclass
-class OneHotEncoder(Step):
+class Encoder(Step):
+    """Turns categories into numbers: what a Preprocessor takes as its encoder."""
+
+    STATE = "levels_"
+
+    max_categories: int | None = None
+    levels_: tuple[tuple[str, ...], ...] | None = field(default=None, init=False)
+    dropped_: tuple[int, ...] = field(default=(), init=False)  # how many categories of each column were not kept
+
+    def __post_init__(self) -> None:
+        if self.max_categories is not None and self.max_categories < 1:
+            raise ValueError(f"[data] expected max_categories of at least 1 or None, got {self.max_categories}")
+
+    def fit(self: E, categories: npt.ArrayLike) -> E:
+        """Learn the categories of each column."""
+        ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
+        self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
+        self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
+        return self
+
+    def codes(self, categories: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Number the categories of each column in sorted order, from 0; all others have the number after the last.
+
+        Returns:
+            Shape (rows, columns).
+        """
+        levels = self._fitted()
+        cells = _cells(categories, columns=len(levels))
+        found = np.empty(cells.shape, np.int64)
+        for position, kept in enumerate(levels):
+            place = {level: code for code, level in enumerate(kept)}
+            column = cells[:, position]
+            found[:, position] = [len(kept) if cell is None else place.get(text(cell), len(kept)) for cell in column]
+        return found
+
+    def transform(self, categories: npt.ArrayLike) -> Matrix:
+        """Encode."""
+        raise TypeError("[data] Encoder is a base class: use OneHotEncoder or OrdinalEncoder")
+
+    def names(self, columns: Sequence[str]) -> list[str]:
+        """Name the encoded columns."""
+        raise TypeError("[data] Encoder is a base class: use OneHotEncoder or OrdinalEncoder")
+
+
+@dataclass
+class OneHotEncoder(Encoder):
     """Turns each category into a column of 0 and 1.
 
     A category that was not among the training rows, or too rare there, is all zeros.
@@ -252,36 +397,42 @@ class OneHotEncoder(Step):
         max_categories: how many categories of a column are kept, the most frequent ones; None for all.
     """
 
-    STATE = "levels_"
-
     max_categories: int | None = 64
-    levels_: tuple[tuple[str, ...], ...] | None = field(default=None, init=False)
-    dropped_: tuple[int, ...] = field(default=(), init=False)  # how many categories of each column were not kept
-
-    def __post_init__(self) -> None:
-        if self.max_categories is not None and self.max_categories < 1:
-            raise ValueError(f"[data] expected max_categories of at least 1 or None, got {self.max_categories}")
-
-    def fit(self, categories: npt.ArrayLike) -> OneHotEncoder:
-        """Learn the categories of each column."""
-        ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
-        self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
-        self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
-        return self
 
     def transform(self, categories: npt.ArrayLike) -> Matrix:
         """Encode: shape (rows, categories of all columns)."""
-        levels = self._fitted()
-        cells = _cells(categories, columns=len(levels))
-        encoded = np.zeros((len(cells), sum(map(len, levels))))
-        start = 0
-        for column, kept in zip(cells.T, levels, strict=True):
-            place = {level: start + position for position, level in enumerate(kept)}
-            found = np.array([-1 if cell is None else place.get(text(cell), -1) for cell in column], np.int64)
-            rows = np.flatnonzero(found >= 0)
-            encoded[rows, found[rows]] = 1.0
-            start += len(kept)
-        return encoded
+        codes = self.codes(categories)
+        encoded = [codes[:, [i]] == np.arange(len(kept)) for i, kept in enumerate(self._fitted())]
+        return np.concatenate([np.zeros((len(codes), 0)), *encoded], axis=1)
+
+    def names(self, columns: Sequence[str]) -> list[str]:
+        """Name the encoded columns, "column=category"."""
+        return [f"{name}={level}" for name, kept in zip(columns, self._fitted(), strict=True) for level in kept]
+
+
+@dataclass
+class OrdinalEncoder(Encoder):
+    """Numbers the categories of each column, in sorted order from 0, as an nn.Embedding takes them.
+
+    A category that was not among the training rows, or too rare there, has the number after the last, and so has a
+    missing one where no CategoryImputer made it a category of its own.
+
+    Args:
+        max_categories: how many categories of a column are kept, the most frequent ones; None for all.
+    """
+
+    def transform(self, categories: npt.ArrayLike) -> Matrix:
+        """Encode: shape (rows, columns)."""
+        return self.codes(categories).astype(np.float64)
+
+    def names(self, columns: Sequence[str]) -> list[str]:
+        """Name the encoded columns as they are."""
+        return list(columns)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many numbers each column has, that of all other categories included: rows of its nn.Embedding."""
+        return tuple(len(kept) + 1 for kept in self._fitted())
 
 
 def _one_of(what: str, value: object, choices: tuple[str, ...]) -> None:
@@ -292,6 +443,17 @@ def _one_of(what: str, value: object, choices: tuple[str, ...]) -> None:
 def _frozen(value: Any) -> Any:
     """Turn JSON's lists back into tuples."""
     return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _share_below(column: Matrix, edges: Matrix) -> Matrix:
+    """Interpolate the share of rows below, from quantiles at even shares: where several are equal, between theirs."""
+    if edges[0] == edges[-1]:
+        return np.where(column == edges[0], 0.5, column > edges[0])
+    shares = np.linspace(0, 1, len(edges))
+    found = 0.5 * (np.interp(column, edges, shares) - np.interp(-column, -edges[::-1], -shares[::-1]))
+    found[column >= edges[-1]] = 1.0
+    found[column <= edges[0]] = 0.0
+    return found
 
 
 def _ranked(column: Cells) -> list[str]:

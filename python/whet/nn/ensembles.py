@@ -5,12 +5,16 @@ Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-ef
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from whet._checks import as_count, as_flag
 from whet.nn import functional
 from whet.nn.embeddings import NLinear
-from whet.nn.init import Constant, Initializer, Normal, RandomSigns, Uniform
+from whet.nn.init import Constant, Doubles, Initializer, Normal, RandomSigns, Uniform
 from whet.nn.module import Module
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Value
@@ -24,6 +28,29 @@ def _scaling(name: str, where: str) -> Initializer:
     if name not in _SCALINGS:
         raise ValueError(f"[{where}] expected scaling_init to be one of {', '.join(_SCALINGS)}, got {name!r}")
     return _SCALINGS[name]
+
+
+@dataclass(frozen=True)
+class _Chunks(Initializer):
+    """One number for each chunk of a row, for every row anew."""
+
+    drawn: Initializer
+    sizes: tuple[int, ...]
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        return np.repeat(self.drawn.draw((shape[0], len(self.sizes)), seed, index), self.sizes, axis=1)
+
+
+@dataclass(frozen=True)
+class _SameRows(Initializer):
+    """A row for all."""
+
+    drawn: Initializer
+
+    def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
+        """See `Initializer.draw`."""
+        return np.repeat(self.drawn.draw((1, *shape[1:]), seed, index), shape[0], axis=0)
 
 
 class EnsembleView(Module):
@@ -73,24 +100,49 @@ class LinearBatchEnsemble(Module):
         out_features: Width of the output.
         bias: Whether there is a b (k, out_features).
         k: How many members.
-        scaling_init: How r (k, in_features) and s (k, out_features) are drawn: "ones", "normal" or "random-signs".
+        scaling_init: How r (k, in_features) and s (k, out_features) are drawn: "ones", "normal" or "random-signs"; a
+            pair for r and s. TabM has ("random-signs", "ones") in its first layer and "ones" in the others.
+        first_scaling_init_chunks: Widths of neighbouring inputs, those of one feature, for which a member's r begins
+            as one number; they add up to in_features. None for a number each.
+
+    All members begin with the same b.
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, k: int, scaling_init: str = "ones"
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        k: int,
+        scaling_init: str | tuple[str, str] = "ones",
+        first_scaling_init_chunks: Sequence[int] | None = None,
     ) -> None:
         self.in_features = as_count(in_features, "LinearBatchEnsemble", "in_features")
         self.out_features = as_count(out_features, "LinearBatchEnsemble", "out_features")
         self.k = as_count(k, "LinearBatchEnsemble", "k")
         self.scaling_init = scaling_init
-        scaling = _scaling(scaling_init, "LinearBatchEnsemble")
+        pair = (scaling_init, scaling_init) if isinstance(scaling_init, str) else tuple(scaling_init)
+        if len(pair) != 2:
+            raise ValueError(f"[LinearBatchEnsemble] expected scaling_init to be a name or two, got {scaling_init!r}")
+        first, second = (_scaling(name, "LinearBatchEnsemble") for name in pair)
+        self.first_scaling_init_chunks = None
+        if first_scaling_init_chunks is not None:
+            chunks = [as_count(n, "LinearBatchEnsemble", "each chunk") for n in first_scaling_init_chunks]
+            if sum(chunks) != self.in_features:
+                raise ValueError(
+                    f"[LinearBatchEnsemble] expected first_scaling_init_chunks that add up to {in_features}, "
+                    f"got {sum(chunks)}"
+                )
+            self.first_scaling_init_chunks = chunks
+            first = _Chunks(first, tuple(chunks))
         bound = 1 / math.sqrt(self.in_features)
         drawn = Uniform(-bound, bound)
         has_bias = as_flag(bias, "LinearBatchEnsemble", "bias")
         self.weight = Parameter((self.out_features, self.in_features), drawn)
-        self.r = Parameter((self.k, self.in_features), scaling)
-        self.s = Parameter((self.k, self.out_features), scaling)
-        self.bias = Parameter((self.k, self.out_features), drawn) if has_bias else None
+        self.r = Parameter((self.k, self.in_features), first)
+        self.s = Parameter((self.k, self.out_features), second)
+        self.bias = Parameter((self.k, self.out_features), _SameRows(drawn)) if has_bias else None
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
@@ -98,8 +150,8 @@ class LinearBatchEnsemble(Module):
         return y.apply("scale_shift", parameters=[self.s, self.bias])
 
     def _arguments(self) -> dict[str, Any]:
-        sizes = {name: getattr(self, name) for name in ("in_features", "out_features", "k", "scaling_init")}
-        return {**sizes, "bias": self.bias is not None}
+        names = ("in_features", "out_features", "k", "scaling_init", "first_scaling_init_chunks")
+        return {**{name: getattr(self, name) for name in names}, "bias": self.bias is not None}
 
 
 class ScaleEnsemble(Module):

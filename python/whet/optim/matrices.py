@@ -103,7 +103,8 @@ class Muon(Optimizer):
             weight_decay can be kept; None or "original" for the one above.
         matrices: Patterns over the names of `state_dict` of the parameters that count as matrices. None: all with two
             axes but the last of them, that of the outputs. Tables of embeddings are better left out.
-        others: What all other parameters are trained by; its arguments that are no numbers of AdamW do not count.
+        others: What all other parameters are trained by: the numbers of AdamW, and its `groups`, such as
+            {"*bias": {"weight_decay": 0.0}}. No other argument counts.
     """
 
     name = "muon"
@@ -130,7 +131,7 @@ class Muon(Optimizer):
         if not isinstance(self.others, AdamW):
             raise TypeError(f"[Muon] expected others to be an AdamW, got {type(self.others).__name__}")
         if self.groups is not None:
-            raise ValueError("[Muon] expected no groups: it has two, the matrices and the others")
+            raise ValueError("[Muon] expected no groups: it has the matrices and the others, which may have groups")
 
     def numbers(self) -> dict[str, Number]:
         """See `Optimizer.numbers`."""
@@ -139,6 +140,7 @@ class Muon(Optimizer):
     def check_names(self, names: Sequence[str]) -> None:
         """See `Optimizer.check_names`."""
         check_patterns("Muon", "matrices", self.matrices or (), names)
+        self.others.check_names(names)
 
     def assign(self, shapes: Mapping[str, Sequence[int]], frozen: Collection[str] = ()) -> Assignment:
         """See `Optimizer.assign`."""
@@ -151,14 +153,14 @@ class Muon(Optimizer):
             for name in chosen:
                 if len(shapes[name]) != 2:
                     raise ValueError(f"[Muon] expected matrices with two axes, {name} has shape {tuple(shapes[name])}")
-        beta1, beta2 = self.others.betas
-        rest: dict[str, Number] = {
-            "lr": self.others.lr,
-            "weight_decay": self.others.weight_decay,
-            "momentum": beta1,
-            "beta2": beta2,
-            "eps": self.others.eps,
-            "orthogonal": 0.0,
-        }
-        group_of = [-1 if name in frozen else int(name not in chosen) for name in shapes]
-        return Assignment([self.numbers(), rest], group_of)
+        rest = self.others.assign(shapes, frozen)
+        groups = [self.numbers(), *map(_as_numbers_of_muon, rest.groups)]
+        behind = [-1 if each < 0 else each + 1 for each in rest.group_of]
+        return Assignment(
+            groups, [0 if i > 0 and name in chosen else i for name, i in zip(shapes, behind, strict=True)]
+        )
+
+
+def _as_numbers_of_muon(adamw: Mapping[str, Number]) -> dict[str, Number]:
+    same = {name: adamw[name] for name in ("lr", "weight_decay", "beta2", "eps")}
+    return {**same, "momentum": adamw["beta1"], "orthogonal": 0.0}
