@@ -8,7 +8,6 @@ missing. transform gives a new array and never changes the one it is given.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import text
+from whet.data.columns import counted, text
 
 __all__ = [
     "CategoryImputer",
@@ -228,7 +227,7 @@ class CategoryImputer(Step):
         """Learn what to fill in."""
         fill = []
         for column in _cells(categories, fitting=True).T:
-            ranked = _ranked(column) if self.strategy == "most_frequent" else []
+            ranked = list(counted(column)) if self.strategy == "most_frequent" else []
             fill.append(ranked[0] if ranked else self.OWN)
         self.fill_ = tuple(fill)
         return self
@@ -264,7 +263,7 @@ class OneHotEncoder(Step):
 
     def fit(self, categories: npt.ArrayLike) -> OneHotEncoder:
         """Learn the categories of each column."""
-        ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
+        ranked = [list(counted(column)) for column in _cells(categories, fitting=True).T]
         self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
         self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
         return self
@@ -292,12 +291,6 @@ def _one_of(what: str, value: object, choices: tuple[str, ...]) -> None:
 def _frozen(value: Any) -> Any:
     """Turn JSON's lists back into tuples."""
     return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
-
-
-def _ranked(column: Cells) -> list[str]:
-    """Give the categories of a column, the most frequent first, equally frequent ones in sorted order."""
-    counts = Counter(text(cell) for cell in column if cell is not None)
-    return sorted(counts, key=lambda level: (-counts[level], level))
 
 
 def _matrix(

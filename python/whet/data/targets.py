@@ -10,7 +10,18 @@ import numpy.typing as npt
 from whet.data.columns import Column, as_column, is_missing, kind_of, text
 from whet.data.steps import Step
 
-__all__ = ["LabelEncoder", "TargetScaler"]
+__all__ = ["LabelEncoder", "TargetScaler", "holds_classes"]
+
+# With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
+_FEW = 10
+
+
+def holds_classes(labels: Column) -> bool:
+    """Tell whether labels are classes: text, booleans or few distinct integers."""
+    if kind_of(labels) == "category":
+        return True
+    distinct = np.unique(labels[~is_missing(labels)])
+    return len(distinct) <= min(_FEW, len(labels) // 2) and bool((distinct == np.floor(distinct)).all())
 
 
 @dataclass
