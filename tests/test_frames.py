@@ -70,10 +70,7 @@ def categorical(columns):
 
 
 def in_duckdb(columns):
-    """Durations as hours: DuckDB's own, INTERVAL, may hold months."""
-    spans = {name for name, cells in columns.items() if any(isinstance(cell, datetime.timedelta) for cell in cells)}
-    chosen = [f"(epoch({name}) / 86400)::DOUBLE AS {name}" if name in spans else name for name in columns]
-    return duckdb.from_arrow(pa.table(columns)).select(", ".join(chosen))
+    return duckdb.from_arrow(pa.table(columns))
 
 
 FORMS = {
@@ -135,13 +132,11 @@ RANDOM = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(RANDOM, min_size=1, max_size=3))
-def test_random_tables_are_the_same_in_every_form(columns):
+@settings(max_examples=200, deadline=None)
+@given(st.lists(RANDOM, min_size=1, max_size=3), st.sampled_from(PLAIN))
+def test_random_tables_are_the_same_in_every_form(columns, form):
     columns = {f"column_{number}": column for number, column in enumerate(columns)}
-    want = data.as_dataset(columns)
-    for form in PLAIN:
-        assert same_table(data.as_dataset(FORMS[form](columns)), want), form
+    assert same_table(data.as_dataset(FORMS[form](columns)), data.as_dataset(columns))
 
 
 def test_a_matrix_of_objects_or_text():
@@ -231,7 +226,7 @@ def test_a_model_learns_from_dates():
         (lambda: pl.DataFrame({"a": [b"x"]}), "dtype Binary"),
         (lambda: pa.table({"a": [[1, 2]]}), r"dtype List\(Int64\)"),
         (lambda: pa.table({"a": [b"x"]}), "dtype Binary"),
-        (lambda: duckdb.sql("SELECT INTERVAL 1 MONTH AS a"), "MonthDayNano in row 0"),
+        (lambda: duckdb.sql("SELECT INTERVAL 1 MONTH AS a"), "an interval with months"),
         (lambda: duckdb.sql("SELECT [1, 2] AS a"), r"dtype List\(Int32\)"),
         (lambda: pd.DataFrame({"a": [b"x"]}), "bytes in row 0"),
         (lambda: pd.DataFrame({"a": [None, [1]]}), "list in row 1"),

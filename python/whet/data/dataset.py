@@ -197,8 +197,8 @@ class Dataset:
         """Tell what the columns hold and what may be wrong: gaps, constants, duplicates, rare classes, leaks.
 
         Args:
-            others: tables with the same columns, under names of your choice, as train.describe(test=test): rows of them
-                whose features are those of a row of this one are counted.
+            others: tables as whet.data.as_dataset takes, with the same features, under names of your choice, as
+                train.describe(test=test): rows of them whose features are those of a row of this one are counted.
 
         Returns:
             A whet.data.Description; printed, it is a table. It shows cells.

@@ -18,25 +18,28 @@ __all__ = ["are_dates", "days", "days_of_cells"]
 _POINTS = (datetime.date, np.datetime64)  # a datetime is a date, and pandas' Timestamp a datetime
 _SPANS = (datetime.timedelta, np.timedelta64)
 _TIMES = (datetime.time,)
+_INTERVAL = "MonthDayNano"  # PyArrow's, of the INTERVAL of databases; known by name, as PyArrow need not be installed
 # A day in units whose number of them float64 holds exactly; other units are cast to one of these.
 _DAY = {unit: int(np.timedelta64(1, "D") / np.timedelta64(1, unit)) for unit in ("D", "h", "m", "s", "ms", "us", "ns")}
 
 
 def are_dates(types: Iterable[type]) -> bool:
     """Tell whether cells of these types are dates and times of one sort: time stamps, durations or times of day."""
-    types = tuple(types)
-    return bool(types) and any(all(issubclass(t, sort) for t in types) for sort in (_POINTS, _SPANS, _TIMES))
+    sorts = {_sort(t) for t in types}
+    return len(sorts) == 1 and None not in sorts
 
 
 def days(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Turn datetime64 or timedelta64 into days, equal bits for every unit: the shape given.
 
+    What days and days_of_cells refuse, the error's text alone names.
+
     Raises:
-        TypeError: a timedelta64 of months or years, or of no unit.
+        TypeError: a timedelta64 of months or years, whose length varies, or of no unit.
     """
     kind, unit = values.dtype.kind, np.datetime_data(values.dtype)[0]
     if unit == "generic" or (kind == "m" and unit in "YM"):
-        raise TypeError(f"expected a unit of fixed length, got {values.dtype}")
+        raise TypeError(f"dtype {values.dtype}")
     if unit not in _DAY:
         unit = "D" if unit in "YMW" else "ns"
     ticks = values.astype(f"{kind}8[{unit}]").astype(np.int64)
@@ -47,18 +50,34 @@ def days(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def days_of_cells(cells: Iterable[Any]) -> npt.NDArray[np.float64]:
-    """Turn Python's and NumPy's dates, of a sort that are_dates knows, into days; None is missing: shape (cells,)."""
+    """Turn cells of a sort that are_dates knows into days; None is missing: shape (cells,).
+
+    Raises:
+        TypeError: an interval with months.
+    """
     scalars = [None if cell is None else _scalar(cell) for cell in cells]
     missing = type(next(scalar for scalar in scalars if scalar is not None))("NaT")
     return days(np.array([missing if scalar is None else scalar for scalar in scalars]))
 
 
+def _sort(cell: type) -> int | None:
+    """Number the sorts of dates: 0 for time stamps, 1 for durations, 2 for times of day."""
+    if cell.__name__ == _INTERVAL:
+        return 1
+    return next((number for number, sort in enumerate((_POINTS, _SPANS, _TIMES)) if issubclass(cell, sort)), None)
+
+
 def _scalar(cell: Any) -> Any:
-    if isinstance(cell, _SPANS):
-        return np.timedelta64(cell)
+    """Make a datetime64 or timedelta64 of a cell."""
     if isinstance(cell, datetime.time):
         seconds = (cell.hour * 60 + cell.minute) * 60 + cell.second
         return np.timedelta64(seconds * 10**6 + cell.microsecond, "us")
+    if type(cell).__name__ == _INTERVAL:
+        if cell.months:
+            raise TypeError("an interval with months")
+        return np.timedelta64(cell.days, "D") + np.timedelta64(cell.nanoseconds, "ns")
+    if isinstance(cell, _SPANS):
+        return np.timedelta64(cell)
     if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     return np.datetime64(cell)

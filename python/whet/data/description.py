@@ -132,8 +132,7 @@ def describe(table: Dataset, others: Mapping[str, Any]) -> Description:
 
 def _feature_hashes(table: Dataset, other: Any) -> Any:
     """Hash the rows of another table, read as this one's columns."""
-    ignored = () if table.target is None else (table.target,)
-    read = as_dataset(other, wanted=table.names, ignored=ignored, kinds=table.kinds)
+    read = as_dataset(other, kinds=table.kinds).select(table.names)
     columns = [convert(read.features[name], kind, name) for name, kind in table.kinds.items()]
     return row_hashes(columns, np.zeros(read.rows, np.uint64))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import Column, kind_of, text
+from whet.data.columns import Column, kind_of, texts
 
 __all__ = ["found", "repeated", "row_hashes"]
 
@@ -60,8 +60,8 @@ def _numbers(column: Column) -> Hashes:
 
 
 def _categories(column: Column) -> Hashes:
-    cells = column.tolist()
-    known = {cell: hash(text(cell)) for cell in set(cells)} | {None: int(_MISSING)}
+    cells = texts(column)
+    known = {cell: hash(cell) for cell in set(cells)} | {None: int(_MISSING)}
     return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells)).view(np.uint64)
 
 

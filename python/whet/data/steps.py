@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import counted, text
+from whet.data.columns import counted, texts
 
 __all__ = [
     "CategoryImputer",
@@ -237,7 +237,7 @@ class CategoryImputer(Step):
         fill = self._fitted()
         filled: Cells = _cells(categories, columns=len(fill)).copy()
         for position, column in enumerate(filled.T):
-            column[:] = [fill[position] if cell is None else text(cell) for cell in column]
+            column[:] = [fill[position] if cell is None else cell for cell in texts(column)]
         return filled
 
 
@@ -276,7 +276,7 @@ class OneHotEncoder(Step):
         start = 0
         for column, kept in zip(cells.T, levels, strict=True):
             place = {level: start + position for position, level in enumerate(kept)}
-            found = np.array([-1 if cell is None else place.get(text(cell), -1) for cell in column], np.int64)
+            found = np.array([-1 if cell is None else place.get(cell, -1) for cell in texts(column)], np.int64)
             rows = np.flatnonzero(found >= 0)
             encoded[rows, found[rows]] = 1.0
             start += len(kept)

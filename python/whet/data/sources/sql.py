@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,6 @@ from whet.data.dataset import Dataset, listed
 __all__ = ["is_cursor", "read_cursor", "read_sql"]
 
 _BLOCK = 4096  # rows asked for at once, as a cursor's own default is one
-# ADBC's cursors and DuckDB's connections give Arrow tables under these names.
-_ARROW = ("fetch_arrow_table", "to_arrow_table")
 
 
 def read_sql(
@@ -32,8 +29,8 @@ def read_sql(
 
     Args:
         query: in the database's SQL.
-        connection: a connection or a cursor of a DB-API 2.0 driver (sqlite3, psycopg, psycopg2 ...), of an ADBC driver
-            or of DuckDB; the last two hand over whole columns, if PyArrow is installed.
+        connection: a connection or a cursor of a DB-API 2.0 driver (sqlite3, psycopg, psycopg2 ...) or of an ADBC
+            driver, or a connection of DuckDB; the last two hand over whole columns, by way of PyArrow.
         params: for the placeholders of the query, in the driver's style.
         target: the column that holds the labels.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
@@ -49,9 +46,12 @@ def read_sql(
     """
     if not isinstance(query, str):
         raise TypeError(f"[data] expected a query as text, got {type(query).__name__}")
-    with _cursor(connection) as cursor:
-        cursor.execute(query, *([] if params is None else [params]))
-        result = read_cursor(cursor)
+    if hasattr(connection, "sql"):  # DuckDB, whose cursors hand over rows alone
+        result = connection.sql(query, params=params)
+    else:
+        with _cursor(connection) as cursor:
+            cursor.execute(query, *([] if params is None else [params]))
+            result = read_cursor(cursor)
     if isinstance(result, dict):
         table = Dataset(result, kinds=kinds)
         return table if target is None else table.with_target(target)
@@ -72,14 +72,25 @@ def read_cursor(cursor: Any) -> dict[str, list[Any]] | Any:
     if cursor.description is None:
         raise ValueError("[data] expected a query that gives rows, got one without a result")
     names = listed(str(entry[0]) for entry in cursor.description)
-    arrow = [getattr(cursor, name) for name in _ARROW if hasattr(cursor, name)]
-    if arrow and importlib.util.find_spec("pyarrow") is not None:
-        return arrow[0]()
+    if hasattr(cursor, "fetch_arrow_table"):  # ADBC
+        return _with_numbers(cursor.fetch_arrow_table())
     columns: list[list[Any]] = [[] for _ in names]
     while rows := cursor.fetchmany(_BLOCK):
-        for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
+        plain = [row.values() if isinstance(row, Mapping) else row for row in rows]  # some drivers can give dicts
+        for column, cells in zip(columns, zip(*plain, strict=True), strict=True):
             column.extend(cells)
     return dict(zip(names, columns, strict=True))
+
+
+def _with_numbers(table: Any) -> Any:
+    """Turn NUMERIC of PostgreSQL, which ADBC hands over as text, into numbers."""
+    import pyarrow
+
+    for position, field in enumerate(table.schema):
+        if (field.metadata or {}).get(b"ADBC:postgresql:typname") == b"numeric":
+            numbers = table[position].cast(pyarrow.string()).cast(pyarrow.float64())
+            table = table.set_column(position, field.name, numbers)
+    return table
 
 
 def _cursor(connection: Any) -> contextlib.AbstractContextManager[Any]:
