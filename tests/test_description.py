@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whet import data
@@ -100,6 +100,7 @@ CELLS = st.sampled_from([0.0, -0.0, 1.0, np.nan, None, 2.5])
 WORDS = st.sampled_from(["a", "b", None, ""])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(CELLS, WORDS, st.integers(0, 1)), min_size=1, max_size=12), st.data())
 def test_duplicates_and_leaks_as_pandas_finds_them(rows, draw):
     frame = pd.DataFrame(rows, columns=["a", "b", "y"]).astype({"a": float, "b": object})

@@ -28,7 +28,7 @@ def row_hashes(columns: Iterable[Column], start: Hashes) -> Hashes:
     total = start
     for column in columns:
         cells = _numbers(column) if kind_of(column) == "number" else _categories(column)
-        total = _mixed(total * _ODD + cells)
+        total = _mixed(total + cells)
     return total
 
 
