@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import whet
+from whet.data import Dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -117,6 +118,16 @@ def assert_within(got: NDArray[Any], want: NDArray[Any], ulps: float, scale: Any
 
 def same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def same_column(a: Any, b: Any) -> bool:
+    """Equal cells, missing ones included."""
+    return len(a) == len(b) and all(x == y or (x != x and y != y) for x, y in zip(a, b, strict=True))
+
+
+def same_table(a: Dataset, b: Dataset) -> bool:
+    """Equal names, kinds and cells."""
+    return list(a) == list(b) and a.kinds == b.kinds and all(same_column(a[name], b[name]) for name in a)
 
 
 def outputs_of_both_sets(program: str) -> set[str]:

@@ -9,25 +9,18 @@ import sys
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import layouts, same_bits
+from tests.helpers import layouts, same_bits, same_column
 from whet import data
-from whet.data.columns import text
 
 TABLE = "size,color,count\n1.5,red,3\n,blue,4\n-2e3,,5\n"
 
 
 def read(content, **options):
     return data.read_csv(io.StringIO(content), **options)
-
-
-def same_column(a, b):
-    """Equal cells, missing ones included."""
-    return len(a) == len(b) and all(x == y or (x != x and y != y) for x, y in zip(a, b, strict=True))
 
 
 # Reading
@@ -212,65 +205,7 @@ def test_bundled_tables():
     assert sum(penguins.missing.values()) == 19
 
 
-# Tables in memory
-
-COLUMNS = {
-    "number": [1.5, None, 3.0],
-    "whole": [1, 2, 3],
-    "gaps": [1, None, 3],
-    "word": ["a", None, "c"],
-    "truth": [True, False, None],
-}
-FRAMES = {
-    "mapping": dict,
-    "pandas": pd.DataFrame,
-    "pandas, nullable": lambda columns: pd.DataFrame(columns).convert_dtypes(),
-    "pandas, categorical": lambda columns: pd.DataFrame(columns).astype({"word": "category"}),
-    "Polars": lambda columns: pl.DataFrame(columns, strict=False),
-    "Polars, lazy": lambda columns: pl.LazyFrame(columns, strict=False),
-    "arrays": lambda columns: {name: np.array(cells, object) for name, cells in columns.items()},
-    "masked": lambda columns: {
-        name: np.ma.array([0 if c is None else c for c in cells], mask=[c is None for c in cells], dtype=object)
-        for name, cells in columns.items()
-    },
-}
-
-
-@pytest.mark.parametrize("library", FRAMES)
-def test_frames_of_every_library(library):
-    table = data.as_dataset(FRAMES[library](COLUMNS))
-    kinds = ["number", "number", "number", "category", "category"]
-    assert table.kinds == dict(zip(COLUMNS, kinds, strict=True))
-    for name, cells in COLUMNS.items():
-        missing = np.nan if table.kinds[name] == "number" else None
-        assert same_column(table[name], [missing if cell is None else cell for cell in cells]), name
-
-
-def test_categories_of_numbers_stay_categories():
-    for frame in (
-        pd.DataFrame({"a": pd.Categorical([1, 2, None])}),
-        pl.DataFrame({"a": pl.Series(["1", "2", None], dtype=pl.Categorical)}),
-    ):
-        table = data.Dataset.from_frame(frame)
-        assert table.kinds == {"a": "category"}
-        assert [None if cell is None else text(cell) for cell in table["a"]] == ["1", "2", None]
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        pl.DataFrame({"day": [1]}).with_columns(pl.col("day").cast(pl.Date)),
-        pl.DataFrame({"day": [[1, 2]]}),
-        pd.DataFrame({"day": pd.to_datetime(["2020-01-01"])}),
-        {"day": np.array(["2020-01-01"], "datetime64[D]")},
-        {"day": np.array([1j])},
-        {"day": [object()]},
-        {"day": [{}]},
-    ],
-)
-def test_columns_that_are_no_numbers_and_no_categories(frame):
-    with pytest.raises(TypeError, match=r"'day'.*numbers, text or booleans"):
-        data.as_dataset(frame)
+# Tables in memory; test_frames.py has those of other libraries
 
 
 @pytest.mark.parametrize(

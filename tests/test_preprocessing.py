@@ -201,6 +201,13 @@ def test_the_codes_of_a_table_are_what_embeddings_take(rng):
     assert np.isfinite(model.predict(new)).all()
 
 
+def test_true_and_1_are_two_categories():
+    cells = np.array([[True], [1], [None], [1.0], ["1"]], object)
+    encoder = data.OneHotEncoder().fit(cells)
+    assert encoder.levels_ == (("1", "True"),)
+    assert encoder.transform(cells).tolist() == [[0, 1], [1, 0], [0, 0], [1, 0], [1, 0]]
+
+
 def test_rare_categories():
     cells = np.array([["a"]] * 5 + [["b"]] * 3 + [["c"]] * 3 + [["d"]], object)
     encoder = data.OneHotEncoder(max_categories=2).fit(cells)

@@ -78,6 +78,8 @@ PYTHON_ROOMS = {
 # Python: packages besides the standard library and numpy, and the rooms that may import them.
 OUTSIDE = {
     "narwhals": {"data", "tabular"},
+    "polars": {"data"},
+    "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "tqdm": {"training", "cli"},
     "sklearn": {"sklearn"},

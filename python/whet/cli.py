@@ -27,6 +27,7 @@ __all__ = ["main"]
 
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141
 _STREAM = "-"
+_TABLES = (".csv", ".csv.gz", ".npz", ".parquet", ".pq")
 # The name of the function that found an error, which says little to who did not call it; an environment variable does.
 _WHERE = re.compile(r"^\[(?!WHET_)\w+\] ")
 _MOST = 2**62  # what the compiled core surely takes
@@ -86,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action=_Version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     table: dict[str, Any] = {
-        "metavar": "TABLE.csv",
-        "help": "a CSV file with a header, gzipped or not; - is standard input",
+        "metavar": "TABLE",
+        "help": "a CSV file with a header, gzipped or not, or a Parquet or npz file; - is CSV from standard input",
     }
     file: dict[str, Any] = {"metavar": "m.whet", "help": "a file written by whet train; - is standard input"}
 
@@ -151,8 +152,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("table", **table)
     evaluate.set_defaults(run=_evaluate)
 
-    info = commands.add_parser("info", help="describe a model, or this installation")
-    info.add_argument("model", nargs="?", **file)
+    info = commands.add_parser("info", help="describe a model, a table, or this installation")
+    info.add_argument(
+        "model",
+        nargs="?",
+        metavar="FILE",
+        help=f"a model written by whet train, - for one from standard input; or a table, {', '.join(_TABLES)}",
+    )
+    info.add_argument("--target", metavar="COLUMN", help="of a table: the column to learn")
+    info.add_argument(
+        "--test", metavar="TABLE", help="of a table: another one, whose rows that are also here are counted"
+    )
     info.set_defaults(run=_info)
     return parser
 
@@ -296,6 +306,11 @@ def _info(arguments: argparse.Namespace) -> None:
     from whet.runtime import build_info
     from whet.tabular import TabularModel
 
+    if arguments.model is not None and arguments.model.lower().endswith(_TABLES):
+        _info_of_table(arguments)
+        return
+    if arguments.target is not None or arguments.test is not None:
+        raise ValueError(f"--target and --test go with a table, {', '.join(_TABLES)}; got {arguments.model or 'none'}")
     if arguments.model is None:
         for name, value in build_info().items():
             _line(name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
@@ -313,6 +328,13 @@ def _info(arguments: argparse.Namespace) -> None:
         _line("column", f"{name} ({kind})")
     _line("model", _describe_network(model))
     _line("fingerprint", model.network.fingerprint())
+
+
+def _info_of_table(arguments: argparse.Namespace) -> None:
+    from whet.data import as_dataset
+
+    table = as_dataset(arguments.model).with_target(arguments.target)
+    print(table.describe(**{} if arguments.test is None else {arguments.test: arguments.test}))
 
 
 def _count(value: str) -> int:

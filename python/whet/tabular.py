@@ -20,7 +20,7 @@ from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
-from whet.data.targets import LabelEncoder, TargetScaler
+from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
 from whet.training.checkpoint import Directory
 from whet.training.history import History
 
@@ -38,8 +38,6 @@ Network: TypeAlias = "nn.Module | Callable[[int, int], nn.Module]"
 _TASKS = ("auto", "classification", "regression")
 _LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
-# With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
-_FEW = 10
 # Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE
 # there 2.4 % smaller; twice as many epochs without it, 1 %.
 _OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
@@ -119,7 +117,8 @@ class TabularModel:
         """Learn from a table: everything about preprocessing and target from the training rows alone.
 
         Args:
-            data: a path, a Dataset, a pandas, Polars or PyArrow table or a mapping of columns, with the target.
+            data: a table with the target: a Dataset, the path of a CSV or Parquet file, a pandas, Polars, PyArrow or
+                DuckDB table, a mapping of columns, or whatever else whet.data.as_dataset takes.
             loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default. "poisson",
                 "gamma" and "tweedie" learn the logarithm of the target as it is, and predict means.
             optimizer: by default Adam with a learning rate of 0.003, and of 0.0003 for the last fifth of the epochs;
@@ -140,7 +139,7 @@ class TabularModel:
             The history of nn.Module.fit.
 
         Raises:
-            TypeError: data that is no table, or columns that hold neither numbers, text nor booleans.
+            TypeError: data that is no table, or columns that hold neither numbers, text, booleans nor dates.
             OSError: a file that is not there or cannot be read.
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
@@ -378,7 +377,7 @@ class TabularModel:
             raise ValueError(f"[TabularModel] expected numbers in {self.target!r} for a regression, got categories")
         if self._asked != "auto":
             return self._asked
-        return "classification" if kind_of(labels) == "category" or _few_integers(labels) else "regression"
+        return "classification" if holds_classes(labels) else "regression"
 
     def _read(
         self, data: Any, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler, *, with_target: bool = False
@@ -418,11 +417,6 @@ def _labels(table: Dataset) -> Column:
     if table.labels is None:
         raise ValueError("[TabularModel] expected a table with a target")
     return table.labels
-
-
-def _few_integers(labels: Column) -> bool:
-    distinct = np.unique(labels)
-    return len(distinct) <= min(_FEW, len(labels) // 2) and bool((distinct == np.floor(distinct)).all())
 
 
 def _scores(metrics: str | Metric | Sequence[str | Metric], task: str) -> tuple[Metric, ...]:

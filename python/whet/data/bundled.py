@@ -5,7 +5,7 @@ from __future__ import annotations
 from os.path import dirname, join
 
 from whet.data.dataset import Dataset
-from whet.data.readers import read_csv
+from whet.data.sources.text import read_csv
 
 __all__ = ["load_california_housing", "load_penguins"]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from whet.data.columns import Column
+from whet.data.columns import Column, is_constant
 from whet.data.dataset import Dataset
+from whet.data.rows import row_hashes
 
 __all__ = ["CleaningReport", "clip_outliers", "drop_constant", "drop_duplicates"]
 
@@ -43,8 +43,7 @@ class CleaningReport:
 def drop_duplicates(data: Dataset) -> tuple[Dataset, CleaningReport]:
     """Drop rows equal to an earlier row in every feature and the label; missing cells equal each other."""
     columns = [*data.features.values(), *([] if data.labels is None else [data.labels])]
-    codes = np.stack([_codes(column) for column in columns], axis=1)
-    first = np.unique(codes, axis=0, return_index=True)[1]
+    first = np.unique(row_hashes(columns, np.zeros(data.rows, np.uint64)), return_index=True)[1]
     kept = np.sort(first)
     dropped = np.setdiff1d(np.arange(data.rows), kept)
     action = f"dropped {len(dropped):,} duplicate rows of {data.rows:,}"
@@ -53,7 +52,7 @@ def drop_duplicates(data: Dataset) -> tuple[Dataset, CleaningReport]:
 
 def drop_constant(data: Dataset) -> tuple[Dataset, CleaningReport]:
     """Drop features with the same cell in every row, or with none that is not missing."""
-    dropped = [name for name, column in data.features.items() if len(np.unique(_codes(column))) <= 1]
+    dropped = [name for name, column in data.features.items() if is_constant(column)]
     action = f"dropped {len(dropped)} constant columns of {data.columns}"
     return data.drop(dropped), CleaningReport(action, columns=tuple(dropped))
 
@@ -94,11 +93,3 @@ def clip_outliers(
             cells[name] = int(outside.sum())
     action = f"clipped {sum(cells.values()):,} numbers in {len(cells)} columns"
     return data.with_columns(clipped), CleaningReport(action, columns=tuple(cells), cells=cells, bounds=bounds)
-
-
-def _codes(column: Column) -> npt.NDArray[np.int64]:
-    """Give equal cells equal codes, missing ones included: shape (rows,)."""
-    if column.dtype == object:
-        seen: dict[object, int] = {None: -1}
-        return np.array([seen.setdefault(cell, len(seen)) for cell in column], np.int64)
-    return np.unique(column, return_inverse=True)[1].astype(np.int64)

@@ -1,6 +1,7 @@
 """One column of a table: numbers in a NumPy array of a real dtype, or categories in an array of objects.
 
-A missing number is NaN. A category is a str, a bool or a number, and None where it is missing.
+A missing number is NaN. A category is a str, a bool or a number, and None where it is missing. Dates become numbers;
+dates.py says which.
 """
 
 from __future__ import annotations
@@ -8,13 +9,31 @@ from __future__ import annotations
 import decimal
 import fractions
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Column", "Kind", "as_column", "convert", "infer", "is_missing", "kind_of", "label", "text"]
+from whet.data.dates import are_dates, days, days_of_cells
+
+__all__ = [
+    "MISSING",
+    "Column",
+    "Kind",
+    "as_column",
+    "convert",
+    "counted",
+    "infer",
+    "is_constant",
+    "is_missing",
+    "kind_of",
+    "label",
+    "refused",
+    "text",
+    "texts",
+]
 
 Column: TypeAlias = npt.NDArray[Any]
 Kind: TypeAlias = Literal["number", "category"]
@@ -27,6 +46,8 @@ MISSING = frozenset({"", "NA", "N/A", "nan", "NaN", "null", "None", "?"})
 _NUMBERS = (int, float, np.integer, np.floating, decimal.Decimal, fractions.Fraction)
 _BOOLEANS = (bool, np.bool_)
 _PLAIN = (str, *_BOOLEANS, *_NUMBERS)
+# What may be unequal to itself, and is then missing.
+_MAY_BE_NAN = (float, np.floating, decimal.Decimal, np.datetime64, np.timedelta64)
 # pandas' own missing values, known by name: pandas need not be installed, and comparing its NA raises.
 _MISSING_TYPES = ("NAType", "NaTType")
 
@@ -41,11 +62,21 @@ def text(cell: object) -> str:
     return str(_whole(cell))
 
 
+def texts(column: Column) -> list[str | None]:
+    """Write each category of a column as text; None stays None."""
+    cells = column.tolist()
+    if len(set(map(type, cells)) - {type(None)}) > 1:  # True and 1 are equal, and are two categories
+        return [None if cell is None else text(cell) for cell in cells]
+    # Each distinct cell once, as there are few: a tenth of the time.
+    known = {cell: None if cell is None else text(cell) for cell in set(cells)}
+    return list(map(known.__getitem__, cells))
+
+
 def as_column(values: npt.ArrayLike, name: str) -> Column:
     """Make a column of an array, a series or a list of (rows,) cells; an array of numbers is borrowed, not copied.
 
     Raises:
-        TypeError: cells that are neither numbers, text nor booleans.
+        TypeError: cells that are neither numbers, text, booleans nor dates.
         ValueError: values that are not one-dimensional.
     """
     # numpy.ma takes 20 ms to import, and has been if there is an array of it.
@@ -53,6 +84,12 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         cells = np.array(values.data, object)
         cells[np.ma.getmaskarray(values)] = None
         values = cells
+    if hasattr(values, "__array__") and not isinstance(values, (np.ndarray, np.generic)):
+        from whet.data.sources.frames import series_column
+
+        column = series_column(values, name)
+        if column is not None:
+            return column
     # A list goes through objects: NumPy would turn ["a", None, 1.5] or ["a", nan] into text.
     array = np.asarray(values) if hasattr(values, "__array__") else _objects(values, name)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -63,27 +100,44 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         return array.astype(np.float64) if array.dtype == np.longdouble and array.itemsize > 8 else array
     if array.dtype.kind == "S":
         array = np.char.decode(array.astype(np.bytes_), "utf-8")
-    if array.dtype.kind in "bUO":
+    if array.dtype.kind in "bUTO":
         return infer(array.tolist(), name)
-    raise TypeError(f"[data] column {name!r}: expected numbers, text or booleans, got dtype {array.dtype}")
+    if array.dtype.kind in "mM":
+        try:
+            return days(array)
+        except TypeError as error:
+            raise refused(name, str(error)) from None
+    raise refused(name, f"dtype {array.dtype}")
 
 
 def infer(cells: Iterable[Any], name: str) -> Column:
-    """Make a column of Python objects: numbers if all that are present are numbers, else categories.
+    """Make a column of Python objects: numbers if all that are present are numbers or dates, else categories.
 
     Raises:
-        TypeError: a cell that is neither a number, text nor a boolean, named by its type and row.
+        TypeError: a cell that is neither a number, text, a boolean nor a date, or a date beside others; named by its
+            type and row.
     """
-    present = [None if _cell_is_missing(cell) else cell for cell in cells]
-    types = {type(cell) for cell in present} - {type(None)}
+    present = list(cells)
+    types = set(map(type, present))
+    if any(issubclass(t, _MAY_BE_NAN) or t.__name__ in _MISSING_TYPES for t in types):
+        present = [None if _cell_is_missing(cell) else cell for cell in present]
+        types = set(map(type, present))
+    types -= {type(None)}
+    if types == {str}:
+        return _category(present)
+    if are_dates(types):
+        try:
+            return days_of_cells(present)
+        except TypeError as error:
+            raise refused(name, str(error)) from None
     if all(issubclass(t, _BOOLEANS) for t in types) and types:
         return _category(None if cell is None else bool(cell) for cell in present)
     if all(issubclass(t, _NUMBERS) and not issubclass(t, _BOOLEANS) for t in types):
         return _numbers(present, name, whole=all(issubclass(t, (int, np.integer)) for t in types))
     for row, cell in enumerate(present):
         if not isinstance(cell, (*_PLAIN, type(None))):
-            kind = type(cell).__name__
-            raise TypeError(f"[data] column {name!r}: expected numbers, text or booleans, got {kind} in row {row}")
+            beside = " beside other cells" if are_dates([type(cell)]) else ""
+            raise refused(name, f"{type(cell).__name__}{beside} in row {row}")
     return _category(None if cell is None else text(cell) for cell in present)
 
 
@@ -123,8 +177,28 @@ def parse_number(cell: str) -> float:
 def is_missing(column: Column) -> npt.NDArray[np.bool_]:
     """Mark the missing cells of a column: shape (rows,)."""
     if column.dtype == object:
-        return np.fromiter((cell is None for cell in column), np.bool_, len(column))
+        missing: npt.NDArray[np.bool_] = np.equal(column, np.array(None))
+        return missing
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), np.bool_)
+
+
+def is_constant(column: Column) -> bool:
+    """Tell whether all cells are equal, or all missing."""
+    if column.dtype == object:
+        return len(set(column.tolist())) <= 1
+    first = column[:1]
+    return bool(np.all((column == first) | ((column != column) & (first != first))))
+
+
+def counted(column: Column) -> dict[str, int]:
+    """Count the categories of a column as text, the most frequent first, equally frequent ones in sorted order."""
+    counts = [(cell, count) for cell, count in Counter(texts(column)).items() if cell is not None]
+    return dict(sorted(counts, key=lambda item: (-item[1], item[0])))
+
+
+def refused(name: str, what: str) -> TypeError:
+    """Make the error for a column of something that no column can hold."""
+    return TypeError(f"[data] column {name!r}: expected numbers, text, booleans or dates, got {what}")
 
 
 def label(name: object) -> str:
@@ -141,7 +215,7 @@ def label(name: object) -> str:
 def _cell_is_missing(cell: object) -> bool:
     if cell is None or type(cell).__name__ in _MISSING_TYPES:
         return True
-    return isinstance(cell, (float, np.floating, decimal.Decimal)) and cell != cell
+    return isinstance(cell, _MAY_BE_NAN) and bool(cell != cell)
 
 
 def _objects(values: Any, name: str) -> npt.NDArray[np.object_]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from whet.data.columns import Column, Kind, as_column, convert, is_missing, kind_of, label
+
+if TYPE_CHECKING:
+    from whet.data.description import Description
 
 __all__ = ["Dataset"]
 
@@ -20,14 +23,15 @@ class Dataset:
     Arrays of numbers are borrowed, not copied, and never changed; what a Dataset gives out is read-only.
 
     Args:
-        features: a mapping from names to (rows,) columns, or an array of shape (rows, columns).
+        features: a mapping from names to (rows,) columns, an array of shape (rows, columns), or one of shape (rows,)
+            with named fields.
         labels: a column of shape (rows,), or None.
         names: the names of an array's columns, or which columns of a mapping to take; "x0", "x1", ... by default.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
         target: the name of the labels, "target" by default.
 
     Raises:
-        TypeError: cells that are neither numbers, text nor booleans.
+        TypeError: cells that are neither numbers, text, booleans nor dates.
         ValueError: columns of unequal length, names that appear twice or do not fit the columns.
 
     >>> Dataset({"size": [1.0, 2.0], "color": ["red", None]}, labels=[0, 1])
@@ -43,10 +47,7 @@ class Dataset:
         kinds: Mapping[str, Kind] | None = None,
         target: str | None = None,
     ) -> None:
-        columns = _columns(features, names)
-        for name, kind in (kinds or {}).items():
-            if name in columns:
-                columns[name] = convert(columns[name], kind, name)
+        columns = _converted(_columns(features, names), kinds)
         self._target: str | None = None
         self._labels: Column | None = None
         if labels is not None:
@@ -60,21 +61,32 @@ class Dataset:
         self._rows = _common_rows(self._features, self._target, self._labels)
 
     @classmethod
-    def from_frame(cls, frame: Any, target: str | None = None, *, columns: Iterable[str] | None = None) -> Dataset:
-        """Read a pandas, Polars, PyArrow or DuckDB table (whatever narwhals knows).
+    def from_frame(
+        cls,
+        frame: Any,
+        target: str | None = None,
+        *,
+        columns: Iterable[str] | None = None,
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> Dataset:
+        """Read a pandas, Polars, PyArrow or DuckDB table, or whatever else narwhals or Arrow's C interface knows.
+
+        Columns of numbers are borrowed where the library holds them as NumPy would, and copied once where it does not,
+        as those with gaps. Dates, time stamps, durations and times of day become days, see whet.data.
 
         Args:
             frame: the table.
             target: the column that holds the labels.
             columns: the columns to read, all by default.
+            kinds: "number" or "category" for columns whose kind should not follow from their type.
 
         Raises:
-            TypeError: something that is no table, or a column of dates or of nested values.
+            TypeError: something that is no table, or a column of lists, structs or bytes.
             ValueError: a column that is not there, or a name that appears twice.
         """
-        from whet.data.frames import frame_columns
+        from whet.data.sources.frames import frame_columns
 
-        features = frame_columns(frame, columns)
+        features = _converted(frame_columns(frame, columns), kinds)
         table = cls._made(features, None, None, _common_rows(features, None, None))
         return table if target is None else table.with_target(target)
 
@@ -181,6 +193,23 @@ class Dataset:
             raise ValueError(f"[data] the target {self._target!r} is one of the features")
         return self._made({**self._features, **new._features}, self._target, self._labels, self._rows)
 
+    def describe(self, **others: Any) -> Description:
+        """Tell what the columns hold and what may be wrong: gaps, constants, duplicates, rare classes, leaks.
+
+        Args:
+            others: tables as whet.data.as_dataset takes, with the same features, under names of your choice, as
+                train.describe(test=test): rows of them whose features are those of a row of this one are counted.
+
+        Returns:
+            A whet.data.Description; printed, it is a table. It shows cells.
+
+        Raises:
+            TypeError, ValueError: another table that is none, or lacks a column.
+        """
+        from whet.data.description import describe
+
+        return describe(self, others)
+
     def matrix(self, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """Stack the features, all numbers, into a new C-contiguous array of shape (rows, columns).
 
@@ -236,7 +265,14 @@ class Dataset:
         return table
 
 
+def _converted(columns: dict[str, Column], kinds: Mapping[str, Kind] | None) -> dict[str, Column]:
+    asked = kinds or {}
+    return {name: convert(column, asked.get(name, kind_of(column)), name) for name, column in columns.items()}
+
+
 def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Sequence[str] | None) -> dict[str, Column]:
+    if isinstance(features, np.ndarray) and features.ndim == 1 and features.dtype.names is not None:
+        features = {name: features[name] for name in features.dtype.names}
     if isinstance(features, Mapping):
         chosen = list(features) if names is None else listed(names)
         absent = [name for name in chosen if name not in features]

@@ -50,7 +50,7 @@ def split(
     Raises:
         TypeError, ValueError: see split_indices; data whose rows differ in number.
     """
-    from whet.data.frames import frame_names, is_frame, row_values
+    from whet.data.sources.frames import frame_names, is_frame, row_values
 
     if not data:
         raise TypeError("[data] split expects data, got none; split_indices takes a number of rows")
@@ -267,6 +267,6 @@ def _take(item: Any, index: Index) -> Any:
         return item[index]
     if isinstance(item, dict):
         return {name: column[index] for name, column in item.items()}
-    from whet.data.frames import take_rows
+    from whet.data.sources.frames import take_rows
 
     return take_rows(item, index)

@@ -9,7 +9,6 @@ missing. transform gives a new array and never changes the one it is given.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from whet import _core
 from whet._elementary import normal_quantile
-from whet.data.columns import text
+from whet.data.columns import counted, texts
 
 __all__ = [
     "CategoryImputer",
@@ -328,7 +327,7 @@ class CategoryImputer(Step):
         """Learn what to fill in."""
         fill = []
         for column in _cells(categories, fitting=True).T:
-            ranked = _ranked(column) if self.strategy == "most_frequent" else []
+            ranked = list(counted(column)) if self.strategy == "most_frequent" else []
             fill.append(ranked[0] if ranked else self.OWN)
         self.fill_ = tuple(fill)
         return self
@@ -338,7 +337,7 @@ class CategoryImputer(Step):
         fill = self._fitted()
         filled: Cells = _cells(categories, columns=len(fill)).copy()
         for position, column in enumerate(filled.T):
-            column[:] = [fill[position] if cell is None else text(cell) for cell in column]
+            column[:] = [fill[position] if cell is None else cell for cell in texts(column)]
         return filled
 
 
@@ -358,7 +357,7 @@ class Encoder(Step):
 
     def fit(self: E, categories: npt.ArrayLike) -> E:
         """Learn the categories of each column."""
-        ranked = [_ranked(column) for column in _cells(categories, fitting=True).T]
+        ranked = [list(counted(column)) for column in _cells(categories, fitting=True).T]
         self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
         self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
         return self
@@ -374,8 +373,8 @@ class Encoder(Step):
         found = np.empty(cells.shape, np.int64)
         for position, kept in enumerate(levels):
             place = {level: code for code, level in enumerate(kept)}
-            column = cells[:, position]
-            found[:, position] = [len(kept) if cell is None else place.get(text(cell), len(kept)) for cell in column]
+            column = texts(cells[:, position])
+            found[:, position] = [place.get(cell, len(kept)) for cell in column]
         return found
 
     def transform(self, categories: npt.ArrayLike) -> Matrix:
@@ -454,12 +453,6 @@ def _share_below(column: Matrix, edges: Matrix) -> Matrix:
     found[column >= edges[-1]] = 1.0
     found[column <= edges[0]] = 0.0
     return found
-
-
-def _ranked(column: Cells) -> list[str]:
-    """Give the categories of a column, the most frequent first, equally frequent ones in sorted order."""
-    counts = Counter(text(cell) for cell in column if cell is not None)
-    return sorted(counts, key=lambda level: (-counts[level], level))
 
 
 def _matrix(

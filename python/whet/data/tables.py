@@ -11,9 +11,15 @@ import numpy as np
 from whet.data.columns import Kind
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import match_columns
-from whet.data.readers import parse_csv, read_npz
+from whet.data.sources.files import is_path
+from whet.data.sources.npz import read_npz
+from whet.data.sources.parquet import parquet_frame
+from whet.data.sources.sql import is_cursor, read_cursor
+from whet.data.sources.text import parse_csv
 
 __all__ = ["as_dataset"]
+
+_PARQUET = (".parquet", ".pq")
 
 
 def as_dataset(
@@ -26,41 +32,63 @@ def as_dataset(
     """Read a table, without making any column the target.
 
     Args:
-        data: a Dataset; the path of a CSV or npz file, "-" for standard input, or an open CSV file; a mapping from
-            names to columns; a pandas, Polars or PyArrow table; an array of shape (rows, columns).
+        data: a Dataset; the path of a CSV, npz or Parquet file, "-" for standard input, or an open CSV file; a mapping
+            from names to columns; a pandas, Polars, PyArrow or DuckDB table; an array of shape (rows, columns), or of
+            shape (rows,) with named fields; a database cursor whose query has run.
         wanted: the columns to read, by default all; the cells of others are not looked at.
         ignored: columns that may be there without a warning.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
 
     Raises:
-        TypeError: something else, or cells that are neither numbers, text nor booleans.
+        TypeError: something else, or cells that are neither numbers, text, booleans nor dates.
         OSError: a file that is not there or cannot be read.
+        ImportError: a Parquet file where neither PyArrow nor Polars is installed.
         ValueError: wanted columns that are not there, or a damaged table.
 
     Warns:
         WhetWarning: columns that are neither wanted nor ignored.
     """
-    from whet.data.frames import frame_names, is_frame
+    from whet.data.sources.frames import frame_names
 
-    if isinstance(data, (str, os.PathLike)) or hasattr(data, "read"):
-        is_npz = isinstance(data, (str, os.PathLike)) and os.fspath(data).endswith(".npz")
-        data = read_npz(data) if is_npz else parse_csv(data, kinds=kinds)
-    elif isinstance(data, (np.ndarray, list, tuple)):
-        data = Dataset(data, kinds=kinds)
-    if isinstance(data, Dataset):
-        data = data.with_target(None)
-    elif not isinstance(data, Mapping) and not is_frame(data):
-        raise TypeError(
-            "[data] expected a table: a path, a Dataset, a pandas, Polars or PyArrow table, a mapping of columns "
-            f"or an array; got {type(data).__name__}"
-        )
-    names = list(data) if isinstance(data, (Dataset, Mapping)) else frame_names(data)
+    table = _table(data, kinds)
+    # By way of iter, as list would first make room for as many names as a Dataset has rows.
+    names = list(iter(table)) if isinstance(table, (Dataset, Mapping)) else frame_names(table)
     if wanted is not None:
         wanted = list(wanted)
         match_columns(names, wanted, ignored)
         names = wanted
+    if isinstance(table, Dataset):
+        return table.select(names)
+    if isinstance(table, Mapping):
+        return Dataset(table, names=names, kinds=kinds)
+    return Dataset.from_frame(table, columns=names, kinds=kinds)
+
+
+def _table(data: Any, kinds: Mapping[str, Kind] | None) -> Any:
+    """Open what holds a table: a Dataset without a target, a mapping of columns, or what narwhals reads."""
+    from whet.data.sources.frames import collected_or_none
+
+    if is_path(data) or hasattr(data, "read"):
+        data = _file(data, kinds)
+    if isinstance(data, (np.ndarray, list, tuple)):
+        return Dataset(data, kinds=kinds)
     if isinstance(data, Dataset):
-        return data.select(names)
+        return data.with_target(None)
     if isinstance(data, Mapping):
-        return Dataset(data, names=names, kinds=kinds)
-    return Dataset.from_frame(data, columns=names)
+        return data
+    frame = collected_or_none(data)
+    if frame is not None:
+        return frame
+    if is_cursor(data):
+        return read_cursor(data)
+    raise TypeError(
+        "[data] expected a table: a path, a Dataset, a pandas, Polars, PyArrow or DuckDB table, a mapping of columns, "
+        f"an array or a database cursor; got {type(data).__name__}"
+    )
+
+
+def _file(source: Any, kinds: Mapping[str, Kind] | None) -> Any:
+    ending = os.path.splitext(os.fspath(source))[1].lower() if is_path(source) else ""
+    if ending in _PARQUET:
+        return parquet_frame(source)
+    return read_npz(source) if ending == ".npz" else parse_csv(source, kinds=kinds)

@@ -7,10 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import Column, as_column, is_missing, kind_of, text
+from whet.data.columns import Column, as_column, is_missing, kind_of, text, texts
 from whet.data.steps import Step
 
-__all__ = ["LabelEncoder", "TargetScaler"]
+__all__ = ["LabelEncoder", "TargetScaler", "holds_classes"]
+
+# With up to this many distinct integers, each in two rows or more on average, a target is read as classes.
+_FEW = 10
+
+
+def holds_classes(labels: Column) -> bool:
+    """Tell whether labels are classes: text, booleans or few distinct integers."""
+    if kind_of(labels) == "category":
+        return True
+    distinct = np.unique(labels[~is_missing(labels)])
+    return len(distinct) <= min(_FEW, len(labels) // 2) and bool((distinct == np.floor(distinct)).all())
 
 
 @dataclass
@@ -49,9 +60,9 @@ class LabelEncoder(Step):
         Raises:
             ValueError: labels that are missing or of no known class, named by their number and the first row.
         """
-        codes = {text(cell): code for code, cell in enumerate(self._fitted())}
+        codes: dict[str | None, int] = {text(cell): code for code, cell in enumerate(self._fitted())}
         column = _complete(labels)
-        encoded = np.array([codes.get(text(cell), -1) for cell in column.tolist()], np.int64)
+        encoded = np.array([codes.get(cell, -1) for cell in texts(column)], np.int64)
         if (encoded < 0).any():
             unknown, first = int((encoded < 0).sum()), int((encoded < 0).argmax())
             raise ValueError(

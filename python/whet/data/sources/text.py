@@ -1,4 +1,4 @@
-"""Reading tables: CSV text, plain or gzipped, and NumPy's npz."""
+"""Tables of comma-separated text, plain or gzipped."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ import gzip
 import io
 import os
 import sys
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 import numpy as np
 
 from whet.data.columns import KINDS, MISSING, Column, Kind, parse_number
 from whet.data.dataset import Dataset, listed
+from whet.data.sources.files import Source, name_of
 
-__all__ = ["MISSING", "Source", "read_csv", "read_npz"]
-
-Source: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
+__all__ = ["read_csv"]
 
 _GZIP = b"\x1f\x8b"
-# np.load looks for these arrays when it is not told which are the features and the labels.
-_FEATURES, _LABELS = "X", "y"
 
 
 def read_csv(
@@ -71,7 +67,7 @@ def parse_csv(
     encoding: str = "utf-8",
 ) -> Dataset:
     """Read a table as read_csv does, where kinds may name columns that are not there."""
-    where = _name(source)
+    where = name_of(source)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
         raise ValueError(f"[data] expected a delimiter of one character, no quote and no line end, got {delimiter!r}")
     chosen = _checked_kinds(kinds)
@@ -88,45 +84,6 @@ def parse_csv(
     return Dataset(columns)
 
 
-def read_npz(source: Source, *, features: str | None = None, labels: str | None = None) -> Dataset:
-    """Read arrays saved by numpy.savez.
-
-    Args:
-        source: a path or an open file.
-        features: the array of shape (rows, ...), flattened to (rows, columns); "X" if there is one, and otherwise
-            every array of shape (rows,) is a column.
-        labels: the array of shape (rows,) that holds the labels; "y" by default, where there is one.
-
-    Raises:
-        OSError: a file that is not there or cannot be read.
-        ValueError: a file that is no npz, holds objects, or lacks the named arrays.
-    """
-    where = _name(source)
-    try:
-        with contextlib.ExitStack() as stack:
-            file: Any = source
-            if isinstance(source, (str, os.PathLike)):
-                file = stack.enter_context(open(source, "rb"))
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("a single array")
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"[data] {where}: expected an npz file of numbers and text ({error})") from None
-    for name in (features, labels):
-        if name is not None and name not in arrays:
-            raise ValueError(f"[data] {where}: expected an array {name!r}, got {list(arrays)}")
-    target = labels if labels is not None else _LABELS if _LABELS in arrays else None
-    truth = None if target is None else arrays.pop(target)
-    source_of_features = features if features is not None else _FEATURES if _FEATURES in arrays else None
-    if source_of_features is None:
-        return Dataset(arrays, truth, target=target)
-    matrix = arrays[source_of_features]
-    if matrix.ndim == 0:
-        raise ValueError(f"[data] {where}: expected {source_of_features!r} of shape (rows, ...), got a single number")
-    return Dataset(matrix.reshape(len(matrix), -1), truth, target=target)
-
-
 def _checked_kinds(kinds: Any) -> dict[str, Kind]:
     if kinds is not None and not isinstance(kinds, Mapping):
         raise TypeError(f"[data] expected kinds as a mapping from column names, got {type(kinds).__name__}")
@@ -134,12 +91,6 @@ def _checked_kinds(kinds: Any) -> dict[str, Kind]:
         if kind not in KINDS:
             raise ValueError(f"[data] column {name!r}: expected kind {' or '.join(map(repr, KINDS))}, got {kind!r}")
     return dict(kinds or {})
-
-
-def _name(source: object) -> str:
-    if isinstance(source, (str, os.PathLike)):
-        return "standard input" if source == "-" else os.fspath(source)
-    return str(getattr(source, "name", type(source).__name__))
 
 
 def _text(source: Source, encoding: str) -> IO[str]:

@@ -1,0 +1,1 @@
+"""Where tables come from: a file for each kind of source. tables.py, above, tells them apart."""
