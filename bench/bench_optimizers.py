@@ -1,8 +1,8 @@
 """What does an optimizer add to a training step, above all Muon with its products, beside SGD's?
 
-An epoch of shuffled batches from arrays in memory, divided by its steps, for five hidden layers of 208: SGD costs next to
-nothing, so that what the others take beyond it is their own. Forward and backward take 135 million FMAs for a batch of
-256; Muon's iterations, with half of two of their three products saved, 18 million for each of four matrices and five
+Epochs of shuffled batches from arrays in memory, divided by their steps, for five hidden layers of 208: SGD costs next
+to nothing, so that what the others take beyond it is their own. Forward and backward take 135 million FMAs for a batch
+of 256; Muon's iterations, with half of two of their three products saved, 18 million for each of four matrices and five
 rounds. Where both run equally fast, its step takes 3.7 times AdamW's; with all products in full, it was 5.
 """
 
