@@ -163,6 +163,24 @@ def test_matmul(rng, dtype, transpose_a, transpose_b):
         assert (error <= product_bound(a, b, dtype)).all(), (m, n, k, error.max())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("rows", "depth"), [(64, 5), (65, 208), (208, 208), (300, 900), (513, 33), (999, 64)])
+def test_a_product_with_its_own_transpose_is_the_same(rng, dtype, rows, depth):
+    """Which is mirrored at the diagonal: the same bits as a product with a copy, in every layout and on all threads."""
+    before = whet.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            whet.set_num_threads(threads)
+            wide = rng.normal(size=(rows, depth + 7)).astype(dtype)[:, 3 : depth + 3]
+            tall = rng.normal(size=(depth, rows)).astype(dtype)
+            for a, transposes in ((wide, {"transpose_b": True}), (tall, {"transpose_a": True})):
+                product = whet.ops.matmul(a, a, **transposes)
+                assert same_bits(product, whet.ops.matmul(a, a.copy(), **transposes))
+                assert same_bits(product, np.ascontiguousarray(product.T))
+    finally:
+        whet.set_num_threads(before)
+
+
 @every_dtype
 @every_activation
 def test_matmul_with_bias_and_activation(rng, name, settings, dtype):

@@ -321,6 +321,9 @@ void reductions_are_right() {
           Device& cpu = device(set, dtype_of<T>);
           cpu.column_sums(y.data(), x.matrix(), true);
           const double sum = cpu.weighted_sum(x.values.data(), w.values.data(), rows * (cols + 1));
+          double most = 0;
+          for (const T each : x.values) most = std::max(most, std::abs(double{each}));
+          CHECK(cpu.largest(x.values.data(), static_cast<int64_t>(x.values.size())) == most, set, ' ', threads);
           if (expected.empty()) {
             for (int64_t j = 0; j < cols; ++j) {
               double reference = 3;

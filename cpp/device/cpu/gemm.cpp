@@ -355,6 +355,26 @@ void multiply_block(const KernelTable<T>& kernels, const Packing<T>& packing, T*
     Multiplication<T>{kernels, c, c_stride, m, n, k, a, b, mode, finish, packing, threads_for(m, n, k)}.run();
 }
 
+/// A product with its own transpose is computed in so many parts, of whole panels; from this size on, and unless it is
+/// flat: below, the mirror image costs what it saves.
+constexpr int64_t kSymmetricParts = 8, kSymmetricColumns = 32, kLeastSymmetric = 64, kFlat = 16;
+
+/// c (n, n) = a a^T, which is symmetric to the last bit: some columns at a time from the diagonal downwards, with their
+/// mirror image above it. On one thread, 64, 128, 208, 512 and 1024 squared take 1.1, 1.4, 1.6, 1.5 and 1.4 times less
+/// than in full.
+template <class T>
+void multiply_symmetric(const KernelTable<T>& kernels, const Packing<T>& packing, T* c, int64_t c_stride, int64_t n,
+                        int64_t k, Operand<T> a) {
+  const int64_t width = round_up(divide_up(n, kSymmetricParts), kSymmetricColumns);
+  run_tasks(threads_for(n, n, k), divide_up(n, width), [&](int64_t task) {
+    const int64_t j = task * width, cols = std::min(width, n - j), rows = n - j;
+    T* const corner = c + j * c_stride + j;
+    const Operand<T> left{a.data + j * a.row, a.row, a.col}, right{left.data, a.col, a.row};
+    Multiplication<T>{kernels, corner, c_stride, rows, cols, k, left, right, TileMode::store, {}, packing, 1}.run();
+    kernels.transpose(corner + cols, c_stride, corner + cols * c_stride, c_stride, cols, rows - cols);
+  });
+}
+
 template <class T>
 void fill_zeros(T* c, int64_t c_stride, int64_t m, int64_t n) {
   for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * c_stride, n, T(0));
@@ -375,6 +395,9 @@ void multiply_matrices(const KernelTable<T>& kernels, Precision precision, T* c,
   const Packing<T> packing{precision, nullptr};
   if (!accumulate && precision == Precision::full && multiply_narrow(kernels, c, c_stride, m, n, k, a, b, finish))
     return;
+  const bool transposed = a.data == b.data && a.row == b.col && a.col == b.row && m == n;
+  if (transposed && !accumulate && !finish.function && n >= kLeastSymmetric && n <= kFlat * k)
+    return multiply_symmetric(kernels, packing, c, c_stride, n, k, a);
   multiply_block(kernels, packing, c, c_stride, m, n, k, a, b, mode, finish);
 }
 

@@ -27,7 +27,7 @@ class Muon final : public Method {
   Muon(const State& state, Device& device) : device_(&device) {
     size_t largest = 0;
     for (const ParameterSpec& each : state.specs()) largest = std::max(largest, static_cast<size_t>(count(each.shape)));
-    for (Arena* const arena : {&along_, &next_, &gram_, &scaled_, &polynomial_})
+    for (Arena* const arena : {&along_, &next_, &gram_, &polynomial_})
       *arena = Arena(largest * size_of(device.dtype()));
   }
 
@@ -53,31 +53,32 @@ class Muon final : public Method {
 
  private:
   /// along_ (rows, cols) = a X + b (X X^T) X + c (X X^T)^2 X, so many times: a quintic that takes the singular values
-  /// of X, first divided by its norm, to about 1. Of X X^T and X^T X, the smaller one is formed.
+  /// of X, first divided by its norm, to about 1. Of X X^T and X^T X, the smaller one is formed, G, and then
+  /// a I + b G + c G^2, where G G^T is the square: products with their own transpose take half the time.
   void orthogonalize(int64_t rows, int64_t cols, int steps, double eps) {
     constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
     const int64_t n = rows * cols, k = std::min(rows, cols);
     const bool wide = rows <= cols;
     const double norm = std::sqrt(device_->weighted_sum(along_.data(), along_.data(), n));
     device_->scale(along_.data(), along_.data(), 1 / std::max(norm, eps), n);
-    const Matrix gram{gram_.data(), k, k, k}, scaled{scaled_.data(), k, k, k}, polynomial{polynomial_.data(), k, k, k};
+    const Matrix gram{gram_.data(), k, k, k}, polynomial{polynomial_.data(), k, k, k};
+    const Matrix diagonal{polynomial.data, k, 1, k + 1};
     for (int i = 0; i < steps; ++i) {
       const Matrix x{along_.data(), rows, cols, cols}, y{next_.data(), rows, cols, cols};
       device_->gemm(gram, x, !wide, x, wide, false, {});
-      device_->scale(scaled.data, gram.data, c, k * k);
-      device_->scale(polynomial.data, gram.data, b, k * k);
-      device_->gemm(polynomial, scaled, false, gram, false, true, {});
-      device_->scale(y.data, x.data, a, n);
+      device_->gemm(polynomial, gram, false, gram, true, false, {});
+      follow(*device_, polynomial.data, gram.data, b, (1 - c) / b, k * k);
+      device_->activate(diagonal, diagonal, {math::ActivationId::Affine, {1, a}});
       if (wide)
-        device_->gemm(y, polynomial, false, x, false, true, {});
+        device_->gemm(y, polynomial, false, x, false, false, {});
       else
-        device_->gemm(y, x, false, polynomial, false, true, {});
+        device_->gemm(y, x, false, polynomial, false, false, {});
       std::swap(along_, next_);
     }
   }
 
   Device* device_;
-  Arena along_, next_, gram_, scaled_, polynomial_;
+  Arena along_, next_, gram_, polynomial_;
 };
 
 }  // namespace
