@@ -39,6 +39,7 @@ class Activation:
     kinks: tuple[float, ...] = ()  # where the derivative jumps: finite differences keep away from there
     domain: Callable[[Array], Array] = lambda x: x  # from any numbers to some at which there is a value
     pole: bool = False  # at zero the derivative grows without bound
+    torch: bool = True  # whether PyTorch has it, as a function and, where whet has one, as a layer
 
 
 # Activations

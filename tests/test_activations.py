@@ -1,4 +1,7 @@
-"""Activations as layers against those of torch.nn, at random options and inputs, the kinks among them."""
+"""Activations as layers at random options and inputs, the kinks among them, against those of torch.nn.
+
+Those that PyTorch lacks are compared with their formula in reference.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import same_bits
-from whet import nn, ops
+from tests.reference import ACTIVATIONS
+from whet import _core, nn, ops
 from whet.nn import activations
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
@@ -16,6 +20,7 @@ TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 number = st.floats(-4, 4, width=32, allow_subnormal=False)
 positive = st.floats(0.125, 4, width=32)
 
+#: What is drawn; of an activation not named here, the settings that its formula is tested with.
 OPTIONS = {
     "CELU": st.fixed_dictionaries({"alpha": positive}),
     "ELU": st.fixed_dictionaries({"alpha": number}),
@@ -23,6 +28,7 @@ OPTIONS = {
     "Hardshrink": st.fixed_dictionaries({"lambd": number}),
     "Hardtanh": st.tuples(number, positive).map(lambda pair: {"min_val": pair[0], "max_val": pair[0] + pair[1]}),
     "LeakyReLU": st.fixed_dictionaries({"negative_slope": number}),
+    "ReLU6": st.just({}),
     "Softplus": st.fixed_dictionaries({"beta": positive, "threshold": st.floats(1, 30, width=32)}),
     "Softshrink": st.fixed_dictionaries({"lambd": positive}),
     "Threshold": st.fixed_dictionaries({"threshold": number, "value": number}),
@@ -37,47 +43,70 @@ def core_of(layer):
     return layer.op, {"min_val": 0.0, "max_val": 6.0} if isinstance(layer, nn.ReLU6) else layer._arguments()
 
 
+def formula_of(layer):
+    return ACTIVATIONS[core_of(layer)[0]]
+
+
+def options_of(name):
+    if name in OPTIONS:
+        return OPTIONS[name] if name == "Threshold" else st.one_of(st.just({}), OPTIONS[name])
+    return st.sampled_from(formula_of(getattr(nn, name)()).settings)
+
+
+def values_and_gradients(torch, layer, options, x, dy):
+    """By PyTorch's layer of that name, or by the formula."""
+    formula = formula_of(layer)
+    if not formula.torch:
+        wide, options = x.astype(np.float64), core_of(layer)[1]
+        return formula.value(wide, **options), dy * formula.derivative(wide, **options)
+    tensor = torch.tensor(x, requires_grad=True)
+    y = getattr(torch.nn, type(layer).__name__)(**options)(tensor)
+    y.backward(torch.tensor(dy))
+    return y.detach().numpy(), tensor.grad.numpy()
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", NAMES)
-def test_values_and_gradients_are_those_of_torch(torch, name, dtype):
+def test_values_and_gradients_are_those_of_the_peer(torch, name, dtype):
     @settings(max_examples=15, deadline=None)
     @given(
-        st.one_of(st.just({}) if name != "Threshold" else st.nothing(), OPTIONS.get(name, st.just({}))),
+        options_of(name),
         st.lists(st.one_of(number, st.floats(-40, 40, width=32, allow_subnormal=False)), max_size=20),
     )
     def compare(options, given_x):
-        layer, theirs = getattr(nn, name)(**options), getattr(torch.nn, name)(**options)
+        layer = getattr(nn, name)(**options)
         kinks = [0.0, -0.0, -3.0, 3.0, 6.0]
         kinks += [sign * value for value in options.values() if not isinstance(value, str) for sign in (1, -1)]
         x = np.array([*given_x, *kinks, 0.5, -0.5, 1.0, -1.0], dtype)
         dy = np.linspace(-2, 2, len(x), dtype=dtype)
 
-        tensor = torch.tensor(x, requires_grad=True)
-        y = theirs(tensor)
-        y.backward(torch.tensor(dy))
+        want, slope = values_and_gradients(torch, layer, options, x, dy)
         tolerance = TOLERANCE[dtype]
         if name == "Hardsigmoid":
             tolerance = max(tolerance, 1e-7)  # PyTorch multiplies gradients by 1 / 6 in float32
-        model = nn.Sequential(layer).to(dtype)
-        np.testing.assert_allclose(
-            model.predict(x[:, None])[:, 0], y.detach().numpy(), rtol=tolerance, atol=tolerance, err_msg=str(options)
-        )
+        y = nn.Sequential(layer).to(dtype).predict(x[:, None])[:, 0]
+        np.testing.assert_allclose(y, want, rtol=tolerance, atol=tolerance, err_msg=str(options))
         op, core_options = core_of(layer)
         dx = ops.activation_gradient(op, x, dy, **core_options)
-        np.testing.assert_allclose(dx, tensor.grad.numpy(), rtol=tolerance, atol=tolerance, err_msg=str(options))
+        np.testing.assert_allclose(dx, slope, rtol=tolerance, atol=tolerance, err_msg=str(options))
 
     compare()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_defaults_are_those_of_torch(torch, name):
+def test_defaults_are_those_of_the_peer(torch, name):
+    """Those of PyTorch, or of the core where PyTorch has no such layer."""
     if name == "Threshold":
         with pytest.raises(TypeError, match="threshold"):
             nn.Threshold()
         return
-    layer, theirs = getattr(nn, name)(), getattr(torch.nn, name)()
+    layer = getattr(nn, name)()
+    if formula_of(layer).torch:
+        theirs = vars(getattr(torch.nn, name)())
+    else:
+        theirs = next(entry["options"] for entry in _core.activations() if entry["name"] == layer.op)
     for option, value in layer._arguments().items():
-        assert getattr(theirs, option) == value
+        assert theirs[option] == value
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "Identity"])

@@ -165,20 +165,16 @@ def test_matmul(rng, dtype, transpose_a, transpose_b):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("rows", "depth"), [(64, 5), (65, 208), (208, 208), (300, 900), (513, 33), (999, 64)])
-def test_a_product_with_its_own_transpose_is_the_same(rng, dtype, rows, depth):
+def test_a_product_with_its_own_transpose_is_the_same(threads, rng, dtype, rows, depth):
     """Which is mirrored at the diagonal: the same bits as a product with a copy, in every layout and on all threads."""
-    before = whet.get_num_threads()
-    try:
-        for threads in (1, 2, 3):
-            whet.set_num_threads(threads)
-            wide = rng.normal(size=(rows, depth + 7)).astype(dtype)[:, 3 : depth + 3]
-            tall = rng.normal(size=(depth, rows)).astype(dtype)
-            for a, transposes in ((wide, {"transpose_b": True}), (tall, {"transpose_a": True})):
-                product = whet.ops.matmul(a, a, **transposes)
-                assert same_bits(product, whet.ops.matmul(a, a.copy(), **transposes))
-                assert same_bits(product, np.ascontiguousarray(product.T))
-    finally:
-        whet.set_num_threads(before)
+    for number in (1, 2, 3):
+        threads(number)
+        wide = rng.normal(size=(rows, depth + 7)).astype(dtype)[:, 3 : depth + 3]
+        tall = rng.normal(size=(depth, rows)).astype(dtype)
+        for a, transposes in ((wide, {"transpose_b": True}), (tall, {"transpose_a": True})):
+            product = ops.matmul(a, a, **transposes)
+            assert same_bits(product, ops.matmul(a, a.copy(), **transposes))
+            assert same_bits(product, np.ascontiguousarray(product.T))
 
 
 @every_dtype

@@ -55,7 +55,9 @@ def test_loss_gradients_are_differences_of_values(rng, name, kind, settings):
         assert gradient[index] == pytest.approx(slope, rel=1e-7, abs=1e-10)
 
 
-@pytest.mark.parametrize(("name", "settings"), ACTIVATION_SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "settings"), [each for each in ACTIVATION_SETTINGS if reference.ACTIVATIONS[each.values[0]].torch]
+)
 def test_activations_are_those_of_torch(torch, name, settings):
     functional = torch.nn.functional
     theirs = (

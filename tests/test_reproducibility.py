@@ -9,7 +9,7 @@ import pytest
 
 import whet
 from tests.helpers import layouts, outputs_of_both_sets, same_bits
-from whet import nn, optim
+from whet import _core, nn, optim
 
 # Shapes that are no multiple of anything; rows that make one slab of 256 or several, the last one short.
 TASKS = {
@@ -47,19 +47,22 @@ class EveryLayer(nn.Module):
         self.table = nn.Embedding(7, 3)
         self.waves = nn.PeriodicEmbeddings(features - 1, 4, n_frequencies=5, frequency_init_scale=0.5, lite=False)
         self.bins = nn.PiecewiseLinearEmbeddings([[-1.0, -0.3, 0.2, 1.0]] * (features - 1), 2, activation=False)
-        self.members = nn.LinearBatchEnsemble(3 + 6 * (features - 1), 18, k=5, scaling_init="normal")
-        self.norms = [nn.BatchNorm1d(3 + 6 * (features - 1)), nn.LayerNorm(18), nn.GroupNorm(3, 18), nn.RMSNorm(18)]
+        width = 3 + 7 + 6 * (features - 1)
+        self.members = nn.LinearBatchEnsemble(width, 18, k=5, scaling_init="normal")
+        self.norms = [nn.BatchNorm1d(width), nn.LayerNorm(18), nn.GroupNorm(3, 18), nn.RMSNorm(18)]
+        self.drops = [nn.Dropout(0.2), nn.AlphaDropout(0.1)]
         self.gate, self.slope = nn.SwiGLU(18, 11), nn.PReLU(18)
         self.pair, self.heads = nn.Bilinear(9, 9, 18), nn.LinearEnsemble(18, outputs, k=5)
 
     def forward(self, x):
-        numbers = x[:, 1:]
-        parts = [self.table(x[:, :1]), self.waves(numbers), self.bins(numbers)]
-        h = self.norms[0](nn.concatenate([part.flatten() for part in parts]))
+        F, index, numbers = nn.functional, x[:, :1], x[:, 1:]
+        parts = [self.table(index), F.one_hot(index, 7), self.waves(numbers), self.bins(numbers)]
+        h = self.drops[0](self.norms[0](nn.concatenate([part.flatten() for part in parts])))
         h = self.norms[1](self.slope(self.members(h)))
         row = self.norms[2](h.mean(axis=1))
         row = self.norms[3](self.gate(row) + self.pair(row[:, :9], row[:, 9:]))
-        weights = nn.functional.softmax(row) * nn.functional.where(row > 0.0, row, 0.5)
+        row = self.drops[1](row / (abs(row) + 1.0))
+        weights = F.softmax(row) * F.where(row > 0.0, row, F.where(row >= -0.5, 0.5, row))
         return self.heads(h * weights.reshape(1, 18)).mean(axis=1)
 
 
@@ -76,6 +79,13 @@ def train(task, dtype="float32", optimizer=None):
     optimizer = optimizer or (CLIPPED if share else optim.Adam(lr=0.01))
     model.fit(x, y, loss=settings["loss"], optimizer=optimizer, epochs=3, batch_size=batch_size, seed=7)
     return model
+
+
+def test_the_model_of_every_layer_has_every_operation():
+    """But for activations, of which each element depends on its own input alone."""
+    graph = EveryLayer(9, 2)._graph(9)
+    of_one_element = {entry["name"] for entry in _core.activations()}
+    assert set(_core.op_names()) - of_one_element - {node["op"] for node in graph.nodes} == set()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

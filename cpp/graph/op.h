@@ -26,8 +26,8 @@ struct ActivationCall {
 };
 
 /// One kind of operation with its options. Immutable; knows nothing of its place in a graph.
-/// To add one: a file in graph/ops, a line in graph/ops/registry.cpp, a layer or function in python/whet/nn, and a
-/// reference.
+/// To add one: a file in graph/ops, lines in its ops.h and registry.cpp, a layer or function in python/whet/nn, and a
+/// case of the tests.
 class Op {
  public:
   virtual ~Op() = default;

@@ -1,7 +1,7 @@
 #pragma once
 
 // To add a combination of two values: write its functor here and its word in a list, an operator or function in
-// python/whet/nn/tracing.py, and its formula in tests/reference.py.
+// python/whet/nn, and its case in tests/test_arithmetic.py.
 
 #include <string_view>
 

@@ -1,6 +1,7 @@
 """Activations as layers, with PyTorch's names, arguments and defaults.
 
-To add one of the core's list, a class with its name in the core and its options is enough.
+To add one of the core's list: a class with its name in the core and its options, and its place in the lists below and
+in ``whet.nn``.
 """
 
 from __future__ import annotations
