@@ -1,7 +1,38 @@
 #include "bindings/bindings.h"
 #include "core/error.h"
+#include "engine/breakdown.h"
 
 namespace py = pybind11;
+
+namespace {
+
+const char* name_of(whet::Breakdown::Place place) {
+  switch (place) {
+    case whet::Breakdown::Place::parameter:
+      return "parameter";
+    case whet::Breakdown::Place::forward:
+      return "forward";
+    case whet::Breakdown::Place::loss:
+      return "loss";
+    case whet::Breakdown::Place::backward:
+      return "backward";
+    case whet::Breakdown::Place::sum:
+      return "sum";
+  }
+  return "";
+}
+
+/// The exception, with what is known of the step in its attributes.
+void set_breakdown(const py::object& type, const whet::BreakdownError& error) {
+  const py::object exception = type(error.what());
+  exception.attr("step") = error.step;
+  exception.attr("place") = name_of(error.breakdown.place);
+  exception.attr("index") = error.breakdown.index;
+  exception.attr("rows") = error.breakdown.rows;
+  PyErr_SetObject(type.ptr(), exception.ptr());
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The compiled core of whet.";
@@ -12,6 +43,8 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);
+    } catch (const whet::BreakdownError& e) {
+      set_breakdown(non_finite, e);
     } catch (const whet::NonFiniteError& e) {
       py::set_error(non_finite, e.what());
     }

@@ -117,26 +117,11 @@ double Trainer::total_weight(const Data& data, const int64_t* order, int64_t row
   return total;
 }
 
-/// Rows of `data`: those that `order` names, or the first ones if it is null.
-struct Trainer::Batch {
-  const Data& data;
-  const int64_t* order;
-  int64_t rows;
-  double weight;   // of the rows, in sum
-  double divisor;  // of the sum of losses
-  Matrix predictions;
-  Watch& watch;
-  bool looks = false;  // at a place of a search: no loss is refused, and running statistics stay
-
-  // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
-  bool counts() const { return weight > 0; }
-};
-
-Trainer::Batch Trainer::batch_of(const Data& data, const int64_t* order, int64_t rows, Matrix predictions,
-                                 Watch& watch) {
+Trainer::Batch Trainer::batch_of(const Data& data, const int64_t* order, int64_t first, int64_t rows,
+                                 Matrix predictions, Watch& watch) {
   const double weight = total_weight(data, order, rows);
   const double divisor = (weight > 0 && reduction_.mean ? weight : 1.0) / reduction_.factor;
-  return {data, order, rows, weight, divisor, predictions, watch};
+  return {data, order, first, rows, weight, divisor, predictions, watch};
 }
 
 /// The gradient of the loss of the batch.
@@ -152,9 +137,10 @@ Trainer::Sums Trainer::differentiate(const Batch& batch, Arena& total) {
   };
   const auto block = [&](int64_t i, int level, bool adds) {
     sums.loss += backpropagate(batch, i * block_rows_, gradients(level), adds);
-    if (!batch.looks) check_finite("loss", sums.loss, steps());
+    if (!batch.looks && !std::isfinite(sums.loss)) report("loss", find_breakdown(batch));
   };
   sum_parts(0, (batch.rows - 1) / block_rows_ + 1, 0, block, add);
+  if (!batch.looks && batch.counts()) check_gradients(batch, total);
   return sums;
 }
 
@@ -199,20 +185,19 @@ bool Trainer::accumulate(double weight, int64_t rows) {
   return counts;
 }
 
-/// Forward, loss and backward for the block of rows from `first`. Returns the weighted sum of their losses; without
-/// one that is finite, the gradients are left as they are.
-double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate) {
+/// The rows of the batch from `first`, as many as a block has, and what a pass over them works on.
+Trainer::Block Trainer::load(const Batch& batch, int64_t first, void* gradients, bool accumulate) {
   const DType dtype = device_->dtype();
   const int64_t rows = std::min(block_rows_, batch.rows - first);
   const int64_t* const order = batch.order ? batch.order + first : nullptr;
-  const Data block = order ? gather(batch.data, order, rows) : slice(batch.data, first, rows, dtype);
-  if (block.weights) {
+  Block block{order ? gather(batch.data, order, rows) : slice(batch.data, first, rows, dtype), order, {}};
+  if (block.data.weights) {
     if (dtype == DType::float32)
-      scale_weights<float>(scales_.data(), block.weights, rows, batch.divisor);
+      scale_weights<float>(scales_.data(), block.data.weights, rows, batch.divisor);
     else
-      scale_weights<double>(scales_.data(), block.weights, rows, batch.divisor);
+      scale_weights<double>(scales_.data(), block.data.weights, rows, batch.divisor);
   }
-  Pass pass;
+  Pass& pass = block.pass;
   pass.arena = arena_.data();
   pass.parameters = state_->parameters();
   pass.gradients = gradients;
@@ -222,43 +207,59 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   pass.first_row = rows_ + first;
   pass.seed = seed_;
   pass.step = static_cast<uint32_t>(steps());  // after 2^32 steps, random numbers come again
-  pass.input = block.x;
-  pass.target = block.target.values;
+  pass.input = block.data.x;
+  pass.target = block.data.target.values;
   pass.numbers = numbers_.data();
+  return block;
+}
 
-  program_->forward(pass, batch.watch);
-  const Matrix prediction = program_->output(pass);
-  const void* const scales = block.weights ? scales_.data() : nullptr;
-  const void* row_losses = row_losses_.data();
+/// The gradient that a backward pass starts from, where anything needs it.
+Matrix Trainer::start_of_gradients(const Pass& pass) const {
+  return graph_->loss() < 0 ? program_->output_gradient(pass) : program_->loss_gradient(pass);
+}
+
+/// The loss of each row after a forward pass; fills the gradient that a backward pass starts from.
+const void* Trainer::losses_of(const Batch& batch, const Block& block) {
+  const Matrix prediction = program_->output(block.pass), slope = start_of_gradients(block.pass);
+  const void* const scales = block.data.weights ? scales_.data() : nullptr;
+  const double share = 1.0 / batch.divisor;
   if (row_loss_) {
-    const Matrix slope = program_->output_gradient(pass);
-    const double share = 1.0 / batch.divisor;
-    row_loss_(prediction, block.target, row_losses_.data(), slope);
+    row_loss_(prediction, block.data.target, row_losses_.data(), slope);
     if (slope.data && scales)
-      device_->combine(slope, slope, {scales, rows, 1, 1}, math::CombinationId::Mul);
+      device_->combine(slope, slope, {scales, slope.rows, 1, 1}, math::CombinationId::Mul);
     else if (slope.data)
       device_->activate(slope, slope, {math::ActivationId::Affine, {share, 0}});
-  } else if (graph_->loss() < 0) {
-    device_->loss(row_losses_.data(), program_->output_gradient(pass), prediction, block.target, scales,
-                  1.0 / batch.divisor, loss_);
-  } else {
-    row_losses = program_->loss(pass).data;
-    const Matrix slope = program_->loss_gradient(pass);
-    if (slope.data && scales) device_->copy(slope, {scales, rows, 1, 1}, false);
-    if (slope.data && !scales) device_->fill(slope, 1.0 / batch.divisor);
+    return row_losses_.data();
   }
-  const double loss = device_->weighted_sum(row_losses, block.weights, rows);
+  if (graph_->loss() < 0) {
+    device_->loss(row_losses_.data(), slope, prediction, block.data.target, scales, share, loss_);
+    return row_losses_.data();
+  }
+  if (slope.data && scales) device_->copy(slope, {scales, slope.rows, 1, 1}, false);
+  if (slope.data && !scales) device_->fill(slope, share);
+  return program_->loss(block.pass).data;
+}
+
+/// Forward, loss and backward for the block of rows from `first`. Returns the weighted sum of their losses; without
+/// one that is finite, the gradients are left as they are.
+double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate) {
+  const DType dtype = device_->dtype();
+  const Block block = load(batch, first, gradients, accumulate);
+  const int64_t rows = block.pass.rows;
+  program_->forward(block.pass, batch.watch);
+  const double loss = device_->weighted_sum(losses_of(batch, block), block.data.weights, rows);
   if (!std::isfinite(loss)) return loss;
-  if (batch.predictions.data && order) device_->scatter_rows(batch.predictions, prediction, order);
-  if (batch.predictions.data && !order) device_->copy(at_row(batch.predictions, first, rows, dtype), prediction, false);
-  if (batch.counts()) program_->backward(pass, batch.watch);
+  const Matrix to = batch.predictions, prediction = program_->output(block.pass);
+  if (to.data && block.order) device_->scatter_rows(to, prediction, block.order);
+  if (to.data && !block.order) device_->copy(at_row(to, first, rows, dtype), prediction, false);
+  if (batch.counts()) program_->backward(block.pass, batch.watch);
   return loss;
 }
 
 double Trainer::step(const Data& data, Watch& watch) {
   const int64_t rows = data.x.rows;
   plan(rows);
-  const Batch batch = batch_of(data, nullptr, rows, {}, watch);
+  const Batch batch = batch_of(data, nullptr, 0, rows, {}, watch);
   const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
   if (!updater_.searches() && accumulate(sums.weight, rows)) updater_.step(gradients_.data());
   return reduced(sums);
@@ -284,7 +285,7 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     const int64_t* const order = shuffle ? order_.data() + first : nullptr;
     const Data part = shuffle ? data : slice(data, first, rows, dtype);
     const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
-    const Batch batch = batch_of(part, order, rows, predictions, watch);
+    const Batch batch = batch_of(part, order, first, rows, predictions, watch);
     const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
     if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
     position.loss_sum += sums.loss;
@@ -294,6 +295,7 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     taken += batch.counts();
     watch.poll();
   }
+  check_parameters();
 }
 
 }  // namespace whet

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "engine/breakdown.h"
 #include "engine/state.h"
 #include "engine/updater.h"
 #include "graph/program.h"
@@ -59,8 +60,8 @@ struct EpochPosition {
 ///
 /// A batch is a step, or one of so many as the recipe accumulates: its loss is the weighted mean over its rows, or what
 /// a Reduction says.
-/// Whatever throws (NonFiniteError for a loss, or a norm that is needed, that is not finite, or a watch) leaves
-/// parameters, slots and counters as the last whole step left them.
+/// Whatever throws (BreakdownError for a loss or a gradient that is not finite, NonFiniteError for a norm, or a watch)
+/// leaves parameters, slots and counters as the last whole step left them. An epoch ends with a look at the parameters.
 class Trainer {
  public:
   /// `device` computes in the state's dtype. The order of rows, and what the graph draws, come from `seed`.
@@ -96,17 +97,45 @@ class Trainer {
   struct Sums {
     double loss = 0, weight = 0;
   };
-  double reduced(const Sums& sums) const {
-    return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
-  }
+  double reduced(const Sums& sums) const { return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1); }
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
-  struct Batch;
-  Batch batch_of(const Data& data, const int64_t* order, int64_t rows, Matrix predictions, Watch& watch);
+  /// Rows of `data`: those that `order` names, or the first ones if it is null.
+  struct Batch {
+    const Data& data;
+    const int64_t* order;
+    int64_t first;  // of the rows, without an order, in what `data` is a part of
+    int64_t rows;
+    double weight;   // of the rows, in sum
+    double divisor;  // of the sum of losses
+    Matrix predictions;
+    Watch& watch;
+    bool looks = false;  // at a place of a search: no loss is refused, and running statistics stay
+
+    // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
+    bool counts() const { return weight > 0; }
+  };
+  /// As many rows as the workspace holds.
+  struct Block {
+    Data data;
+    const int64_t* order;
+    Pass pass;
+  };
+  Batch batch_of(const Data& data, const int64_t* order, int64_t first, int64_t rows, Matrix predictions, Watch& watch);
+  Block load(const Batch& batch, int64_t first, void* gradients, bool accumulate);
+  Matrix start_of_gradients(const Pass& pass) const;
+  const void* losses_of(const Batch& batch, const Block& block);
   Sums search(Batch batch);
   Sums differentiate(const Batch& batch, Arena& gradients);
   bool accumulate(double weight, int64_t rows);
   double backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate);
+
+  void check_gradients(const Batch& batch, const Arena& gradients);
+  void check_parameters();
+  int64_t first_nonfinite(const void* flat) const;
+  bool is_nonfinite(const void* flat, int64_t parameter) const;
+  Breakdown find_breakdown(const Batch& batch);
+  [[noreturn]] void report(const char* what, Breakdown breakdown) const;
 
   std::shared_ptr<const Graph> graph_;
   std::shared_ptr<State> state_;

@@ -228,9 +228,24 @@ Matrix Program::saved(const Pass& pass, const Instruction& instruction) const {
 /// Fewer rows are over before anybody waits.
 constexpr int64_t kWatchedRows = kSlabRows;
 
+void Program::forward(size_t i, const Pass& pass) const {
+  instructions_[i].node->op->forward(Frame(*this, instructions_[i], pass));
+}
+
+void Program::backward(size_t i, const Pass& pass) const {
+  const Instruction& instruction = instructions_[i];
+  if (!needs_gradient_[at(instruction.output)]) return;
+  if (instruction.activation && !instruction.differentiated) {
+    // In place: every reader of the output has added its part, and nobody reads this gradient again.
+    const Matrix dy = gradient(pass, instruction.output);
+    device_->activate_backward(dy, dy, saved(pass, instruction), *instruction.activation, false);
+  }
+  instruction.node->op->backward(Frame(*this, instruction, pass));
+}
+
 void Program::forward(const Pass& pass, Watch& watch) const {
-  for (const Instruction& instruction : instructions_) {
-    instruction.node->op->forward(Frame(*this, instruction, pass));
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    forward(i, pass);
     if (pass.rows > kWatchedRows) watch.poll();
   }
 }
@@ -241,15 +256,7 @@ void Program::backward(const Pass& pass, Watch& watch) const {
   // Where running statistics have settled, the step has begun to change the model: nothing may abandon it.
   const bool watched = pass.rows > kWatchedRows && !(pass.settles && graph_->needs_whole_batch());
   for (size_t i = instructions_.size(); i-- > 0;) {
-    const Instruction& instruction = instructions_[i];
-    if (!needs_gradient_[at(instruction.output)]) continue;
-    const Frame frame(*this, instruction, pass);
-    if (instruction.activation && !instruction.differentiated) {
-      // In place: every reader of the output has added its part, and nobody reads this gradient again.
-      const Matrix dy = gradient(pass, instruction.output);
-      device_->activate_backward(dy, dy, saved(pass, instruction), *instruction.activation, false);
-    }
-    instruction.node->op->backward(frame);
+    backward(i, pass);
     if (watched) watch.poll();
   }
 }

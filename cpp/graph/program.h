@@ -72,6 +72,10 @@ class Program {
   /// gradients of all parameters.
   void backward(const Pass& pass, Watch& watch) const;
 
+  /// The parts of both that instruction `i` has.
+  void forward(size_t i, const Pass& pass) const;
+  void backward(size_t i, const Pass& pass) const;
+
   Matrix value(const Pass& pass, int value) const;
   Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
   Matrix output_gradient(const Pass& pass) const { return gradient(pass, graph_->output()); }
