@@ -99,7 +99,7 @@ class Callback:
             raise RuntimeError(f"[{type(self).__name__}] has no learning rate before it is given to a fit")
         return self._training_run.rates
 
-    def _check_names(self, directions: Mapping[str, bool]) -> None:
+    def _check_names(self, directions: Mapping[str, bool | None]) -> None:
         """Raises ValueError if the names of the history, each with whether greater is better, are not enough."""
 
 
@@ -200,7 +200,7 @@ class _Monitor(Callback):
         self._greater = mode == "max"
         self.best = self._worst
 
-    def _check_names(self, directions: Mapping[str, bool]) -> None:
+    def _check_names(self, directions: Mapping[str, bool | None]) -> None:
         if self.monitor not in directions:
             hint = "; give fit validation_data or a validation_fraction" if self.monitor == "val_loss" else ""
             raise ValueError(
@@ -208,6 +208,11 @@ class _Monitor(Callback):
                 f"got '{self.monitor}'{hint}"
             )
         greater = directions[self.monitor] if self.mode == "auto" else self.mode == "max"
+        if greater is None:
+            raise ValueError(
+                f"[{type(self).__name__}] expected mode 'min' or 'max': nobody knows which is better of the function "
+                f"'{self.monitor}'"
+            )
         if greater != self._greater:
             self._greater = greater
             self.best = self._worst
@@ -501,7 +506,7 @@ class ModelCheckpoint(_Monitor):
     def _path(self, epoch: int, numbers: Logs) -> str:
         return self.filepath.format(epoch=epoch + 1, **numbers)
 
-    def _check_names(self, directions: Mapping[str, bool]) -> None:
+    def _check_names(self, directions: Mapping[str, bool | None]) -> None:
         if self.save_best_only:
             super()._check_names(directions)
         try:

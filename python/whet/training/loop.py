@@ -142,13 +142,11 @@ class Loop:
         loss = plan.loss.reduced(position.loss_sum / position.weight_sum, position.weight_sum, self._outputs)
         numbers = {"loss": loss, "lr": self.rates.current}
         self.rates.steps = self.trainer.steps
-        if self.predictions is not None:
-            seen = position.batches == self._batches  # max_steps can end the last epoch early
-            for metric in plan.metrics:
-                numbers[metric.name] = metric(self._rows.target, self.predictions, plan.loss) if seen else math.nan
+        numbers |= self._measure(position.batches == self._batches)  # max_steps can end the last epoch early
         with averaged(self.trainer):
             if validation is not None:
-                found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
+                held = validation.features, validation.target, plan.loss, plan.metrics, validation.given
+                found = model._evaluate(*held)
                 numbers |= {f"val_{name}": value for name, value in found.items()}
             self.history.append(**numbers)
             if shown is not None:
@@ -156,6 +154,13 @@ class Loop:
             asked = self.run.end_epoch(place.epoch, numbers)
             self._checkpoints.keep_best(place.epoch)
         return asked
+
+    def _measure(self, whole: bool) -> dict[str, float]:
+        """Metrics of the training rows, for a whole epoch."""
+        if self.predictions is None or not whole:
+            return {metric.name: math.nan for metric in self.plan.metrics}
+        rows, width = self._rows, self._rows.features.shape[1]
+        return self.model._measure(self.plan.metrics, self.predictions, rows.target, self.plan.loss, width, rows.given)
 
     def _end(self, epochs: int, asked: str | None) -> str | None:
         """What ends the training after so many epochs; None: nothing does."""
