@@ -196,9 +196,9 @@ def top_k(truth: ArrayLike, score: ArrayLike, *, k: int = 2, sample_weight: Arra
         raise ValueError(f"[metrics] expected class indices from 0 to {scores.shape[1] - 1}")
     own = scores[np.arange(len(labels)), labels][:, None]
     ahead = np.count_nonzero(scores > own, axis=1)
-    tied = np.flatnonzero(np.count_nonzero(scores == own, axis=1) > 1)
-    later = np.arange(scores.shape[1]) > labels[tied, None]
-    ahead[tied] += np.count_nonzero((scores[tied] == own[tied]) & later, axis=1)
+    same = scores == own
+    if np.count_nonzero(same) > len(labels):  # ties
+        ahead += np.count_nonzero(same & (np.arange(scores.shape[1]) > labels[:, None]), axis=1)
     return mean(ahead < as_count(k, "metrics", "k"), weights_of(sample_weight, len(labels)))
 
 

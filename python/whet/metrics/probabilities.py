@@ -25,7 +25,7 @@ Average: TypeAlias = Literal["macro", "micro", "weighted"]
 def _likely(truth: ArrayLike, probability: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], bool]:
     """Labels, probabilities of them, and whether these are of several classes, checked."""
     labels, p = np.asarray(truth), np.asarray(probability)
-    if p.dtype.kind not in "biuf" or not ((p >= 0) & (p <= 1)).all():
+    if p.dtype.kind not in "biuf" or (p.size and not (p.min() >= 0 and p.max() <= 1)):
         raise ValueError("[metrics] expected probabilities from 0 to 1")
     if labels.ndim != 1 or p.ndim != 2 or p.shape[1] == 1:
         labels, p = pair(labels, p)
@@ -82,7 +82,7 @@ def brier(
     if scale_by_half == "auto":
         half = p.shape[1] == 2
     # The sum over classes of (p - [class is true])^2.
-    each = np.einsum("ij,ij->i", p, p, dtype=np.float64) + (1 - 2 * p[np.arange(len(p)), labels].astype(np.float64))
+    each = np.einsum("ij,ij->i", p, p) + (1 - 2 * p[np.arange(len(p)), labels].astype(np.float64))
     return mean(each, weights) * (0.5 if half else 1)
 
 
@@ -128,19 +128,28 @@ auc = roc_auc
 
 
 def _area(positive: NDArray[np.bool_], score: NDArray[Any], weights: Floats | None) -> float:
-    order = np.argsort(score)
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)  # of each group of equal scores
-    each = np.ones(len(order)) if weights is None else weights[order]
-    right = positive[order]
-    gained = np.diff(np.cumsum(np.where(right, each, 0.0))[last], prepend=0.0)
-    passed = np.cumsum(np.where(right, 0.0, each))[last]
-    below = passed - np.diff(passed, prepend=0.0) / 2
-    all_of_it = gained.sum() * passed[-1]
-    if all_of_it == 0:
+    """Of rows that are positive over the others."""
+    ours, others = _sorted(score, weights, positive), _sorted(score, weights, ~positive)
+    whole = ours[1][-1] * others[1][-1]
+    if whole == 0:
         message = "roc_auc is defined only where both classes occur; it is nan here"
         warnings.warn(message, WhetWarning, stacklevel=4)
         return math.nan
-    return float(gained @ below / all_of_it)
+    fewer, more = (ours, others) if len(ours[0]) <= len(others[0]) else (others, ours)
+    below = sum(more[1][np.searchsorted(more[0], fewer[0], side)] for side in ("left", "right"))
+    share = float(np.diff(fewer[1]) @ below / (2 * whole))
+    return share if fewer is ours else 1 - share
+
+
+def _sorted(
+    score: NDArray[Any], weights: Floats | None, rows: NDArray[np.bool_]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Scores of some rows in order, and what all those before each place weigh."""
+    if weights is None:
+        ordered = np.sort(score[rows])
+        return ordered, np.arange(len(ordered) + 1, dtype=np.float64)
+    order = np.argsort(score[rows])
+    return score[rows][order], np.concatenate([[0.0], np.cumsum(weights[rows][order])])
 
 
 @dataclass(frozen=True)
