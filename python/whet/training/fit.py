@@ -203,6 +203,10 @@ class Rows:
         weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
         return Rows(self.features[rows], target, truth, weights, given)
 
+    def given_arrays(self) -> list[NDArray[Any]]:
+        """Features, targets and, if there are some, weights, as they were given."""
+        return [self.features, self.target, *([] if self.given is None else [self.given])]
+
     def __len__(self) -> int:
         return len(self.features)
 
