@@ -81,7 +81,12 @@ OUTSIDE = {
     "polars": {"data"},
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
-    "tqdm": {"training", "cli"},
+    "IPython": {"training"},
+    "matplotlib": {"training"},
+    "mlflow": {"training"},
+    "optuna": {"training"},
+    "pandas": {"training"},
+    "tensorboard": {"training"},
     "sklearn": {"sklearn"},
 }
 

@@ -1,4 +1,4 @@
-"""Callbacks: objects whose methods ``fit`` calls between epochs, with Keras' names, arguments and rules."""
+"""Callbacks: objects whose methods ``fit`` calls between epochs or steps, with Keras' names, arguments and rules."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from whet.training.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from whet.training.progress import Progress
 
 __all__ = [
     "CSVLogger",
@@ -20,6 +21,7 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "Progress",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]

@@ -9,10 +9,11 @@ import csv
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from whet._arrays import Floats
-from whet._checks import as_flag, as_name, as_number, as_path
+from whet._checks import as_count, as_flag, as_name, as_number, as_path
 from whet.training.rates import LearningRates
 
 if TYPE_CHECKING:
@@ -38,18 +39,24 @@ class Callback:
     """The base of callbacks. A subclass writes the methods that it needs; each does nothing here.
 
     `fit` calls them in the order of the callbacks that it was given. Epochs count from 0. An epoch is one call of the
-    compiled core, so there are no methods for batches: `whet.Trainer` takes those one by one. Where the optimizer keeps
-    an average of the parameters, the model holds it in `on_epoch_end` and `on_train_end`, as it does for evaluation.
+    compiled core, unless a callback asks for calls between steps by its `every_n_steps`: `on_step_end` then follows
+    every so manieth step. Where the optimizer keeps an average of the parameters, the model holds it in `on_epoch_end`
+    and `on_train_end`, as it does for evaluation.
 
-    To end the training after this epoch, set ``self.model.stop_training = True``. Parameters can be read at any time,
-    and written in `on_train_end`; a fit holds them before that. What a callback raises ends the training and comes out
-    of `fit`; the model then stands at a whole step and `model.history` has the epochs so far.
+    To end the training after this epoch, or this step, set ``self.model.stop_training = True``. Parameters can be read
+    at any time, and written in `on_train_end`; a fit holds them before that. What a callback raises ends the training
+    and comes out of `fit`; the model then stands at a whole step and `model.history` has the epochs so far.
 
     Attributes:
         model: The nn.Module that is trained, from `on_train_begin` on. Its `history` has the epochs so far.
+        params: From `on_train_begin` on, what is to be done: "epochs", "steps" of an epoch, "total_steps" unless
+            something ends the training before, "rows", "batch_rows", and, as text, "loss" and "optimizer".
+        every_n_steps: Steps from one call of `on_step_end` to the next; None for no calls. It may change.
     """
 
     model: Any
+    params: Mapping[str, Any] = MappingProxyType({})
+    every_n_steps: int | None = None
     _training_run: Run | None = None
     _kept: tuple[str, ...] = ()  # attributes that a fit which is resumed needs
 
@@ -64,6 +71,12 @@ class Callback:
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after each epoch; `logs` has what the history has of it: "loss", "lr", "val_loss" and so on."""
+
+    def on_step_end(self, step: int, logs: Logs | None = None) -> None:
+        """Called where the number of steps so far, `step`, is a multiple of `every_n_steps`, if that is a number.
+
+        `logs` has "loss", the mean of this epoch so far, and "lr", the learning rate of the next step.
+        """
 
     def state(self) -> dict[str, Any]:
         """What this callback has to remember, for the checkpoints of a fit: numbers, text, None, lists, mappings by
@@ -99,18 +112,40 @@ class Callback:
             raise RuntimeError(f"[{type(self).__name__}] has no learning rate before it is given to a fit")
         return self._training_run.rates
 
+    def _close(self) -> None:
+        """Called however the training ends, also by an error."""
+
     def _check_names(self, directions: Mapping[str, bool | None]) -> None:
         """Raises ValueError if the names of the history, each with whether greater is better, are not enough."""
 
 
 class Run:
-    """One training and its callbacks."""
+    """One training and its callbacks.
 
-    def __init__(self, model: Model, callbacks: Sequence[Callback], rates: LearningRates) -> None:
+    Args:
+        model: What is trained.
+        callbacks: Those that `fit` was given.
+        rates: Learning rates, which they may set.
+        params: See `Callback`.
+        shown: Those of the fit itself, which remember nothing.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        callbacks: Sequence[Callback],
+        rates: LearningRates,
+        params: Mapping[str, Any],
+        shown: Sequence[Callback] = (),
+    ) -> None:
         self.model = model
         self.callbacks = callbacks
         self.rates = rates
         self.resumed = False
+        self._params = params
+        self._all = (*callbacks, *shown)
+        self._of_steps: list[Callback] = []
+        self._asked: str | None = None  # who asked for an end between steps
         self._logs: Logs = {}
 
     def state(self) -> list[dict[str, Any]]:
@@ -126,34 +161,65 @@ class Run:
     def begin(self, resumed: bool = False) -> None:
         """Before the first epoch, or the first that a fit takes up again."""
         self.resumed = resumed
-        if self.callbacks:
+        if self._all:
             self.model.stop_training = False
-        for callback in self.callbacks:
-            callback.model, callback._training_run = self.model, self
-        for callback in self.callbacks:
+        for callback in self._all:
+            callback.model, callback._training_run, callback.params = self.model, self, self._params
+        for callback in self._all:
             callback.on_train_begin({})
+        self._of_steps = [callback for callback in self._all if callback.every_n_steps is not None]
 
     def begin_epoch(self, epoch: int) -> None:
         """Before each epoch."""
-        for callback in self.callbacks:
+        for callback in self._all:
             callback.on_epoch_begin(epoch, {})
+
+    def steps(self, most: int, taken: int) -> int:
+        """How many steps the engine may take, after those taken, until a callback is to be called."""
+        for callback in self._of_steps:
+            if callback.every_n_steps is not None:
+                most = min(most, callback.every_n_steps - taken % callback.every_n_steps)
+        return most
+
+    def after_steps(self, step: int, loss: Callable[[], float]) -> bool:
+        """Between calls of the engine. Returns whether callbacks that remember something were called."""
+        due = [each for each in self._of_steps if each.every_n_steps is not None and step % each.every_n_steps == 0]
+        if not due:
+            return False
+        self.rates.steps = step
+        logs = {"loss": loss(), "lr": self.rates.current}
+        for callback in due:
+            callback.on_step_end(step, dict(logs))
+            if self.model.stop_training and self._asked is None:
+                self._asked = type(callback).__name__
+        return any(callback in self.callbacks for callback in due)
+
+    @property
+    def is_asked_to_end(self) -> bool:
+        """Whether a callback asked for an end between steps."""
+        return self._asked is not None
 
     def end_epoch(self, epoch: int, numbers: Logs) -> str | None:
         """After each epoch: the name of the first callback that asks for an end, or None."""
-        if not self.callbacks:
+        if not self._all:
             return None
         self._logs = {name: float(number) for name, number in numbers.items()}
         # One may have asked already, in another of its methods.
-        stopped_by = "stop_training" if self.model.stop_training else None
-        for callback in self.callbacks:
+        stopped_by = self._asked or ("stop_training" if self.model.stop_training else None)
+        for callback in self._all:
             callback.on_epoch_end(epoch, dict(self._logs))
             if self.model.stop_training and stopped_by is None:
                 stopped_by = type(callback).__name__
         return stopped_by
 
+    def close(self) -> None:
+        """However the training ends."""
+        for callback in self._all:
+            callback._close()
+
     def end(self) -> None:
         """After the last epoch."""
-        for callback in self.callbacks:
+        for callback in self._all:
             callback.on_train_end(dict(self._logs))
 
 
@@ -179,8 +245,10 @@ def check(callbacks: object) -> tuple[Callback, ...]:
             if hasattr(each, method):
                 raise TypeError(
                     f"[fit] expected callbacks without {method}, which fit never calls, got {type(each).__name__}; "
-                    "whet.Trainer takes batches one by one"
+                    "on_step_end is called every_n_steps steps, and whet.Trainer takes batches one by one"
                 )
+        if each.every_n_steps is not None:
+            as_count(each.every_n_steps, type(each).__name__, "every_n_steps")
     return tuple(several)
 
 
@@ -443,6 +511,8 @@ class LambdaCallback(Callback):
         on_epoch_end: A function of (epoch, logs).
         on_train_begin: A function of (logs).
         on_train_end: A function of (logs).
+        on_step_end: A function of (step, logs), called every so manieth step.
+        every_n_steps: Steps from one of these calls to the next.
     """
 
     def __init__(
@@ -451,8 +521,13 @@ class LambdaCallback(Callback):
         on_epoch_end: Callable[[int, Logs], Any] | None = None,
         on_train_begin: Callable[[Logs], Any] | None = None,
         on_train_end: Callable[[Logs], Any] | None = None,
+        on_step_end: Callable[[int, Logs], Any] | None = None,
+        every_n_steps: int = 1,
     ) -> None:
+        if on_step_end is not None:
+            self.every_n_steps = as_count(every_n_steps, "LambdaCallback", "every_n_steps")
         given = {
+            "on_step_end": on_step_end,
             "on_epoch_begin": on_epoch_begin,
             "on_epoch_end": on_epoch_end,
             "on_train_begin": on_train_begin,

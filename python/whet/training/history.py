@@ -109,7 +109,9 @@ class History(Mapping[str, list[float]]):
     def _repr_html_(self) -> str:
         """A table for notebooks: the first and last epochs, the best one in bold."""
         epochs = self._epochs()
-        kept = [*range(epochs)] if epochs <= _SHOWN else [*range(_SHOWN // 2), None, *range(epochs - _SHOWN // 2, epochs)]
+        kept: list[int | None] = [*range(epochs)]
+        if epochs > _SHOWN:
+            kept[_SHOWN // 2 : -_SHOWN // 2] = [None]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ("epoch", *self._columns))
         rows = "".join(f"<tr>{self._cells(epoch)}</tr>" for epoch in kept)
         end = f"{epochs} epochs, {self.steps} steps, {self.seconds:.1f} s, stopped by {self.stopped_by}"

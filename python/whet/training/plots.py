@@ -40,9 +40,7 @@ def draw(history: History) -> list[Axes]:
         raise ValueError("[plot] expected a history with at least one epoch, got none")
     columns = min(len(shown), _COLUMNS)
     lines = math.ceil(len(shown) / columns)
-    figure, grid = pyplot.subplots(
-        lines, columns, figsize=(4.2 * columns, 3.1 * lines), squeeze=False, layout="constrained"
-    )
+    _, grid = pyplot.subplots(lines, columns, figsize=(4.2 * columns, 3.1 * lines), squeeze=False, layout="constrained")
     axes = list(grid.flat)
     for spare in axes[len(shown) :]:
         spare.remove()
