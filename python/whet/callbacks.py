@@ -13,6 +13,7 @@ from whet.training.callbacks import (
     TerminateOnNaN,
 )
 from whet.training.progress import Progress
+from whet.training.trackers import MLflow, OptunaPruning, TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -20,8 +21,11 @@ __all__ = [
     "EarlyStopping",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MLflow",
     "ModelCheckpoint",
+    "OptunaPruning",
     "Progress",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

@@ -30,6 +30,7 @@ __all__ = [
     "Run",
     "TerminateOnNaN",
     "check",
+    "check_monitor",
 ]
 
 Logs = Mapping[str, float]
@@ -255,6 +256,15 @@ def check(callbacks: object) -> tuple[Callback, ...]:
 _OF_BATCHES = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
 
+def check_monitor(callback: Callback, monitor: str, directions: Mapping[str, bool | None]) -> None:
+    """Raises ValueError if the history will not have the number that a callback watches."""
+    if monitor not in directions:
+        hint = "; give fit validation_data or a validation_fraction" if monitor == "val_loss" else ""
+        raise ValueError(
+            f"[{type(callback).__name__}] expected monitor to be one of {', '.join(directions)}, got '{monitor}'{hint}"
+        )
+
+
 class _Monitor(Callback):
     """Watches one number of the history."""
 
@@ -269,12 +279,7 @@ class _Monitor(Callback):
         self.best = self._worst
 
     def _check_names(self, directions: Mapping[str, bool | None]) -> None:
-        if self.monitor not in directions:
-            hint = "; give fit validation_data or a validation_fraction" if self.monitor == "val_loss" else ""
-            raise ValueError(
-                f"[{type(self).__name__}] expected monitor to be one of {', '.join(directions)}, "
-                f"got '{self.monitor}'{hint}"
-            )
+        check_monitor(self, self.monitor, directions)
         greater = directions[self.monitor] if self.mode == "auto" else self.mode == "max"
         if greater is None:
             raise ValueError(

@@ -86,10 +86,10 @@ class Loop:
                 if self.plan.on_interrupt == "raise":
                     raise
             finally:
-                self.run.close()
                 self.trainer.swap_average()
                 self.history.steps = self.trainer.steps
                 self.history.seconds = time.perf_counter() - self.started
+                self.run.close()
         return self.run
 
     def _epochs(self) -> str:

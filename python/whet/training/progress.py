@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TextIO
 
 from whet._checks import as_number
@@ -38,6 +38,7 @@ class Progress(Callback):
             raise TypeError(f"[Progress] expected stream to be a text file, got {type(stream).__name__}")
         self.stream = stream
         self._screen: _Screen | None = None
+        self._news = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Starts the clock."""
@@ -45,13 +46,14 @@ class Progress(Callback):
         self._seconds = seconds if self.seconds is None else self.seconds
         self._began = self._last = self._looked = time.perf_counter()
         self._spent = 0.0
-        self._epoch, self._first, self._step, self._shown = 0, None, 0, -1
+        self._epoch, self._step, self._news = 0, 0, False
+        self._first: int | None = None
         self._numbers: dict[str, float] = {}
         self.every_n_steps = 1
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Notes where the training is."""
-        self._epoch = epoch
+        self._epoch = epoch + 1
         if self._first is None:
             self._first = self._step = epoch * self.params["steps"]
 
@@ -62,21 +64,23 @@ class Progress(Callback):
         # At most ten times as many steps: these may have been quicker than others.
         self.every_n_steps = max(1, min(int(steps * _LOOK / passed), 10 * steps))
         self._looked, self._step = now, step
-        self._numbers = {**self._numbers, **(logs or {})}
-        self._show_if_time(now)
+        self._numbers, self._news = {**self._numbers, **(logs or {})}, True
+        if step % self.params["steps"]:  # else the end of the epoch follows, which has more to show
+            self._show_if_time(now)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Shows the epoch if it is time."""
-        self._epoch, self._step, self._numbers = epoch + 1, (epoch + 1) * self.params["steps"], dict(logs or {})
+        self._step, self._numbers, self._news = (epoch + 1) * self.params["steps"], dict(logs or {}), True
         self._looked = now = time.perf_counter()
         self._show_if_time(now)
 
     def _close(self) -> None:
-        if self._screen is not None:
-            if self._step != self._shown and self._numbers:
-                self._show(time.perf_counter())
-            self._screen.close()
-            self._screen = None
+        if self._news:
+            self._show(time.perf_counter())
+        with self._quietly():
+            if self._screen is not None:
+                self._screen.close()
+        self._screen = None
 
     def _show_if_time(self, now: float) -> None:
         if now - self._last >= self._seconds and self._spent <= _SHARE * (now - self._began):
@@ -85,17 +89,26 @@ class Progress(Callback):
     def _show(self, now: float) -> None:
         if self._screen is None:
             return
-        self._shown, self._last = self._step, now
-        self._screen.show(self._text(now - self._began))
+        self._news, self._last = False, now
+        text = "".join(letter for letter in self._text(now - self._began) if letter.isprintable())
+        with self._quietly():
+            self._screen.show(text)
         self._spent += time.perf_counter() - now
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Inside, a pipe that is closed or a letter that a file does not take ends the showing, not the training."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._screen = None
 
     def _text(self, seconds: float) -> str:
         told, total = self.params, self.params["total_steps"]
         done = min(self._step / total, 1.0)
         filled = int(done * _BAR)
         bar = "=" * filled + (">" if filled < _BAR else "") + " " * (_BAR - filled - 1)
-        epoch = min(self._epoch if self._step % told["steps"] == 0 else self._epoch + 1, told["epochs"])
-        parts = [f"epoch {epoch}/{told['epochs']} [{bar}] {done:4.0%}"]
+        parts = [f"epoch {self._epoch}/{told['epochs']} [{bar}] {done:4.0%}"]
         parts += [f"{name}={value:.4g}" for name, value in self._numbers.items() if name != "lr"]
         taken = self._step - (self._first or 0)
         if taken > 0 and seconds > 0:
