@@ -188,9 +188,9 @@ class Run:
         if not due:
             return False
         self.rates.steps = step
-        logs = {"loss": loss(), "lr": self.rates.current}
+        mean = loss()
         for callback in due:
-            callback.on_step_end(step, dict(logs))
+            callback.on_step_end(step, {"loss": mean, "lr": self.rates.current})
             if self.model.stop_training and self._asked is None:
                 self._asked = type(callback).__name__
         return any(callback in self.callbacks for callback in due)

@@ -163,6 +163,7 @@ class Loop:
     def _end_epoch(self, place: Place) -> str | None:
         """What is computed and recorded after an epoch. Returns the callback that asks for an end."""
         plan, model, position, validation = self.plan, self.model, place.position, self._validation
+        self.rates.steps = self.trainer.steps - position.steps  # the rate that the epoch began with
         numbers = {"loss": self._loss(position), "lr": self.rates.current}
         self.rates.steps = self.trainer.steps
         numbers |= self._measure(position.batches == self._batches)  # max_steps can end the last epoch early
