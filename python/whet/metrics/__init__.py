@@ -116,9 +116,7 @@ def restored(described: Sequence[Any]) -> tuple[Metric, ...]:
         try:
             found += [_CLASSES[options.pop("metric")](**options)] if options else get(each)
         except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"[metrics] expected the description of a metric, got {each!r}: {error}"
-            ) from None
+            raise ValueError(f"[metrics] expected the description of a metric, got {each!r}: {error}") from None
     return tuple(found)
 
 
