@@ -82,8 +82,11 @@ def test_rows_that_are_set_apart_do_not_count_for_the_balance(task):
     apart = whet._core.random_permutation(2, len(y))[: round(0.3 * len(y))]
     left = np.delete(y, apart)
     each = compute_class_weight("balanced", classes=np.unique(left), y=left)
-    expected = trained(X, y, loss, outputs, validation_fraction=0.3, sample_weight=each[y])
-    assert trained(X, y, loss, outputs, validation_fraction=0.3, class_weight="balanced") == expected
+    given = {"sample_weight": each[y]}, {"class_weight": "balanced"}
+    fits = [trained(X, y, loss, outputs, validation_fraction=0.3, **weights) for weights in given]
+    assert fits[0][0] == fits[1][0]
+    for name in ("loss", "accuracy"):  # weights of rows weigh the validation, too; those of classes do not
+        assert fits[0][1][name] == fits[1][1][name]
 
 
 def test_weights_of_the_loss_multiply_and_ignored_rows_do_not_count(rng):

@@ -17,7 +17,7 @@ def rng(request):
 def test_regression(rng):
     truth, prediction = rng.normal(size=(2, 57, 3))
     assert metrics.mae(truth, prediction) == pytest.approx(sk.mean_absolute_error(truth, prediction))
-    assert metrics.rmse(truth, prediction) == pytest.approx(np.sqrt(sk.mean_squared_error(truth, prediction)))
+    assert metrics.rmse(truth, prediction) == pytest.approx(sk.root_mean_squared_error(truth, prediction))
     assert metrics.r2(truth, prediction) == pytest.approx(sk.r2_score(truth, prediction))
 
 
@@ -92,11 +92,14 @@ def test_shapes_that_do_not_fit_are_refused(metric):
 
 
 def test_names():
-    with pytest.raises(ValueError, match="expected one of accuracy, mae"):
+    with pytest.raises(ValueError, match="expected one of accuracy, balanced_accuracy"):
         metrics.get("acc")
     with pytest.raises(TypeError, match="expected strings"):
         metrics.get([3])
     assert [metric.name for metric in metrics.get("auc")] == ["auc"]
+    for name in ("loss", "lr", "epoch", "val_f1"):
+        with pytest.raises(ValueError, match=f"another name than '{name}'"):
+            metrics.get(metrics.F1(name=name))
 
 
 def test_a_metric_of_ones_own(rng):

@@ -58,7 +58,7 @@ PYTHON_ROOMS = {
     "runtime": {"_core"},
     "schedules": {"_checks", "_elementary"},
     "losses": {"_checks", "_core", "_arrays"},
-    "metrics": {"_arrays", "errors", "losses"},
+    "metrics": {"_arrays", "_checks", "_core", "errors", "losses"},
     "ops": {"_checks", "_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_checks", "_core", "_arrays"},
     "training": NUMERIC | {"files"},
@@ -81,7 +81,12 @@ OUTSIDE = {
     "polars": {"data"},
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
-    "tqdm": {"training", "cli"},
+    "IPython": {"training"},
+    "matplotlib": {"training"},
+    "mlflow": {"training"},
+    "optuna": {"training"},
+    "pandas": {"training"},
+    "tensorboard": {"training"},
     "sklearn": {"sklearn"},
 }
 

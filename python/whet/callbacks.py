@@ -1,17 +1,17 @@
-"""Callbacks: objects whose methods ``fit`` calls between epochs, with Keras' names, arguments and rules."""
+"""Callbacks: objects whose methods ``fit`` calls between epochs or steps, with Keras' names, arguments and rules."""
 
 from __future__ import annotations
 
 from whet.training.callbacks import (
     Callback,
     CSVLogger,
-    EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
-    ModelCheckpoint,
-    ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from whet.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from whet.training.progress import Progress
+from whet.training.trackers import MLflow, OptunaPruning, TensorBoard
 
 __all__ = [
     "CSVLogger",
@@ -19,7 +19,11 @@ __all__ = [
     "EarlyStopping",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MLflow",
     "ModelCheckpoint",
+    "OptunaPruning",
+    "Progress",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from whet import losses, optim, schedules
 from whet import metrics as _metrics
+from whet._arrays import as_weights
 from whet._checks import as_path
 from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
@@ -27,7 +28,7 @@ from whet.training.history import History
 if TYPE_CHECKING:
     from whet import nn
     from whet.losses import Loss
-    from whet.metrics import Metric
+    from whet.metrics import Asked, Metric
     from whet.optim import Optimizer
 
 __all__ = ["TabularModel"]
@@ -108,7 +109,7 @@ class TabularModel:
         batch_size: int | str = "auto",
         validation_data: Any = None,
         validation_fraction: float = 0.0,
-        metrics: str | Metric | Sequence[str | Metric] = (),
+        metrics: Asked | Sequence[Asked] | None = (),
         sample_weight: npt.ArrayLike | None = None,
         seed: int = 0,
         progress: bool = False,
@@ -127,9 +128,9 @@ class TabularModel:
             batch_size: see nn.Module.fit.
             validation_data: a table like data whose loss is computed after each epoch.
             validation_fraction: of the rows, set aside by seed in place of validation_data; each class keeps its share.
-            metrics: for history and evaluate. In history they are of the standardised target, in evaluate of the
-                target in its own units.
-            sample_weight: shape (rows,).
+            metrics: for history and evaluate, see nn.Module.fit. In history they are of the standardised target, in
+                evaluate of the target in its own units.
+            sample_weight: shape (rows,); those of rows set aside weigh their part of the validation.
             seed: of the parameters, the order of rows and the rows set aside.
             progress: whether to show a progress bar.
             **options: further arguments of nn.Module.fit. class_weight has the labels themselves; callbacks see the
@@ -148,6 +149,7 @@ class TabularModel:
         self._check_target(table)
         task = self._task(table)
         weight = None if sample_weight is None else np.asarray(sample_weight)
+        aside_weight = None
         if weight is not None and weight.shape != (table.rows,):
             raise ValueError(f"[TabularModel] expected sample_weight of shape ({table.rows},), got {weight.shape}")
         if validation_fraction:
@@ -157,7 +159,7 @@ class TabularModel:
             stratify = table.labels if task == "classification" else None
             kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
             table, validation_data = table.take(kept), table.take(aside)
-            weight = None if weight is None else weight[kept]
+            weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
 
         preprocessor = copy.deepcopy(self._unfitted).fit(table)
         described = losses.get(_LOSSES[task] if loss is None else loss)
@@ -172,7 +174,7 @@ class TabularModel:
         validation = None
         if validation_data is not None:
             held = self._read(validation_data, preprocessor, encoder, with_target=True)
-            validation = (preprocessor.transform(held), _encoded(encoder, held))
+            validation = (preprocessor.transform(held), _encoded(encoder, held), aside_weight)
         network = self._make_network(X.shape[1], outputs)
         _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
 
@@ -201,7 +203,7 @@ class TabularModel:
             # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
             if network.history is not earlier:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
-                self._scores = scores or _metrics.get(_SCORES[task])
+                self._scores = scores or _default_scores(task, described)
                 self.history = network.history
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
@@ -224,7 +226,9 @@ class TabularModel:
         preprocessor, encoder, network = self._fitted()
         X = preprocessor.transform(self._read(data, preprocessor, encoder))
         if isinstance(encoder, LabelEncoder):
-            return encoder.inverse(network.predict(X).argmax(axis=1)) if len(X) else encoder.classes[:0]
+            return (
+                encoder.inverse(_ranks(network, network.predict(X)).argmax(axis=1)) if len(X) else encoder.classes[:0]
+            )
         return encoder.inverse(_values(network, network.predict(X))) if len(X) else np.empty(0)
 
     def predict_proba(self, data: Any) -> npt.NDArray[Any]:
@@ -239,8 +243,12 @@ class TabularModel:
         X = preprocessor.transform(self._read(data, preprocessor, encoder))
         return network.predict_proba(X) if len(X) else np.empty((0, len(encoder.classes)), np.float32)
 
-    def evaluate(self, data: Any) -> dict[str, float]:
+    def evaluate(self, data: Any, sample_weight: npt.ArrayLike | None = None) -> dict[str, float]:
         """Compare predictions with the target that data holds.
+
+        Args:
+            data: a table as in fit.
+            sample_weight: shape (rows,).
 
         Returns:
             "loss" as in training, and the metrics given to fit: by default "rmse", "mae" and "r2", in the target's own
@@ -253,17 +261,13 @@ class TabularModel:
         preprocessor, encoder, network = self._fitted()
         table = self._read(data, preprocessor, encoder, with_target=True)
         X, y = preprocessor.transform(table), _encoded(encoder, table)
-        result = {"loss": float(network.evaluate(X, y)["loss"])}
-        output = network.predict(X)
-        if isinstance(encoder, TargetScaler):
-            truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, output))
-            return result | {score.name: float(score.function(truth, value)) for score in self._scores}
-        for score in self._scores:
-            prediction = network.predict_proba(X) if score.reads == "probabilities" else output
-            result[score.name] = float(
-                score.function(y, output.argmax(axis=1) if score.reads == "labels" else prediction)
-            )
-        return result
+        if isinstance(encoder, LabelEncoder):
+            return network._evaluate_with(self._scores, X, y, sample_weight)
+        result = network._evaluate_with((), X, y, sample_weight)
+        truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
+        weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
+        seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
+        return result | {score.name: score.score(seen) for score in self._scores}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -349,7 +353,7 @@ class TabularModel:
         given = network if hidden is None else None
         model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
         model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
-        model._scores = _metrics.get(names)
+        model._scores = _metrics.restored(names)
         return model
 
     def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:
@@ -419,13 +423,18 @@ def _labels(table: Dataset) -> Column:
     return table.labels
 
 
-def _scores(metrics: str | Metric | Sequence[str | Metric], task: str) -> tuple[Metric, ...]:
+def _scores(metrics: Asked | Sequence[Asked] | None, task: str) -> tuple[Metric, ...]:
     """Look metrics up, and refuse those of another task."""
     scores = _metrics.get(metrics)
     for score in scores:
-        if (score.reads == "values") != (task == "regression"):
+        if score.reads not in ("outputs", "predictions") and (score.reads == "values") != (task == "regression"):
             raise ValueError(f"[TabularModel] expected metrics for a {task}, got {score.name}")
     return scores
+
+
+def _default_scores(task: str, loss: Loss) -> tuple[Metric, ...]:
+    """Those that the loss has a meaning for."""
+    return tuple(score for score in _metrics.get(_SCORES[task]) if task == "regression" or loss.kind == "classes")
 
 
 def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
@@ -437,6 +446,12 @@ def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
 
 def _encoder(task: str) -> LabelEncoder | TargetScaler:
     return LabelEncoder() if task == "classification" else TargetScaler()
+
+
+def _ranks(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Put classes in an order: members of an ensemble agree on their mean probabilities; shape (rows, classes)."""
+    loss = network._loss
+    return loss.probabilities(output) if isinstance(loss, losses.MemberLoss) else output
 
 
 def _values(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -91,16 +91,24 @@ class Loss:
         """Which rows metrics look at; None for all."""
         return None
 
+    def labels(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Class indices of `target`, shape (rows,), or whether labels are 1, shape (rows,) or (rows, outputs)."""
+        if self.kind == "classes":
+            return target if target.ndim == 1 else target.argmax(axis=1)
+        return (target[:, 0] if target.shape[1] == 1 else target) > 0.5
+
     def values(self, output: Floats) -> Floats:
-        """What raw outputs of shape (rows, outputs) say of targets in their own unit."""
-        return np.exp(output) if self.link == "exp" else output
+        """What raw outputs say of targets in their own unit, shape (rows, outputs)."""
+        flat = output.reshape(len(output), -1)
+        return np.exp(flat) if self.link == "exp" else flat
 
     def probabilities(self, output: Floats) -> Floats:
-        """The link applied to raw outputs of shape (rows, outputs).
+        """The link applied to raw outputs, whatever their shape: (rows, outputs).
 
         Raises:
             ValueError: If the loss has no link.
         """
+        output = np.ascontiguousarray(output.reshape(len(output), -1))
         probability = np.empty_like(output)
         if self.link == "softmax":
             _core.softmax(probability, output)

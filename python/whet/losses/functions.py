@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -158,6 +158,10 @@ class GaussianNLLLoss(TracedLoss):
         if as_number(self.eps, "GaussianNLLLoss", "eps", low=0) == 0:
             raise ValueError("[GaussianNLLLoss] expected eps above 0, got 0")
 
+    def values(self, output: Floats) -> Floats:
+        """See `Loss.values`: the means."""
+        return super().values(output)[:, : math.prod(output.shape[1:]) // 2]
+
     def row_losses(self, prediction: Any, target: Any) -> Any:
         """See `TracedLoss.row_losses`."""
         columns = target.shape[0]
@@ -213,7 +217,8 @@ class MemberLoss(TracedLoss):
     """The mean of a loss over the members of an ensemble, each with the same target.
 
     For a model whose rows of outputs have the shape (members, outputs), such as TabM's (Gorishniy, Kotelnikov and
-    Babenko, ICLR 2025). ``predict`` returns what every member says; their mean is the ensemble's prediction.
+    Babenko, ICLR 2025). ``predict`` returns what every member says; metrics are of the ensemble's prediction, the mean
+    of the members' values, or of their probabilities, which ``predict_proba`` returns.
 
     Args:
         loss: "mse", "bce_with_logits", or "cross_entropy" with class indices as targets.
@@ -230,14 +235,46 @@ class MemberLoss(TracedLoss):
         """See `TracedLoss.row_losses`."""
         if len(prediction.shape) != 2:
             raise ValueError(f"[member] expected outputs of shape (members, outputs), got {prediction.shape}")
-        return _OF_MEMBERS[self.loss](prediction, target.reshape(1, -1))
+        return _OF_MEMBERS[self.loss][1](prediction, target.reshape(1, -1))
+
+    @property
+    def member(self) -> Loss:
+        """The loss of one member."""
+        return _OF_MEMBERS[self.loss][0]
+
+    @property
+    def link(self) -> str | None:  # type: ignore[override]
+        """That of the loss of one member."""
+        return self.member.link
+
+    @property
+    def kind(self) -> Literal["values", "labels", "classes"]:  # type: ignore[override]
+        """That of the loss of one member."""
+        return self.member.kind
+
+    def labels(self, target: NDArray[Any]) -> NDArray[Any]:
+        """See `Loss.labels`."""
+        return self.member.labels(target[:, 0].astype(np.int32) if self.kind == "classes" else target)
+
+    def values(self, output: Floats) -> Floats:
+        """See `Loss.values`: the mean of the members of outputs (rows, members, outputs)."""
+        return self._mean(output)
+
+    def probabilities(self, output: Floats) -> Floats:
+        """See `Loss.probabilities`: the mean of the members of outputs (rows, members, outputs)."""
+        each = self.member.probabilities(output.reshape(-1, output.shape[-1]))
+        return self._mean(each.reshape(output.shape))
+
+    @staticmethod
+    def _mean(each: Floats) -> Floats:
+        average: Floats = each.mean(axis=1, dtype=np.float64).astype(each.dtype)
+        return average
 
     def target(self, y: ArrayLike, rows: int, outputs: int, dtype: DTypeLike, where: str) -> NDArray[Any]:
         """What the loss of one member takes, as columns; `outputs` are those of a member."""
-        kinds: dict[str, Loss] = {"mse": MSELoss(), "bce_with_logits": BCEWithLogitsLoss()}
-        if self.loss in kinds:
-            return kinds[self.loss].target(y, rows, outputs, dtype, where)
-        target = CrossEntropyLoss().target(y, rows, outputs, dtype, where)
+        target = self.member.target(y, rows, outputs, dtype, where)
+        if self.kind != "classes":
+            return target
         if target.ndim != 1 or (target < 0).any():
             raise ValueError(f"[{where}] expected class indices of shape ({rows},) for {self.name}, got {target.shape}")
         return np.asarray(target.reshape(-1, 1), dtype)
@@ -259,4 +296,9 @@ def _classes(prediction: Any, target: Any) -> Any:
     return prediction.apply("logsumexp") - chosen
 
 
-_OF_MEMBERS = {"mse": _squares, "bce_with_logits": _binary, "cross_entropy": _classes}
+# The loss of a member, and that of all of them.
+_OF_MEMBERS: dict[str, tuple[Loss, Callable[[Any, Any], Any]]] = {
+    "mse": (MSELoss(), _squares),
+    "bce_with_logits": (BCEWithLogitsLoss(), _binary),
+    "cross_entropy": (CrossEntropyLoss(), _classes),
+}

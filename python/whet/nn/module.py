@@ -295,7 +295,10 @@ class Module(Model):
 
     def _graph_with_loss(self, width: int, loss: TracedLoss, target: int) -> _core.Graph:
         trace = Trace(width, self._structure().parameters)
-        trace.add_loss(loss, trace.run(self, [each for _, each in self._inputs]), target)
+        prediction = trace.run(self, [each for _, each in self._inputs])
+        output = trace.graph.output
+        trace.add_loss(loss, prediction, target)
+        trace.graph.set_output(output)  # what metrics read, not the loss
         return trace.graph
 
     def _loss_graph(self, loss: TracedLoss, width: int, target: int) -> _core.Graph:

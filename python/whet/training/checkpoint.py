@@ -106,6 +106,9 @@ class NoCheckpoints:
         """How many steps the engine may take until it is time for a checkpoint."""
         return most
 
+    def after_callbacks(self, place: Place) -> None:
+        """Called after callbacks were called between steps."""
+
     def after_steps(self, ended: bool) -> None:
         """Called after each call of the engine, with whether it saw the last batch of the epoch."""
 
@@ -248,6 +251,10 @@ class Checkpoints(NoCheckpoints):
     def steps(self, most: int) -> int:
         """See `NoCheckpoints.steps`."""
         return most if self._every is None else min(most, self._every - self._loop.trainer.steps % self._every)
+
+    def after_callbacks(self, place: Place) -> None:
+        """Notes what they remember now."""
+        self._note(place)
 
     def after_steps(self, ended: bool) -> None:
         """Writes one if it is time; where the epoch has ended, its end comes first."""

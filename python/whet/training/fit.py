@@ -17,7 +17,7 @@ from whet._arrays import Features, Floats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
 from whet.losses import Loss, TracedLoss
-from whet.metrics import Metric
+from whet.metrics import Asked
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
 from whet.training.callbacks import Callback, check
@@ -25,6 +25,7 @@ from whet.training.checkpoint import Directory
 from whet.training.classes import ClassWeight, check_class_weight, class_factors
 from whet.training.history import History
 from whet.training.loop import Loop
+from whet.training.model import weighed
 
 if TYPE_CHECKING:
     from whet.training.model import Model
@@ -42,7 +43,7 @@ class Plan:
         optimizer: str | Optimizer,
         epochs: int,
         batch_size: int | str,
-        metrics: str | Metric | Sequence[str | Metric],
+        metrics: Asked | Sequence[Asked] | None,
         class_weight: ClassWeight,
         shuffle: bool,
         callbacks: Callback | Sequence[Callback] | None,
@@ -122,9 +123,12 @@ class Plan:
                 return False
         return bool(self.stop_at)
 
-    def directions(self, validates: bool) -> dict[str, bool]:
-        """What the history will have of losses and metrics, and whether greater is better."""
-        found = {"loss": False, **{metric.name: metric.greater_is_better for metric in self.metrics}}
+    def directions(self, validates: bool) -> dict[str, bool | None]:
+        """What the history will have of losses and metrics, and whether greater is better; None if nobody knows."""
+        found: dict[str, bool | None] = {
+            "loss": False,
+            **{metric.name: metric.greater_is_better for metric in self.metrics},
+        }
         return found | ({f"val_{name}": greater for name, greater in found.items()} if validates else {})
 
     def check_names(self, validates: bool) -> None:
@@ -133,18 +137,27 @@ class Plan:
         for name in self.stop_at:
             if name not in directions:
                 raise ValueError(f"[fit] expected stop_at to name some of {', '.join(directions)}, got '{name}'")
+            if directions[name] is None:
+                raise ValueError(
+                    f"[fit] expected stop_at to name what has a direction, got the function '{name}': "
+                    "whet.metrics.Metric(name, function, reads, greater_is_better) gives it one"
+                )
         for callback in self.callbacks:
             callback._check_names(directions)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Features and targets as the core takes them, and targets as metrics do."""
+    """Features and targets as the core takes them, and targets as metrics do.
+
+    `weights` are those of the loss; `given` are those that a user gave, without what the loss makes of its options.
+    """
 
     features: Floats
     target: NDArray[Any]
     truth: NDArray[Any]
     weights: Floats | None = None
+    given: Floats | None = None
 
     @classmethod
     def of(
@@ -166,13 +179,9 @@ class Rows:
             raise ValueError(f"[{where}] expected a loss that is a function of a tuple, as the model returns one")
         columns = model._width_of_target(features.shape[1], loss)
         target = loss.target(y, len(features), columns, model.dtype, where)
-        truth, factor = loss.encode(target, outputs, model.dtype)
-        weights = as_weights(sample_weight, len(features), model.dtype, where)
-        if factor is not None:
-            weights = factor if weights is None else weights * factor
-            if not weights.any():
-                raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
-        return cls(features, target, truth, weights)
+        given = as_weights(sample_weight, len(features), model.dtype, where)
+        truth, weights = weighed(loss, target, outputs, model.dtype, given, where)
+        return cls(features, target, truth, weights, given)
 
     def weighted(self, class_weight: ClassWeight, loss: Loss, outputs: int) -> Rows:
         """These rows, each with its weight multiplied by that of its class."""
@@ -180,18 +189,23 @@ class Rows:
             return self
         factors = class_factors(class_weight, loss, self.target, outputs)
         weights = as_floats(factors, self.features.dtype, "fit", "class_weight")
-        if self.weights is not None:
-            with np.errstate(over="ignore"):
-                weights = weights * self.weights
+        with np.errstate(over="ignore"):
+            given = weights if self.given is None else weights * self.given
+            weights = weights if self.weights is None else weights * self.weights
         if not weights.any() or not np.isfinite(weights).all():
             raise ValueError("[fit] expected class_weight to leave rows that count, and none that counts infinitely")
-        return replace(self, weights=weights)
+        return replace(self, weights=weights, given=given)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """A copy of some rows."""
         target = self.target[rows]
         truth = target if self.truth is self.target else self.truth[rows]
-        return Rows(self.features[rows], target, truth, None if self.weights is None else self.weights[rows])
+        weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
+        return Rows(self.features[rows], target, truth, weights, given)
+
+    def given_arrays(self) -> list[NDArray[Any]]:
+        """Features, targets and, if there are some, weights, as they were given."""
+        return [self.features, self.target, *([] if self.given is None else [self.given])]
 
     def __len__(self) -> int:
         return len(self.features)
@@ -222,7 +236,7 @@ def run(
     X: Features,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
-    validation_data: tuple[Features, ArrayLike] | None,
+    validation_data: tuple[Features, ArrayLike] | tuple[Features, ArrayLike, ArrayLike] | None,
     validation_fraction: float,
 ) -> History:
     """See `Model.fit`."""
@@ -231,16 +245,18 @@ def run(
     if validation_data is not None:
         if validation_fraction:
             raise ValueError("[fit] expected validation_data or validation_fraction, got both")
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise TypeError("[fit] expected validation_data to be a pair (X, y)")
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError("[fit] expected validation_data to be (X, y) or (X, y, sample_weight)")
         width = rows.features.shape[1]
+        X, y, held_weight = (*validation_data, None)[:3]
         validation: Rows | None
-        validation = Rows.of(model, plan.loss, *validation_data, None, "validation_data", width)
+        validation = Rows.of(model, plan.loss, X, y, held_weight, "validation_data", width)
         model._check_indices(validation.features, "validation_data")
     else:
         rows, validation = _set_apart(rows, validation_fraction, plan.seed)
     rows = rows.weighted(plan.class_weight, plan.loss, model._width_of_output(rows.features.shape[1]))
     plan.check_names(validation is not None)
+    model._check_metrics(plan.metrics, rows.target, plan.loss, rows.features.shape[1])
     if plan.precision == "bfloat16" and model.dtype != "float32":
         raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
     warn_of_links(model._graph(rows.features.shape[1]), plan.loss)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
 
 __all__ = ["History"]
+
+_SHOWN = 10  # epochs of a table in a notebook
 
 
 class History(Mapping[str, list[float]]):
@@ -52,6 +60,37 @@ class History(Mapping[str, list[float]]):
         self._columns = {name: list(numbers) for name, numbers in columns.items()}
         self._best_epoch = best_epoch
 
+    def to_pandas(self) -> DataFrame:
+        """A pandas.DataFrame with a row for each epoch, from 0, and a column for each name.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("[to_pandas] needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self._columns, index=pandas.RangeIndex(self._epochs(), name="epoch"))
+
+    def plot(self) -> list[Axes]:
+        """Draws with matplotlib: the loss, each metric, the learning rate, and what else was recorded.
+
+        Numbers of training and of validation share a panel. The best epoch is marked. In a notebook the figure shows by
+        itself; elsewhere ``matplotlib.pyplot.show()`` does, or ``axes[0].figure.savefig("history.png")``.
+
+        Returns:
+            The axes of the panels, from left to right and top to bottom.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        from whet.training.plots import draw
+
+        return draw(self)
+
+    def _epochs(self) -> int:
+        return max(map(len, self._columns.values()), default=0)
+
     def __getitem__(self, name: str) -> list[float]:
         if name not in self._columns:
             raise KeyError(f"{name!r}; this history has {', '.join(self._columns) or 'no epochs'}")
@@ -65,5 +104,25 @@ class History(Mapping[str, list[float]]):
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={numbers[-1]:.4g}" for name, numbers in self._columns.items())
-        epochs = len(self._columns.get("loss", []))
-        return f"History({epochs} epochs, {last or 'empty'}, stopped_by={self.stopped_by!r})"
+        return f"History({self._epochs()} epochs, {last or 'empty'}, stopped_by={self.stopped_by!r})"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks: the first and last epochs, the best one in bold."""
+        epochs = self._epochs()
+        kept: list[int | None] = [*range(epochs)]
+        if epochs > _SHOWN:
+            kept[_SHOWN // 2 : -_SHOWN // 2] = [None]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("epoch", *self._columns))
+        rows = "".join(f"<tr>{self._cells(epoch)}</tr>" for epoch in kept)
+        end = f"{epochs} epochs, {self.steps} steps, {self.seconds:.1f} s, stopped by {self.stopped_by}"
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+            f'<tfoot><tr><td colspan="{len(self._columns) + 1}">{html.escape(end)}</td></tr></tfoot></table>'
+        )
+
+    def _cells(self, epoch: int | None) -> str:
+        if epoch is None:
+            return "<td>...</td>" * (len(self._columns) + 1)
+        cells: list[Any] = [epoch, *(f"{numbers[epoch]:.4g}" for numbers in self._columns.values())]
+        tag = "th" if epoch == self.best_epoch else "td"
+        return "".join(f"<{tag}>{cell}</{tag}>" for cell in cells)

@@ -37,7 +37,7 @@ def identity(
         "X": _digest(rows.features),
         "y": _digest(rows.target),
         "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
-        "validation_data": None if validation is None else _digest(validation.features, validation.target),
+        "validation_data": None if validation is None else _digest(*validation.given_arrays()),
         "the model": _digest(
             json.dumps([graph.nodes, graph.output, model._parameter_names(), model._frozen(), model.dtype])
         ),

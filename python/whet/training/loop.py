@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +59,8 @@ class Loop:
         self._outputs = math.prod(graph.shape(graph.output))
         self.predictions = np.zeros((len(rows), self._outputs), model.dtype) if plan.metrics else None
         self.rates = LearningRates(assignment, self._total)
-        self.run = Run(model, plan.callbacks, self.rates)
+        shown = (Progress(),) if plan.progress else ()
+        self.run = Run(model, plan.callbacks, self.rates, self._params(), shown)
         self.started = time.perf_counter()
         self._checkpoints = NoCheckpoints(self)
         if plan.checkpoint is not None:
@@ -89,20 +89,19 @@ class Loop:
                 self.trainer.swap_average()
                 self.history.steps = self.trainer.steps
                 self.history.seconds = time.perf_counter() - self.started
+                self.run.close()
         return self.run
 
     def _epochs(self) -> str:
         """Trains epoch by epoch. Returns what ended the training."""
-        bar = Progress(self.plan.epochs, len(self._rows)) if self.plan.progress else nullcontext()
-        with bar as shown:
-            place = self._checkpoints.begin()
-            if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
-                place.stopped_by = self._end(place.epoch, None)
-            while place.stopped_by is None:
-                self._pass(place)
-                stopped_by = self._end(place.epoch + 1, self._end_epoch(place, shown))
-                place = Place(place.epoch + 1, stopped_by=stopped_by)
-                self._checkpoints.end_epoch(place)
+        place = self._checkpoints.begin()
+        if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
+            place.stopped_by = self._end(place.epoch, None)
+        while place.stopped_by is None:
+            self._pass(place)
+            stopped_by = self._end(place.epoch + 1, self._end_epoch(place))
+            place = Place(place.epoch + 1, stopped_by=stopped_by)
+            self._checkpoints.end_epoch(place)
         return place.stopped_by
 
     def _pass(self, place: Place) -> None:
@@ -114,12 +113,10 @@ class Loop:
         position, rows = place.position, self._rows
         before = self.trainer.steps - position.steps
         left = int(min(self.plan.max_steps - before, self._batches))
-        progress = np.arange(before, before + left) / self._total
-        schedules = self.rates.assignment.values(progress)
-        schedules += [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(self._numbers)]
-        while position.batches < self._batches and position.steps < left:
+        schedules, changes = self._schedules(before, left), self.rates.changes
+        while position.batches < self._batches and position.steps < left and not self.run.is_asked_to_end:
             taken = position.steps
-            steps = self._checkpoints.steps(left - taken)
+            steps = self.run.steps(self._checkpoints.steps(left - taken), self.trainer.steps)
             self.trainer.epoch(
                 rows.features,
                 rows.truth,
@@ -132,30 +129,60 @@ class Loop:
                 self.predictions,
                 position,
             )
+            if position.steps > taken and self.run.after_steps(self.trainer.steps, lambda: self._loss(position)):
+                self._checkpoints.after_callbacks(place)
+            if self.rates.changes != changes:
+                schedules, changes = self._schedules(before, left), self.rates.changes
             self._checkpoints.after_steps(position.batches == self._batches)
         if position.batches < self._batches:
             self._checkpoints.cut_short()
 
-    def _end_epoch(self, place: Place, shown: Progress | None) -> str | None:
+    def _params(self) -> dict[str, Any]:
+        """What callbacks may know of the fit."""
+        return {
+            "epochs": self.plan.epochs,
+            "steps": self._batches,
+            "total_steps": self._total,
+            "rows": len(self._rows),
+            "batch_rows": self._batch_rows,
+            "loss": repr(self.plan.loss),
+            "optimizer": repr(self.plan.optimizer),
+        }
+
+    def _schedules(self, before: int, steps: int) -> list[tuple[int, str, list[float]]]:
+        """Numbers of the optimizer and of the graph that change, for the steps of an epoch."""
+        progress = np.arange(before, before + steps) / self._total
+        of_graph = [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(self._numbers)]
+        return self.rates.assignment.values(progress) + of_graph
+
+    def _loss(self, position: _core.EpochPosition) -> float:
+        """Of the rows of this epoch so far."""
+        mean = position.loss_sum / position.weight_sum
+        return self.plan.loss.reduced(mean, position.weight_sum, self._outputs)
+
+    def _end_epoch(self, place: Place) -> str | None:
         """What is computed and recorded after an epoch. Returns the callback that asks for an end."""
         plan, model, position, validation = self.plan, self.model, place.position, self._validation
-        loss = plan.loss.reduced(position.loss_sum / position.weight_sum, position.weight_sum, self._outputs)
-        numbers = {"loss": loss, "lr": self.rates.current}
+        self.rates.steps = self.trainer.steps - position.steps  # the rate that the epoch began with
+        numbers = {"loss": self._loss(position), "lr": self.rates.current}
         self.rates.steps = self.trainer.steps
-        if self.predictions is not None:
-            seen = position.batches == self._batches  # max_steps can end the last epoch early
-            for metric in plan.metrics:
-                numbers[metric.name] = metric(self._rows.target, self.predictions, plan.loss) if seen else math.nan
+        numbers |= self._measure(position.batches == self._batches)  # max_steps can end the last epoch early
         with averaged(self.trainer):
             if validation is not None:
-                found = model._evaluate(validation.features, validation.target, plan.loss, plan.metrics)
+                held = validation.features, validation.target, plan.loss, plan.metrics, validation.given
+                found = model._evaluate(*held)
                 numbers |= {f"val_{name}": value for name, value in found.items()}
             self.history.append(**numbers)
-            if shown is not None:
-                shown.update(place.epoch, numbers)
             asked = self.run.end_epoch(place.epoch, numbers)
             self._checkpoints.keep_best(place.epoch)
         return asked
+
+    def _measure(self, whole: bool) -> dict[str, float]:
+        """Metrics of the training rows, for a whole epoch."""
+        if self.predictions is None or not whole:
+            return {metric.name: math.nan for metric in self.plan.metrics}
+        rows, width = self._rows, self._rows.features.shape[1]
+        return self.model._measure(self.plan.metrics, self.predictions, rows.target, self.plan.loss, width, rows.given)
 
     def _end(self, epochs: int, asked: str | None) -> str | None:
         """What ends the training after so many epochs; None: nothing does."""

@@ -10,13 +10,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from whet import _core, losses
-from whet._arrays import Features, Floats
+from whet._arrays import Features, Floats, as_weights
 from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss, TracedLoss
-from whet.metrics import Metric, own
-from whet.metrics import get as get_metrics
+from whet.metrics import Asked, Metric, Predictions, own, restored
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.history import History
@@ -118,9 +117,9 @@ class Model:
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int | str = "auto",
-        validation_data: tuple[Features, ArrayLike] | None = None,
+        validation_data: tuple[Features, ArrayLike] | tuple[Features, ArrayLike, ArrayLike] | None = None,
         validation_fraction: float = 0.0,
-        metrics: str | Metric | Sequence[str | Metric] = (),
+        metrics: Asked | Sequence[Asked] | None = (),
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         shuffle: bool = True,
@@ -148,9 +147,11 @@ class Model:
             epochs: Passes over the data.
             batch_size: Rows of a step; the last one of an epoch may be shorter. "auto" depends on the number of rows
                 alone: a power of two near rows / 64, from 32 to 256. Full-batch optimizers take all rows.
-            validation_data: A pair (X, y) to evaluate after every epoch.
-            validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same.
-            metrics: Names of whet.metrics, computed for every epoch over the predictions made in it while training.
+            validation_data: (X, y) to evaluate after every epoch, or (X, y, sample_weight).
+            validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same, with their
+                sample_weight.
+            metrics: Names or objects of whet.metrics, or functions of (truth, prediction), computed for every epoch
+                over the predictions made in it while training, weighted as the loss is.
             sample_weight: Weight of each row in the loss, shape (rows,); a batch's loss is the weighted mean
                 over its rows.
             class_weight: How often the rows of each class count, {class: factor}; classes that it leaves out count
@@ -242,17 +243,20 @@ class Model:
     def predict_proba(self, X: Features) -> Floats:
         """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for losses of labels.
 
+        Those of an ensemble trained with MemberLoss are the mean of its members, shape (rows, outputs).
+
         Raises:
             ValueError: As `predict`, or if the model has no loss yet, or one without probabilities.
         """
         return self._fitted_loss("predict_proba").probabilities(self.predict(X))
 
-    def evaluate(self, X: Features, y: ArrayLike) -> dict[str, float]:
+    def evaluate(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
         """Loss (without penalties) and metrics of the last fit, on these rows.
 
         Args:
             X: Features, shape (rows, features).
             y: Targets as the loss takes them.
+            sample_weight: Weight of each row, shape (rows,).
 
         Returns:
             {"loss": ..., and each metric by name}.
@@ -261,10 +265,17 @@ class Model:
             TypeError: If an array does not hold numbers of the right kind.
             ValueError: If shapes do not fit, there is no row, or the model has no loss yet.
         """
+        return self._evaluate_with(self._metrics, X, y, sample_weight)
+
+    def _evaluate_with(
+        self, metrics: Sequence[Metric], X: Features, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> dict[str, float]:
+        """See `evaluate`."""
         loss = self._fitted_loss("evaluate")
         features = self._features(X, "evaluate")
         target = loss.target(y, len(features), self._width_of_target(features.shape[1], loss), self.dtype, "evaluate")
-        return self._evaluate(features, target, loss, self._metrics)
+        weights = as_weights(sample_weight, len(features), self.dtype, "evaluate")
+        return self._evaluate(features, target, loss, metrics, weights)
 
     def _fitted_loss(self, where: str) -> Loss:
         if self._loss is None:
@@ -312,19 +323,63 @@ class Model:
         return out
 
     def _evaluate(
-        self, features: Floats, target: NDArray[Any], loss: Loss, metrics: Sequence[Metric]
+        self,
+        features: Floats,
+        target: NDArray[Any],
+        loss: Loss,
+        metrics: Sequence[Metric],
+        given: Floats | None = None,
     ) -> dict[str, float]:
+        """Loss and metrics of rows with the weights that a user gave them."""
         if len(features) == 0:
             raise ValueError("[evaluate] expected at least one row, got none")
-        output = self._outputs(features)
-        truth, weights = loss.encode(target, output.shape[1], self.dtype)
-        mean = self._mean_loss(loss, output, features.shape[1], truth, weights)
+        output, width = self._outputs(features), features.shape[1]
+        truth, weights = weighed(loss, target, output.shape[1], self.dtype, given, "evaluate")
+        mean = self._mean_loss(loss, output, width, truth, weights)
         weight = len(output) if weights is None else float(weights.sum(dtype=np.float64))
         value = loss.reduced(mean, weight, output.shape[1])
-        return {"loss": value, **{metric.name: metric(target, output, loss) for metric in metrics}}
+        return {"loss": value, **self._measure(metrics, output, target, loss, width, given)}
+
+    def _measure(
+        self,
+        metrics: Sequence[Metric],
+        output: Floats,
+        target: NDArray[Any],
+        loss: Loss,
+        width: int,
+        weights: Floats | None,
+    ) -> dict[str, float]:
+        """Metrics of predictions of shape (rows, all elements) from inputs of that width."""
+        if not metrics:
+            return {}
+        seen = Predictions(target, self._as_returned(output, width), loss, weights)
+        return {metric.name: metric.score(seen) for metric in metrics}
+
+    def _check_metrics(self, metrics: Sequence[Metric], target: NDArray[Any], loss: Loss, width: int) -> None:
+        """Raises ValueError if a metric cannot be told of this model and such targets."""
+        output = np.zeros((1, self._width_of_output(width)), self.dtype)
+        for metric in metrics:
+            metric.check_shapes(Predictions(target[:1], self._as_returned(output, width), loss))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_predictor": None}
+
+
+def weighed(
+    loss: Loss, target: NDArray[Any], outputs: int, dtype: DTypeLike, given: Floats | None, where: str
+) -> tuple[NDArray[Any], Floats | None]:
+    """What the kernel takes for a target, and the weight of each row: the one given times what the loss makes of it.
+
+    Raises:
+        ValueError: If no row counts.
+    """
+    truth, factor = loss.encode(target, outputs, dtype)
+    if factor is None:
+        return truth, given
+    weights = factor if given is None else given * factor
+    if not weights.any():
+        raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
+    return truth, weights
 
 
 def describe_training(model: Model) -> dict[str, Any]:
@@ -344,4 +399,4 @@ def restore_training(model: Model, description: Mapping[str, Any]) -> None:
     if description["loss"] is not None:
         options = dict(description["loss"])
         model._loss = type(losses.get(options.pop("name")))(**options)
-    model._metrics = get_metrics(description["metrics"])
+    model._metrics = restored(description["metrics"])

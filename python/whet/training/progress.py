@@ -1,35 +1,207 @@
-"""The progress bar of a fit."""
+"""Progress of a fit, as it can be shown: a line that moves in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import TracebackType
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TextIO
+
+from whet._checks import as_number
+from whet.training.callbacks import Callback, Logs
 
 __all__ = ["Progress"]
 
+# Showing takes at most this share of the time, whatever a terminal or a notebook takes for it.
+_SHARE = 0.008
+_MOVING, _LINES = 0.1, 10.0  # seconds from one update to the next, by default
+_LOOK = 0.1  # seconds of steps after which to look at the clock
+_BAR = 20
 
-class Progress:
-    """A bar over epochs on standard error, with the last numbers and rows per second."""
 
-    def __init__(self, epochs: int, rows: int) -> None:
-        from tqdm.auto import tqdm
+class Progress(Callback):
+    """Shows how far the training is: epochs, loss and metrics, rows per second and the time left.
 
-        self._bar = tqdm(total=epochs, unit="epoch", leave=True)
-        self._rows = rows
+    In a terminal one line moves, cut to its width; in a notebook, one output. In a file or a pipe, lines follow each
+    other, without control characters. It takes less than one percent of the time. ``fit(progress=True)`` uses one.
 
-    def update(self, epoch: int, numbers: Mapping[str, float]) -> None:
-        """Shows that `epoch`, from 0, is done."""
-        shown = {name: f"{value:.4g}" for name, value in numbers.items() if name != "lr"}
-        elapsed = self._bar.format_dict["elapsed"]
-        if elapsed > 0:
-            shown["rows/s"] = f"{(epoch + 1) * self._rows / elapsed:,.0f}"
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update()
+    Args:
+        seconds: From one update to the next: by default 0.1 where a line moves, else 10. The last one always shows.
+        stream: Where to; by default standard error, or the notebook.
+    """
 
-    def __enter__(self) -> Progress:
-        return self
+    def __init__(self, seconds: float | None = None, stream: TextIO | None = None) -> None:
+        self.seconds = None if seconds is None else as_number(seconds, "Progress", "seconds", low=0)
+        if stream is not None and not hasattr(stream, "write"):
+            raise TypeError(f"[Progress] expected stream to be a text file, got {type(stream).__name__}")
+        self.stream = stream
+        self._screen: _Screen | None = None
+        self._news = False
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Starts the clock."""
+        self._screen, seconds = _screen_of(self.stream)
+        self._seconds = seconds if self.seconds is None else self.seconds
+        self._began = self._last = self._looked = time.perf_counter()
+        self._spent = 0.0
+        self._step, self._news = 0, False
+        self._first: int | None = None
+        self._numbers: dict[str, float] = {}
+        self.every_n_steps = 1
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Notes where the training begins."""
+        if self._first is None:
+            self._first = self._step = epoch * self.params["steps"]
+
+    def on_step_end(self, step: int, logs: Logs | None = None) -> None:
+        """Shows the step if it is time, and chooses when to look again."""
+        now = time.perf_counter()
+        if self._first is None:  # a fit that was taken up again within an epoch
+            self._first = self._step = step - 1
+        passed, steps = max(now - self._looked, 1e-9), max(step - self._step, 1)
+        # At most ten times as many steps: these may have been quicker than others.
+        self.every_n_steps = max(1, min(int(steps * _LOOK / passed), 10 * steps))
+        self._looked, self._step = now, step
+        self._numbers, self._news = {**self._numbers, **(logs or {})}, True
+        if step % self.params["steps"]:  # else the end of the epoch follows, which has more to show
+            self._show_if_time(now)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Shows the epoch if it is time."""
+        self._step, self._numbers, self._news = (epoch + 1) * self.params["steps"], dict(logs or {}), True
+        self._looked = now = time.perf_counter()
+        self._show_if_time(now)
+
+    def _close(self) -> None:
+        if self._news:
+            self._show(time.perf_counter())
+        with self._quietly():
+            if self._screen is not None:
+                self._screen.close()
+        self._screen = None
+
+    def _show_if_time(self, now: float) -> None:
+        if now - self._last >= self._seconds and self._spent <= _SHARE * (now - self._began):
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        if self._screen is None:
+            return
+        self._news, self._last = False, now
+        text = "".join(letter for letter in self._text(now - self._began) if letter.isprintable())
+        with self._quietly():
+            self._screen.show(text)
+        self._spent += time.perf_counter() - now
+
+    @contextlib.contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Inside, a pipe that is closed or a letter that a file does not take ends the showing, not the training."""
+        try:
+            yield
+        except (OSError, ValueError):
+            self._screen = None
+
+    def _text(self, seconds: float) -> str:
+        told, total = self.params, self.params["total_steps"]
+        done = min(self._step / total, 1.0)
+        filled = int(done * _BAR)
+        bar = "=" * filled + (">" if filled < _BAR else "") + " " * (_BAR - filled - 1)
+        parts = [f"epoch {-(-self._step // told['steps'])}/{told['epochs']} [{bar}] {done:4.0%}"]
+        parts += [f"{name}={value:.4g}" for name, value in self._numbers.items() if name != "lr"]
+        taken = self._step - (self._first or 0)
+        if taken > 0 and seconds > 0:
+            parts.append(f"{taken / told['steps'] * told['rows'] / seconds:,.0f} rows/s")
+            parts.append(f"{_clock(seconds / taken * (total - self._step))} left" if done < 1 else _clock(seconds))
+        return "  ".join(parts)
+
+
+class _Screen(Protocol):
+    def show(self, text: str) -> None:
+        """Shows the present state, in place of the one before where that can be."""
+
+    def close(self) -> None:
+        """Leaves the last one."""
+
+
+class _Terminal:
+    """One line, written anew."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._before = stream, 0
+
+    def show(self, text: str) -> None:
+        """See `_Screen`."""
+        width = 80
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            width = os.get_terminal_size(self._stream.fileno()).columns or width
+        text = text[: width - 1]  # a cursor behind the last column would begin a line
+        self._stream.write("\r" + text + " " * (min(self._before, width - 1) - len(text)))
+        self._stream.flush()
+        self._before = len(text)
+
+    def close(self) -> None:
+        """See `_Screen`."""
+        if self._before:
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+class _Lines:
+    """A line each time, for files and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, text: str) -> None:
+        """See `_Screen`."""
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """See `_Screen`."""
+
+
+class _Notebook:
+    """One output of a cell, which its kernel replaces."""
+
+    def __init__(self, display: Callable[..., Any]) -> None:
+        self._display, self._handle = display, None
+
+    def show(self, text: str) -> None:
+        """See `_Screen`."""
+        content: Mapping[str, str] = {"text/plain": text}
+        if self._handle is None:
+            self._handle = self._display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
+    def close(self) -> None:
+        """See `_Screen`."""
+
+
+def _screen_of(stream: TextIO | None) -> tuple[_Screen | None, float]:
+    """Where to show, and how often."""
+    if stream is None:
+        ipython = sys.modules.get("IPython")  # in a notebook, it has been imported
+        shell = ipython.get_ipython() if ipython is not None else None
+        if getattr(shell, "kernel", None) is not None:
+            from IPython.display import display
+
+            return _Notebook(display), _MOVING
+        stream = sys.stderr
+    if stream is None:  # a process without one
+        return None, _LINES
+    isatty = getattr(stream, "isatty", None)
+    if isatty is not None and isatty() and os.environ.get("TERM") != "dumb":
+        return _Terminal(stream), _MOVING
+    return _Lines(stream), _LINES
+
+
+def _clock(seconds: float) -> str:
+    """Like 0:07, 12:05 or 3:00:00."""
+    whole = round(seconds)
+    minutes = f"{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{whole // 3600}:{minutes}" if whole >= 3600 else minutes.removeprefix("0")

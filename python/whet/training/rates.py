@@ -1,4 +1,4 @@
-"""Learning rates that a callback changes between epochs."""
+"""Learning rates that a callback changes between epochs or steps."""
 
 from __future__ import annotations
 
@@ -44,17 +44,21 @@ def _changes(rate: Number, given: Number) -> float | list[tuple[float, float]] |
 
 
 class LearningRates:
-    """The numbers of a training's groups, with learning rates that can be set between epochs.
+    """The numbers of a training's groups, with learning rates that can be set between epochs or steps.
 
     Args:
         assignment: The numbers as the optimizer gives them.
         total: Steps of the whole training.
+
+    Attributes:
+        steps: Those taken so far.
+        changes: How often rates were set.
     """
 
     def __init__(self, assignment: Assignment, total: int) -> None:
         self.assignment = Assignment([dict(group) for group in assignment.groups], assignment.group_of)
         self._given = [group["lr"] for group in assignment.groups]
-        self.steps = 0  # taken so far
+        self.steps = self.changes = 0
         self._total = total
 
     def _now(self, group: dict[str, Number]) -> float:
@@ -73,6 +77,7 @@ class LearningRates:
 
     def multiply(self, factor: float, least: float = 0.0) -> None:
         """Multiplies those of all groups from now on, not below `least` if they are not below it already."""
+        self.changes += 1
         for group in self.assignment.groups:
             rate = group["lr"]
             if _is_fixed(rate):
@@ -110,6 +115,7 @@ class LearningRates:
         if before == 0 and not fixed:
             raise ValueError("[fit] expected a learning rate above 0 to change, got a schedule that is at 0 here")
         if before == 0:
+            self.changes += 1
             for group in self.assignment.groups:
                 if self._now(group) == 0:
                     group["lr"] = Constant(rate)
