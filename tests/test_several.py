@@ -198,7 +198,7 @@ def test_a_loss_in_numpy_trains_as_the_one_of_the_core(rng, weighted):
         (lambda p, t: ((p - t) ** 2, 2 * (p - t)), ValueError, r"losses of shape \(32,\), got \(32, 2\)"),
         (lambda p, t: (p[:, 0], p[:, 0]), ValueError, r"a gradient of shape \(32, 2\), got \(32,\)"),
         (lambda p, t: 1 / 0, ZeroDivisionError, "division"),
-        (lambda p, t: (p[:, 0] * np.nan, p), whet.NonFiniteError, "the loss became"),
+        (lambda p, t: (p[:, 0] * np.nan, p), whet.NonFiniteError, "the loss stopped being finite"),
     ],
 )
 def test_a_loss_in_numpy_that_fails_changes_nothing(rng, function, error, message):

@@ -1,5 +1,6 @@
 #include "engine/breakdown.h"
 
+#include <cstring>
 #include <sstream>
 
 #include "engine/trainer.h"
@@ -8,9 +9,21 @@ namespace whet {
 
 using Place = Breakdown::Place;
 
+void Trainer::keep_statistics(bool put_back) {
+  for (const Range& each : statistics_) {
+    const size_t first = static_cast<size_t>(each.first) * size_of(state_->dtype());
+    std::byte *const now = static_cast<std::byte*>(state_->parameters()) + first, *const kept =
+                                                                                      kept_statistics_.data() + first;
+    std::memcpy(put_back ? now : kept, put_back ? kept : now,
+                static_cast<size_t>(each.size) * size_of(state_->dtype()));
+  }
+}
+
 void Trainer::check_gradients(const Batch& batch, const Arena& gradients) {
   const int64_t n = state_->layout().size;
-  if (device_->find_nonfinite({gradients.data(), 1, n, n}) >= 0) report("gradient", find_breakdown(batch));
+  if (device_->find_nonfinite({gradients.data(), 1, n, n}) < 0) return;
+  keep_statistics(true);
+  report("gradient", find_breakdown(batch));
 }
 
 void Trainer::check_parameters() {

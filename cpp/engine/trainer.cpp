@@ -63,6 +63,12 @@ Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> stat
       gradients_(state_->like()),
       block_rows_(block_rows(graph_, device, Purpose::train)) {
   if (updater_.recipe().shaping.accumulate > 1) accumulated_ = state_->like();
+  for (const Node& node : graph_->nodes())
+    for (const int i : node.parameters)
+      if (const ParameterSpec& spec = graph_->parameters()[static_cast<size_t>(i)];
+          node.op->needs_whole_batch() && !spec.trainable)
+        statistics_.push_back({state_->layout().offsets[static_cast<size_t>(i)], count(spec.shape)});
+  if (!statistics_.empty()) kept_statistics_ = state_->like();
   if (updater_.searches())
     for (Arena* const each : {&before_, &elsewhere_}) *each = state_->like();
 }
@@ -252,7 +258,9 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   const Matrix to = batch.predictions, prediction = program_->output(block.pass);
   if (to.data && block.order) device_->scatter_rows(to, prediction, block.order);
   if (to.data && !block.order) device_->copy(at_row(to, first, rows, dtype), prediction, false);
-  if (batch.counts()) program_->backward(block.pass, batch.watch);
+  if (!batch.counts()) return loss;
+  if (block.pass.settles) keep_statistics();
+  program_->backward(block.pass, batch.watch);
   return loss;
 }
 

@@ -130,6 +130,9 @@ class Trainer {
   bool accumulate(double weight, int64_t rows);
   double backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate);
 
+  /// Copies the running statistics, which a backward pass changes before anybody has seen its gradients; or puts them
+  /// back.
+  void keep_statistics(bool put_back = false);
   void check_gradients(const Batch& batch, const Arena& gradients);
   void check_parameters();
   int64_t first_nonfinite(const void* flat) const;
@@ -148,6 +151,8 @@ class Trainer {
   uint64_t seed_;
   Updater updater_;
   Arena gradients_;
+  std::vector<Range> statistics_;
+  Arena kept_statistics_;
   Arena before_, elsewhere_;  // of a search: the parameters before the step, gradients of the other places it looks at
 
   // Of the batches since the last step: their gradients times their weights, in sum.

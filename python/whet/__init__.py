@@ -6,12 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from whet import _core
-from whet._core import NonFiniteError
+from whet.errors import NonFiniteError, WhetWarning
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
-    from whet.errors import WhetWarning
     from whet.models import load
     from whet.tabular import TabularModel
     from whet.training import Trainer
@@ -42,7 +41,7 @@ __all__ = [
 
 # Imported when first used, so that `import whet` costs next to nothing.
 _MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
-_NAMES = {"TabularModel": "tabular", "Trainer": "training", "WhetWarning": "errors", "load": "models"}
+_NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
 
 
 def __getattr__(name: str) -> Any:

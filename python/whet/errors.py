@@ -1,8 +1,41 @@
 """What whet raises and warns with, besides Python's own TypeError, ValueError and OSError."""
 
-from whet._core import NonFiniteError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from whet._arrays import Floats
 
 __all__ = ["NonFiniteError", "WhetWarning"]
+
+
+class NonFiniteError(ArithmeticError):
+    """A number that arose in training is NaN or infinite; the model is as it was before that step.
+
+    The message names rows by their index, never their values: those stand in `features` alone.
+
+    Attributes:
+        epoch: From 0; None of a Trainer's step.
+        step: From 1, over all epochs.
+        layer: Name of the layer where it began, such as "2"; "" for the model's own forward, None where no layer did.
+        operation: What it computed there, such as "linear + exp".
+        rows: Indices, in the data given, of the rows of the batch that have it: int64, sorted; empty where not a row
+            but a parameter, or a sum over rows, is not finite.
+        features: Those rows, shape (len(rows), features), as the model takes them.
+        advice: What may help.
+    """
+
+    epoch: int | None = None
+    step: int | None = None
+    layer: str | None = None
+    operation: str | None = None
+    rows: NDArray[np.int64] | None = None
+    features: Floats | None = None
+    advice: tuple[str, ...] = ()
 
 
 class WhetWarning(UserWarning):

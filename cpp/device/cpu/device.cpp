@@ -304,6 +304,7 @@ class CpuDevice final : public Device {
   }
 
   int64_t find_nonfinite(ConstMatrix x) override {
+    if (x.rows == 1 && x.cols <= kGrainOfMoves) return kernels_.find_nonfinite(row(x, 0), x.cols);
     std::atomic<int64_t> first{x.rows * x.cols};
     for_blocks(kGrainOfMoves, x, {}, [&](const Block& b) {
       for (int64_t i = 0; i < b.rows; ++i) {

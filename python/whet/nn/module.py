@@ -304,6 +304,9 @@ class Module(Model):
     def _loss_graph(self, loss: TracedLoss, width: int, target: int) -> _core.Graph:
         return trace_loss(loss, self._trace(width).outputs, target)
 
+    def _layers_of_nodes(self, width: int) -> list[str]:
+        return self._trace(width).layers
+
     def _schedules(self, width: int) -> list[Schedule]:
         return self._trace(width).schedules
 

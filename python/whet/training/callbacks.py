@@ -271,7 +271,7 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Lets a fit return where the loss, or a norm of the gradient that is needed, becomes NaN or infinite.
+    """Lets a fit return where the loss, a gradient or a parameter becomes NaN or infinite.
 
     Without this callback such a fit raises `whet.NonFiniteError`. Either way the model has the parameters before the
     step; with it, ``history.stopped_by`` is "TerminateOnNaN".

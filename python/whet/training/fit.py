@@ -57,6 +57,7 @@ class Plan:
         checkpoint_keep: int,
         resume: bool,
         on_interrupt: str,
+        on_nonfinite: str,
         progress: bool,
     ) -> None:
         self.loss = losses.get(loss)
@@ -77,6 +78,9 @@ class Plan:
             raise ValueError(f"[fit] expected precision 'float32' or 'bfloat16', got {precision!r}")
         self.precision = precision
         self.seed = as_seed(seed, "fit")
+        if on_nonfinite not in ("raise", "rollback"):
+            raise ValueError(f"[fit] expected on_nonfinite 'raise' or 'rollback', got {on_nonfinite!r}")
+        self.on_nonfinite = on_nonfinite
         self._set_checkpoints(checkpoint, checkpoint_every, checkpoint_keep, resume)
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
@@ -93,6 +97,10 @@ class Plan:
         self.checkpoint_every = None if every is None else as_count(every, "fit", "checkpoint_every")
         self.checkpoint_keep = as_count(keep, "fit", "checkpoint_keep")
         self.resume = as_flag(resume, "fit", "resume")
+        if self.checkpoint is not None and self.on_nonfinite == "rollback":
+            raise ValueError(
+                "[fit] expected on_nonfinite 'raise' with checkpoints: a fit that resumes cannot roll back"
+            )
         for name, given in (("checkpoint_every", every is not None), ("resume", self.resume)):
             if given and self.checkpoint is None:
                 raise ValueError(f"[fit] expected checkpoint to name a directory, as {name} is given")
@@ -150,7 +158,8 @@ class Plan:
 class Rows:
     """Features and targets as the core takes them, and targets as metrics do.
 
-    `weights` are those of the loss; `given` are those that a user gave, without what the loss makes of its options.
+    `weights` are those of the loss; `given` are those that a user gave, without what the loss makes of its options;
+    `places` are the rows' indices in what a user gave, None where they are all of it.
     """
 
     features: Floats
@@ -158,6 +167,7 @@ class Rows:
     truth: NDArray[Any]
     weights: Floats | None = None
     given: Floats | None = None
+    places: NDArray[np.int64] | None = None
 
     @classmethod
     def of(
@@ -201,7 +211,7 @@ class Rows:
         target = self.target[rows]
         truth = target if self.truth is self.target else self.truth[rows]
         weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
-        return Rows(self.features[rows], target, truth, weights, given)
+        return Rows(self.features[rows], target, truth, weights, given, rows)
 
     def given_arrays(self) -> list[NDArray[Any]]:
         """Features, targets and, if there are some, weights, as they were given."""

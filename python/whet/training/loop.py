@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whet import _core
-from whet._core import NonFiniteError
+from whet.errors import NonFiniteError
+from whet.training.breakdown import explained
 from whet.training.callbacks import Run, TerminateOnNaN
 from whet.training.checkpoint import Checkpoints, NoCheckpoints, Place
 from whet.training.engine import assign, averaged, core_trainer
@@ -17,6 +18,7 @@ from whet.training.history import History
 from whet.training.identity import identity
 from whet.training.progress import Progress
 from whet.training.rates import LearningRates
+from whet.training.rollback import NoRollback, Rollback
 
 if TYPE_CHECKING:
     from whet.training.fit import Plan, Rows
@@ -48,7 +50,7 @@ class Loop:
         self._batch_rows = plan.batch_rows(len(rows))
         self._batches = -(-len(rows) // self._batch_rows)
         self._total = plan.total_steps(self._batches)
-        graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
+        self._graph = graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
         assignment = assign(model, state, plan.optimizer)
         self.trainer = core_trainer(
             graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision
@@ -62,6 +64,7 @@ class Loop:
         shown = (Progress(),) if plan.progress else ()
         self.run = Run(model, plan.callbacks, self.rates, self._params(), shown)
         self.started = time.perf_counter()
+        self._rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
         self._checkpoints = NoCheckpoints(self)
         if plan.checkpoint is not None:
             of = identity(model, plan, graph, assignment, rows, validation)
@@ -98,14 +101,26 @@ class Loop:
         if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
             place.stopped_by = self._end(place.epoch, None)
         while place.stopped_by is None:
-            self._pass(place)
+            self._rollback.begin_epoch(place)
+            while not self._passed(place):
+                pass
             stopped_by = self._end(place.epoch + 1, self._end_epoch(place))
             place = Place(place.epoch + 1, stopped_by=stopped_by)
             self._checkpoints.end_epoch(place)
         return place.stopped_by
 
+    def _passed(self, place: Place) -> bool:
+        """The steps of an epoch that are still to be taken. Returns whether they are; else they are to be again."""
+        try:
+            with explained(self.model, self.plan.optimizer, self._graph, self._rows, place.epoch):
+                self._pass(place)
+        except NonFiniteError as error:
+            if not self._rollback.undo(place, error):
+                raise
+            return False
+        return True
+
     def _pass(self, place: Place) -> None:
-        """The steps of an epoch that are still to be taken."""
         if not place.begun:
             self.run.begin_epoch(place.epoch)
             place.begun = True

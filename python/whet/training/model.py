@@ -64,6 +64,10 @@ class Model:
         """Features as the core takes them: several inputs side by side."""
         raise TypeError(f"[{type(self).__name__}] takes no features")
 
+    def _layers_of_nodes(self, width: int) -> list[str]:
+        """The layer that each node of the graph is of, by name; "" for the model itself."""
+        return []
+
     def _schedules(self, width: int) -> list[Schedule]:
         """Of the numbers that the graph reads and that change while it trains."""
         return []
@@ -134,6 +138,7 @@ class Model:
         checkpoint_keep: int = 3,
         resume: bool = False,
         on_interrupt: str = "raise",
+        on_nonfinite: str = "raise",
         progress: bool = False,
     ) -> History:
         """Trains the model on features and labels, from the parameters it has.
@@ -179,6 +184,8 @@ class Model:
                 for those that say when to stop or what to show; `epochs` and `max_steps` may change where no schedule
                 depends on them. Damaged files are named in a warning and left out.
             on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
+            on_nonfinite: Where a loss, gradient or parameter becomes NaN or infinite, "raise" NonFiniteError, or
+                "rollback": warn, go back to where the epoch began, and go on at half the learning rate.
             progress: Show a bar on standard error.
 
         Returns:
@@ -188,13 +195,13 @@ class Model:
             TypeError: If an argument is of a wrong kind.
             ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or there are checkpoints of
                 another fit, or only damaged ones. Nothing has changed then.
-            NonFiniteError: If the loss, or a gradient whose norm is to be clipped, becomes NaN or infinite; the
-                parameters are those before that step.
+            NonFiniteError: If the loss, a gradient or a parameter becomes NaN or infinite; it names step, layer,
+                operation and rows. The parameters are those before that step.
             OSError: If there can be no directory for checkpoints.
             RuntimeError: If another fit of this model is running, or one that writes to this directory.
 
         Warns:
-            WhetWarning: For a checkpoint that is damaged or cannot be written, among others.
+            WhetWarning: For a checkpoint that is damaged or cannot be written, and for a rollback, among others.
         """
         from whet.training.fit import Plan, run
 
@@ -217,6 +224,7 @@ class Model:
             checkpoint_keep=checkpoint_keep,
             resume=resume,
             on_interrupt=on_interrupt,
+            on_nonfinite=on_nonfinite,
             progress=progress,
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)

@@ -16,6 +16,7 @@ from whet._checks import as_seed
 from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
+from whet.training.breakdown import explained
 from whet.training.engine import assign, averaged, core_trainer, slot_places, slots
 from whet.training.fit import Rows, warn_of_links
 from whet.training.model import Model
@@ -86,8 +87,7 @@ class Trainer:
         Raises:
             TypeError: If an array does not hold numbers of the right kind.
             ValueError: If shapes do not fit, or a number is NaN, infinite or out of range.
-            NonFiniteError: If the loss, or a gradient whose norm is to be clipped, is NaN or infinite; no update is
-                made then.
+            NonFiniteError: If the loss or its gradient is NaN or infinite; no update is made then.
             RuntimeError: If another thread trains the model, or the model's parameters have moved (by ``to``, or into
                 another model) since this trainer was made, or they are exchanged with their average.
         """
@@ -95,7 +95,8 @@ class Trainer:
         rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
         with self.model._exclusive("step", state=self._state):
             core = self._trainer(rows)
-            loss: float = core.step(rows.features, rows.truth, rows.weights)
+            with explained(self.model, self.optimizer, self._training_graph, rows):
+                loss: float = core.step(rows.features, rows.truth, rows.weights)
             self._has_gradients = True
             return loss
 
@@ -230,7 +231,7 @@ class Trainer:
             raise ValueError("[Trainer] expected numbers in the model's dropout: a schedule needs a length")
         warn_of_links(graph, self.loss)
         self._graph = graph
-        graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
+        self._training_graph = graph = self.model._training_graph(rows.features.shape[1], self.loss, rows.truth)
         assignment = assign(self.model, self._state, self.optimizer)
         core = core_trainer(graph, self._state, self.loss, self.optimizer, assignment, rows.truth, self.seed)
         self._core, self._has_gradients = core, False

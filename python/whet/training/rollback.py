@@ -1,0 +1,75 @@
+"""Going back to the last good state when a number is not finite."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whet import _core
+from whet._arrays import Floats
+from whet.errors import NonFiniteError, WhetWarning
+from whet.training.engine import slots
+
+if TYPE_CHECKING:
+    from whet.training.checkpoint import Place
+    from whet.training.loop import Loop
+
+__all__ = ["NoRollback", "Rollback"]
+
+
+class NoRollback:
+    """A fit that ends with the error."""
+
+    def begin_epoch(self, place: Place) -> None:
+        """Before an epoch."""
+
+    def undo(self, place: Place, error: NonFiniteError) -> bool:
+        """Goes back to the beginning of the epoch, if this is what is wanted. Returns whether it is."""
+        return False
+
+
+class Rollback(NoRollback):
+    """Goes back to where the epoch began, and on from there at half the learning rate.
+
+    Args:
+        loop: The fit.
+    """
+
+    MOST = 10  # in an epoch: the rate is a thousandth then, and it was not what was wrong
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._arrays: dict[str, Floats] = {}
+        self._steps, self._numbers, self._times = 0, [0.0][:0], 0
+
+    def begin_epoch(self, place: Place) -> None:
+        """Keeps a copy of parameters and slots."""
+        trainer = self._loop.trainer
+        self._arrays = {name: array.copy() for name, array in self._views().items()}
+        self._steps, self._numbers, self._times = trainer.steps, trainer.numbers, 0
+
+    def undo(self, place: Place, error: NonFiniteError) -> bool:
+        """See `NoRollback.undo`; warns."""
+        if self._times == self.MOST:
+            return False
+        self._times += 1
+        trainer, rates = self._loop.trainer, self._loop.rates
+        trainer.steps, trainer.numbers = self._steps, self._numbers
+        for name, view in self._views().items():
+            view[...] = self._arrays.get(name, np.zeros((), view.dtype))
+        rates.multiply(0.5)
+        place.position = _core.EpochPosition()
+        what = f"went back to the beginning of epoch {place.epoch} and halved the learning rate"
+        why = str(error).removeprefix("[train] ").partition("; the model")[0]
+        warnings.warn(f"[fit] {what}: {why}", WhetWarning, stacklevel=7)
+        return True
+
+    def _views(self) -> dict[str, Floats]:
+        loop = self._loop
+        parameters = {name: loop.state.parameter(i) for i, name in enumerate(loop.model._parameter_names())}
+        return {**parameters, **{f"slot {name}": array for name, array in self._slots(parameters).items()}}
+
+    def _slots(self, parameters: dict[str, Floats]) -> dict[str, Floats]:
+        return slots(self._loop.trainer, self._loop.plan.optimizer, parameters)
