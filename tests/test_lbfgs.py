@@ -119,7 +119,7 @@ def test_frozen_parameters_take_no_part(wide_torch):
 
 
 def test_coefficients_are_those_of_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
     X, y = classes()
     model = nn.Linear(6, 1).to("float64").initialize(0)
     model.fit(X, y, loss="bce_with_logits", optimizer=optim.LBFGS(tolerance_change=1e-14), epochs=5)
