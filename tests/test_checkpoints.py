@@ -96,6 +96,10 @@ CASES = {
     "float64": dict(model=lambda: network().to("float64")),
     "an average of its own": dict(optimizer=optim.ScheduleFreeAdamW(lr=0.01), validation_fraction=0.2),
     "matrices": dict(optimizer=optim.Muon(lr=0.01)),
+    "rows and columns": dict(optimizer=optim.Adafactor()),
+    "a search with a memory": dict(
+        optimizer=optim.LBFGS(max_iter=3, history_size=4, ema=0.5), batch_size="auto", epochs=8, metrics="accuracy"
+    ),
     "noise, full batches": dict(optimizer=optim.GD(lr=0.1, noise=0.1, clip_norm=1.0), batch_size="auto", epochs=12),
     "masked rows": dict(masked=True, batch_size=10, metrics="accuracy"),
     "a loss of one's own": dict(loss=squares, one_column=True),

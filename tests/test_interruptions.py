@@ -67,7 +67,9 @@ def test_sigterm_writes_one_and_calls_the_handler_that_was_there(data, tmp_path,
     assert model.fingerprint() == fit(data, None, epochs=epochs)[0].fingerprint()
 
 
-def test_what_the_handler_raises_comes_out_of_fit(data, tmp_path):
+def test_what_the_handler_raises_comes_out_of_fit_in_the_middle_of_an_epoch(rng, tmp_path):
+    X = rng.normal(size=(400_000, 4)).astype(np.float32)
+
     def leave(number, frame):
         assert len(checkpoints(str(tmp_path))) == 1
         assert signal.getsignal(signal.SIGTERM) is not leave
@@ -77,10 +79,20 @@ def test_what_the_handler_raises_comes_out_of_fit(data, tmp_path):
     timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
     try:
         with pytest.raises(SystemExit):
-            fit(data, tmp_path, 10_000, callbacks=callbacks.LambdaCallback(on_train_begin=lambda logs: timer.start()))
+            nn.Linear(4, 1).fit(
+                X,
+                X.sum(axis=1),
+                loss="mse",
+                epochs=10_000,
+                batch_size=1,
+                checkpoint=tmp_path,
+                callbacks=callbacks.LambdaCallback(on_train_begin=lambda logs: timer.start()),
+            )
         assert signal.getsignal(signal.SIGTERM) is leave
     finally:
         signal.signal(signal.SIGTERM, before)
+    (file,) = checkpoints(str(tmp_path))
+    assert 0 < read_model(file)[1]["checkpoint"]["position"]["batches"] < len(X)
 
 
 @pytest.mark.parametrize("when", ["on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_end"])
