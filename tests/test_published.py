@@ -153,8 +153,8 @@ def test_the_report_compares_pairs_of_seeds():
     assert "+4.00 % (!)" in told
     assert told.endswith("| 100, 100 | 1.00 | 1.00 | 2.00 |")
     far = report.table([SMALL], lines(SMALL, [0.50, 0.51], [0.60, 0.62])).splitlines()[2]
-    assert "| -21.0 (!) | +1.00 % |" in far
-    assert "| +nan | +0.90 points |" in report.table(
+    assert "| -21.0 (!) (-9.4) | +1.00 % |" in far
+    assert "| +nan (+nan) | +0.90 points |" in report.table(
         [dataclasses.replace(SMALL, dataset="adult")],
         lines(dataclasses.replace(SMALL, dataset="adult"), [0.509], [0.51]),
     )

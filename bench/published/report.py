@@ -14,7 +14,15 @@ from bench.published.train import LIBRARIES
 
 RECORD = Path(__file__).resolve().parent / "record.jsonl"
 HEADINGS = (
-    *("run", "published", "whet", "PyTorch", "difference in standard errors", "whet to published", "steps"),
+    *(
+        "run",
+        "published",
+        "whet",
+        "PyTorch",
+        "difference in standard errors, paired (not)",
+        "whet to published",
+        "steps",
+    ),
     *("ms a step: whet", "PyTorch", "A100"),
 )
 
@@ -57,14 +65,14 @@ def row(run: Run, both: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The cells of a run's line in the table."""
     tests = {library: [line["test"] for line in each] for library, each in both.items()}
     means = {library: statistics.fmean(values) for library, values in tests.items()}
-    distance = apart(both)
+    paired, plain = apart(both), (means["whet"] - means["torch"]) / math.hypot(*map(error, tests.values()))
     steps = {library: statistics.fmean(line["steps"] for line in each) for library, each in both.items()}
     least = {library: min(line["ms_per_step"] for line in each) for library, each in both.items()}
     return [
         f"{run.name} ({len(both['whet'])} seeds)",
         f"{run.mean:.4f} ± {run.deviation:.4f}",
         *(f"{means[library]:.4f} ± {error(tests[library]):.4f}" for library in LIBRARIES),
-        f"{distance:+.1f}{' (!)' if abs(distance) > 2 else ''}",
+        f"{paired:+.1f}{' (!)' if abs(paired) > 2 else ''} ({plain:+.1f})",
         away(run, means["whet"]),
         f"{steps['whet']:.0f}, {steps['torch']:.0f}",
         *(f"{least[library]:.2f}" for library in LIBRARIES),
