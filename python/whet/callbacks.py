@@ -5,13 +5,11 @@ from __future__ import annotations
 from whet.training.callbacks import (
     Callback,
     CSVLogger,
-    EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
-    ModelCheckpoint,
-    ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from whet.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from whet.training.progress import Progress
 from whet.training.trackers import MLflow, OptunaPruning, TensorBoard
 

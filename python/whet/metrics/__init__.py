@@ -46,6 +46,7 @@ __all__ = [
     "Brier",
     "LogLoss",
     "Metric",
+    "Named",
     "Precision",
     "Predictions",
     "Recall",
@@ -133,7 +134,7 @@ def _one(metric: object) -> Metric:
 
 
 _FUNCTIONS: list[tuple[Callable[..., float], Metric]] = [
-    (named.function, named) for named in (cls() for cls in _CLASSES.values())
+    (named._function, named) for named in (cls() for cls in _CLASSES.values())
 ]
 
 

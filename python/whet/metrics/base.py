@@ -77,6 +77,7 @@ class Named(Metric):
     """
 
     key: ClassVar[str]
+    _function: ClassVar[Callable[..., float]]
     name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -100,7 +101,7 @@ class Named(Metric):
     def score(self, seen: Predictions) -> float:
         """See `Metric.score`."""
         truth, prediction = seen.read(self.reads)
-        return float(self.function(truth, prediction, sample_weight=seen.weights, **self.options()))
+        return float(self._function(truth, prediction, sample_weight=seen.weights, **self.options()))
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())

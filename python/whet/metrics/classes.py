@@ -207,7 +207,7 @@ class Accuracy(Named):
     """`accuracy`, for a fit."""
 
     key = "accuracy"
-    function = staticmethod(accuracy)
+    _function = staticmethod(accuracy)
     reads = "labels"
     greater_is_better = True
 
@@ -221,7 +221,7 @@ class BalancedAccuracy(Named):
     """`balanced_accuracy` with its options, for a fit."""
 
     key = "balanced_accuracy"
-    function = staticmethod(balanced_accuracy)
+    _function = staticmethod(balanced_accuracy)
     reads = "labels"
     greater_is_better = True
     adjusted: bool = False
@@ -275,7 +275,7 @@ class Precision(_Averaged):
     """`precision` with its options, for a fit."""
 
     key = "precision"
-    function = staticmethod(precision)
+    _function = staticmethod(precision)
     _ratio = staticmethod(_of_predicted)
 
 
@@ -284,7 +284,7 @@ class Recall(_Averaged):
     """`recall` with its options, for a fit."""
 
     key = "recall"
-    function = staticmethod(recall)
+    _function = staticmethod(recall)
     _ratio = staticmethod(_of_true)
 
 
@@ -293,7 +293,7 @@ class F1(_Averaged):
     """`f1` with its options, for a fit."""
 
     key = "f1"
-    function = staticmethod(f1)
+    _function = staticmethod(f1)
     _ratio = staticmethod(_of_both)
 
 
@@ -302,7 +302,7 @@ class TopK(Named):
     """`top_k` with its option, for a fit; by default its name is "top_3" for k = 3, but "top_k" for its own k, 2."""
 
     key = "top_k"
-    function = staticmethod(top_k)
+    _function = staticmethod(top_k)
     reads = "scores"
     greater_is_better = True
     k: int = 2

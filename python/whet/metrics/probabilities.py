@@ -157,7 +157,7 @@ class LogLoss(Named):
     """`log_loss`, for a fit, which computes it of the raw outputs."""
 
     key = "log_loss"
-    function = staticmethod(log_loss)
+    _function = staticmethod(log_loss)
     reads = "probabilities"
     greater_is_better = False
 
@@ -179,7 +179,7 @@ class Brier(Named):
     """`brier` with its option, for a fit."""
 
     key = "brier"
-    function = staticmethod(brier)
+    _function = staticmethod(brier)
     reads = "probabilities"
     greater_is_better = False
     scale_by_half: bool | Literal["auto"] = "auto"
@@ -195,7 +195,7 @@ class ROCAUC(Named):
     """`roc_auc` with its option, for a fit."""
 
     key = "roc_auc"
-    function = staticmethod(roc_auc)
+    _function = staticmethod(roc_auc)
     reads = "scores"
     greater_is_better = True
     average: Average = "macro"

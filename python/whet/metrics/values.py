@@ -106,7 +106,7 @@ class MAE(_OfValues):
     """`mae`, for a fit."""
 
     key = "mae"
-    function = staticmethod(mae)
+    _function = staticmethod(mae)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class RMSE(_OfValues):
     """`rmse`, for a fit."""
 
     key = "rmse"
-    function = staticmethod(rmse)
+    _function = staticmethod(rmse)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class MAPE(_OfValues):
     """`mape`, for a fit."""
 
     key = "mape"
-    function = staticmethod(mape)
+    _function = staticmethod(mape)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class R2(_OfValues):
     """`r2` with its option, for a fit."""
 
     key = "r2"
-    function = staticmethod(r2)
+    _function = staticmethod(r2)
     greater_is_better = True
     multioutput: Outputs = "uniform_average"
 
