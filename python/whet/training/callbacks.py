@@ -1,7 +1,7 @@
 """Callbacks: objects whose methods `fit` calls between epochs or steps, with Keras' names, arguments and rules.
 
-To add one: a subclass of `Callback` here, in monitors.py if it watches a number, or in a file of its own; and its name in
-whet/callbacks.py.
+To add one: a subclass of `Callback` here, in monitors.py if it watches a number, or in a file of its own; and its name
+in whet/callbacks.py.
 """
 
 from __future__ import annotations
