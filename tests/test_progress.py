@@ -241,6 +241,21 @@ def test_wrong_arguments(arguments, error):
         callbacks.Progress(*arguments)
 
 
+def test_a_fit_that_is_taken_up_again_tells_the_rate_of_its_own_steps(monkeypatch):
+    clock, out = Clock(monkeypatch), io.StringIO()
+    progress = callbacks.Progress(0, out)
+    progress.params = {"epochs": 3, "steps": 20, "total_steps": 60, "rows": 640}
+    progress.on_train_begin({})
+    for step in range(51, 61):
+        clock.now += 1
+        progress.on_step_end(step, {"loss": 0.5, "lr": 0.1})
+    progress.on_epoch_end(2, {"loss": 0.5, "lr": 0.1})
+    progress._close()
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "epoch 3/3 [=================>  ]  85%  loss=0.5  32 rows/s  0:09 left"
+    assert lines[-1] == "epoch 3/3 [====================] 100%  loss=0.5  32 rows/s  0:10"
+
+
 def test_more_epochs_than_are_trained(data):
     out = io.StringIO()
     nn.Linear(3, 1).fit(*data, loss="mse", epochs=9, max_steps=25, callbacks=callbacks.Progress(0, out))

@@ -46,20 +46,21 @@ class Progress(Callback):
         self._seconds = seconds if self.seconds is None else self.seconds
         self._began = self._last = self._looked = time.perf_counter()
         self._spent = 0.0
-        self._epoch, self._step, self._news = 0, 0, False
+        self._step, self._news = 0, False
         self._first: int | None = None
         self._numbers: dict[str, float] = {}
         self.every_n_steps = 1
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Notes where the training is."""
-        self._epoch = epoch + 1
+        """Notes where the training begins."""
         if self._first is None:
             self._first = self._step = epoch * self.params["steps"]
 
     def on_step_end(self, step: int, logs: Logs | None = None) -> None:
         """Shows the step if it is time, and chooses when to look again."""
         now = time.perf_counter()
+        if self._first is None:  # a fit that was taken up again within an epoch
+            self._first = self._step = step - 1
         passed, steps = max(now - self._looked, 1e-9), max(step - self._step, 1)
         # At most ten times as many steps: these may have been quicker than others.
         self.every_n_steps = max(1, min(int(steps * _LOOK / passed), 10 * steps))
@@ -108,7 +109,7 @@ class Progress(Callback):
         done = min(self._step / total, 1.0)
         filled = int(done * _BAR)
         bar = "=" * filled + (">" if filled < _BAR else "") + " " * (_BAR - filled - 1)
-        parts = [f"epoch {self._epoch}/{told['epochs']} [{bar}] {done:4.0%}"]
+        parts = [f"epoch {-(-self._step // told['steps'])}/{told['epochs']} [{bar}] {done:4.0%}"]
         parts += [f"{name}={value:.4g}" for name, value in self._numbers.items() if name != "lr"]
         taken = self._step - (self._first or 0)
         if taken > 0 and seconds > 0:
