@@ -97,6 +97,9 @@ def test_names():
     with pytest.raises(TypeError, match="expected strings"):
         metrics.get([3])
     assert [metric.name for metric in metrics.get("auc")] == ["auc"]
+    for name in ("loss", "lr", "epoch", "val_f1"):
+        with pytest.raises(ValueError, match=f"another name than '{name}'"):
+            metrics.get(metrics.F1(name=name))
 
 
 def test_a_metric_of_ones_own(rng):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -350,6 +352,14 @@ def test_options_and_names_are_saved(rng, tmp_path):
     table.fit({"x": X[:, 0], "y": y}, metrics=asked, epochs=1)
     table.save(tmp_path / "t.whet")
     assert {*whet.load(tmp_path / "t.whet").evaluate({"x": X[:, 0], "y": y})} == {"loss", *(found.keys() - {"loss"})}
+
+
+def test_what_is_no_description_of_a_metric_is_refused():
+    for wrong in ({"metric": "f2"}, {"metric": "f1", "beta": 2}, {"name": "f1"}, 3):
+        with pytest.raises(ValueError, match=r"\[metrics\] expected the description of a metric"):
+            metrics.restored([wrong])
+    asked = metrics.F1(zero_division=float("nan"))
+    assert repr(metrics.restored(json.loads(json.dumps(metrics.own([asked]))))) == repr((asked,))
 
 
 def len_of(truth, prediction):

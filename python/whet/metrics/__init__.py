@@ -86,6 +86,7 @@ _CLASSES: dict[str, type[Named]] = {
         R2,
     )
 }
+_TAKEN = ("loss", "lr", "epoch")
 _ALIASES = {"auc": "roc_auc"}  # histories have the name that was asked for
 
 Asked = str | Metric | Callable[..., float]
@@ -104,14 +105,18 @@ def _described(metric: Named) -> str | dict[str, Any]:
 
 
 def restored(described: Sequence[Any]) -> tuple[Metric, ...]:
-    """The metrics that `own` described."""
+    """The metrics that `own` described.
+
+    Raises:
+        ValueError: If it is no such description.
+    """
     found: list[Metric] = []
     for each in described:
-        if isinstance(each, Mapping):
-            options = dict(each)
-            found.append(_CLASSES[options.pop("metric")](**options))
-        else:
-            found += get(each)
+        options = dict(each) if isinstance(each, Mapping) else {}
+        try:
+            found += [_CLASSES[options.pop("metric")](**options)] if options else get(each)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"[metrics] expected the description of a metric, got {each!r}: {error}") from None
     return tuple(found)
 
 
@@ -143,7 +148,8 @@ def get(metrics: Asked | Sequence[Asked] | None) -> tuple[Metric, ...]:
 
     Raises:
         TypeError: If one is neither.
-        ValueError: If there is no metric of a name; the message lists the valid ones. If two have one name.
+        ValueError: If there is no metric of a name, and the message lists the valid ones; if two have one name, or one
+            has a name that histories use for something else.
     """
     if metrics is None:
         return ()
@@ -151,6 +157,8 @@ def get(metrics: Asked | Sequence[Asked] | None) -> tuple[Metric, ...]:
     found = tuple(_one(metric) for metric in several)
     names = [metric.name for metric in found]
     for name in names:
+        if name in _TAKEN or name.startswith("val_"):
+            raise ValueError(f"[metrics] expected another name than '{name}', which histories use for something else")
         if names.count(name) > 1:
             raise ValueError(f"[metrics] expected metrics of different names, got '{name}' twice")
     return found
