@@ -17,7 +17,7 @@ __all__ = ["Progress"]
 # Showing takes at most this share of the time, whatever a terminal or a notebook takes for it.
 _SHARE = 0.008
 _MOVING, _LINES = 0.1, 10.0  # seconds from one update to the next, by default
-_LOOK = 0.05  # seconds of steps after which to look at the clock
+_LOOK = 0.1  # seconds of steps after which to look at the clock
 _BAR = 20
 
 
