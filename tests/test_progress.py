@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers import run_python
 from whet import callbacks, nn
-from whet.training import progress as module
+from whet.training.callbacks import progress as module
 
 
 @pytest.fixture

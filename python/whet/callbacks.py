@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from whet.training.callbacks import (
+from whet.training.callbacks.base import (
     Callback,
     CSVLogger,
     LambdaCallback,
     LearningRateScheduler,
     TerminateOnNaN,
 )
-from whet.training.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
-from whet.training.progress import Progress
-from whet.training.trackers import MLflow, OptunaPruning, TensorBoard
+from whet.training.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from whet.training.callbacks.progress import Progress
+from whet.training.callbacks.trackers import MLflow, OptunaPruning, TensorBoard
 
 __all__ = [
     "CSVLogger",

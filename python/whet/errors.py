@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from whet._arrays import Floats
 
 __all__ = ["NonFiniteError", "WhetWarning"]
 
@@ -34,7 +32,7 @@ class NonFiniteError(ArithmeticError):
     layer: str | None = None
     operation: str | None = None
     rows: NDArray[np.int64] | None = None
-    features: Floats | None = None
+    features: NDArray[Any] | None = None
     advice: tuple[str, ...] = ()
 
 

@@ -22,7 +22,7 @@ from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
-from whet.training.checkpoint import Directory
+from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
 
 if TYPE_CHECKING:

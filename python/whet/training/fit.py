@@ -20,8 +20,8 @@ from whet.losses import Loss, TracedLoss
 from whet.metrics import Asked
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
-from whet.training.callbacks import Callback, check
-from whet.training.checkpoint import Directory
+from whet.training.callbacks.base import Callback, check
+from whet.training.checkpoints.checkpoint import Directory
 from whet.training.classes import ClassWeight, check_class_weight, class_factors
 from whet.training.history import History
 from whet.training.loop import Loop

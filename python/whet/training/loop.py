@@ -11,12 +11,12 @@ import numpy as np
 from whet import _core
 from whet.errors import NonFiniteError
 from whet.training.breakdown import explained
-from whet.training.callbacks import Run, TerminateOnNaN
-from whet.training.checkpoint import Checkpoints, NoCheckpoints, Place
+from whet.training.callbacks.base import Run, TerminateOnNaN
+from whet.training.callbacks.progress import Progress
+from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
+from whet.training.checkpoints.identity import identity
 from whet.training.engine import assign, averaged, core_trainer
 from whet.training.history import History
-from whet.training.identity import identity
-from whet.training.progress import Progress
 from whet.training.rates import LearningRates
 from whet.training.rollback import NoRollback, Rollback
 

@@ -23,7 +23,7 @@ from whet.training.history import History
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from whet.training.callbacks import Callback
+    from whet.training.callbacks.base import Callback
 
 __all__ = ["Model"]
 

@@ -13,7 +13,7 @@ from whet.errors import NonFiniteError, WhetWarning
 from whet.training.engine import slots
 
 if TYPE_CHECKING:
-    from whet.training.checkpoint import Place
+    from whet.training.checkpoints.checkpoint import Place
     from whet.training.loop import Loop
 
 __all__ = ["NoRollback", "Rollback"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from whet._arrays import Floats
 from whet._checks import as_flag, as_name, as_number, as_path
-from whet.training.callbacks import Callback, Logs
+from whet.training.callbacks.base import Callback, Logs
 
 __all__ = ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau", "check_monitor"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TextIO
 
 from whet._checks import as_number
-from whet.training.callbacks import Callback, Logs
+from whet.training.callbacks.base import Callback, Logs
 
 __all__ = ["Progress"]
 

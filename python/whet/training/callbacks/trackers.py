@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from whet._checks import as_count, as_flag, as_name, as_path
-from whet.training.callbacks import Callback, Logs
-from whet.training.monitors import check_monitor
+from whet.training.callbacks.base import Callback, Logs
+from whet.training.callbacks.monitors import check_monitor
 
 __all__ = ["MLflow", "OptunaPruning", "TensorBoard"]
 

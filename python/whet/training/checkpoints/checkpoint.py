@@ -24,10 +24,10 @@ from whet._arrays import Floats
 from whet._checks import as_path
 from whet.errors import WhetWarning
 from whet.files import OF_TRAINING, checkpoint_name, checkpoints, read_whole, remove_leftovers, write_model
+from whet.training.checkpoints.identity import differences
+from whet.training.checkpoints.packing import pack, unpack
+from whet.training.checkpoints.termination import Termination
 from whet.training.engine import averaged, slots
-from whet.training.identity import differences
-from whet.training.packing import pack, unpack
-from whet.training.termination import Termination
 
 if TYPE_CHECKING:
     from whet.training.loop import Loop

@@ -1,0 +1,1 @@
+"""What a fit writes to go on from, and how it does."""
