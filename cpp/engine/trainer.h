@@ -96,9 +96,7 @@ class Trainer {
   struct Sums {
     double loss = 0, weight = 0;
   };
-  double reduced(const Sums& sums) const {
-    return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1);
-  }
+  double reduced(const Sums& sums) const { return sums.loss * reduction_.factor / (reduction_.mean ? sums.weight : 1); }
   Data gather(const Data& data, const int64_t* order, int64_t rows);
   double total_weight(const Data& data, const int64_t* order, int64_t rows);
   struct Batch;
