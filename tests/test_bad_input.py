@@ -375,7 +375,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 
 
 def rewritten(path, change):
-    """The file with its JSON header changed by `change`, and without a checksum, as files of old have none."""
+    """The file, as one without a checksum, with its JSON header changed by `change`."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])

@@ -393,7 +393,7 @@ def test_every_bit_of_a_model_file_counts(tmp_path):
     for place in range(path.stat().st_size):
         for bit in range(8):
             flip(path, place, bit)
-            with pytest.raises(ValueError, match="expected a whole whet model file"):
+            with pytest.raises(ValueError, match=r"expected a (whole whet )?model file"):
                 whet.load(path)
             flip(path, place, bit)
     whet.load(path)

@@ -139,7 +139,8 @@ def read_whole(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[st
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        description = _unsealed(metadata["whet"], tensors)
+        text = metadata["whet"]
+        description: dict[str, Any] = json.loads(text)
         found = description["format"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = "it has no whet metadata" if isinstance(error, KeyError) else str(error)
@@ -150,20 +151,18 @@ def read_whole(path: str | os.PathLike[str]) -> tuple[dict[str, Floats], dict[st
             f"[load] expected a model file of format {FORMAT} or older, got {found}: "
             f"{path!r} was written by whet {writer}, this is {_core.__version__}"
         )
+    if not _is_whole(text, tensors):
+        reason = "its content is not that of its checksum"
+        raise ValueError(f"[load] expected a whole whet model file, got {path!r}: {reason}")
     return tensors, description
 
 
-def _unsealed(text: str, tensors: Mapping[str, Floats]) -> dict[str, Any]:
-    """The description, if its checksum is that of the file."""
+def _is_whole(text: str, tensors: Mapping[str, Floats]) -> bool:
+    """Whether the checksum of a description, if it is to have one, is that of the file."""
     seal = _SEAL.match(text)
-    if seal is None and not text.startswith(_UNSEALED):
-        raise ValueError("its checksum is missing")
-    if seal is not None:
-        text = "{" + text[seal.end() :]
-        if _checksum(tensors, text) != seal[1]:
-            raise ValueError("its content is not that of its checksum")
-    description: dict[str, Any] = json.loads(text)
-    return description
+    if seal is None:
+        return text.startswith(_UNSEALED)
+    return _checksum(tensors, "{" + text[seal.end() :]) == seal[1]
 
 
 def checkpoint_name(steps: int) -> str:
