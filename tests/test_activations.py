@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import whet
 from tests.helpers import same_bits
 from tests.reference import ACTIVATIONS
 from whet import _core, nn, ops
@@ -155,3 +156,10 @@ def test_sines_far_from_zero(rng, name, dtype):
     y = ops.activation(name, np.array([1e7, -1e9, 1e15, largest, -largest], dtype))
     assert (abs(y) <= 1).all()
     assert np.isnan(ops.activation(name, np.array([np.inf, -np.inf, np.nan], dtype))).all()
+
+
+def test_every_activation_of_the_core_can_be_had():
+    layers = [getattr(nn, name) for name in activations.__all__]
+    shown = {vars(layer).get("op") for layer in layers} | set(vars(nn.functional)) | {"gelu", "gelu_tanh"}  # nn.GELU's
+    hidden = {"affine", "reciprocal"}  # what arithmetic becomes
+    assert set(whet.build_info()["activations"]) - shown == hidden

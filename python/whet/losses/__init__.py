@@ -11,73 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from whet.losses import classes, functions, labels, values
 from whet.losses.base import Loss
-from whet.losses.classes import CrossEntropyLoss
-from whet.losses.functions import CosineEmbeddingLoss, FunctionLoss, GaussianNLLLoss, MemberLoss, NumPyLoss, TracedLoss
-from whet.losses.labels import BCEWithLogitsLoss, FocalLoss, HingeLoss, SoftMarginLoss, SquaredHingeLoss
-from whet.losses.values import (
-    GammaLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    LogCoshLoss,
-    MSELoss,
-    PoissonNLLLoss,
-    QuantileLoss,
-    SmoothL1Loss,
-    TweedieLoss,
-)
+from whet.losses.classes import *
+from whet.losses.functions import *
+from whet.losses.labels import *
+from whet.losses.values import *
 
-__all__ = [
-    "BCEWithLogitsLoss",
-    "CosineEmbeddingLoss",
-    "CrossEntropyLoss",
-    "FocalLoss",
-    "FunctionLoss",
-    "GammaLoss",
-    "GaussianNLLLoss",
-    "HingeLoss",
-    "HuberLoss",
-    "KLDivLoss",
-    "L1Loss",
-    "LogCoshLoss",
-    "Loss",
-    "MSELoss",
-    "MemberLoss",
-    "NumPyLoss",
-    "PoissonNLLLoss",
-    "QuantileLoss",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "SquaredHingeLoss",
-    "TracedLoss",
-    "TweedieLoss",
-    "get",
-]
+__all__ = ["Loss", "get"]
+__all__ += classes.__all__
+__all__ += functions.__all__
+__all__ += labels.__all__
+__all__ += values.__all__
 
+#: Those that need no arguments.
 _CLASSES: dict[str, type[Loss]] = {
     cls.name: cls
-    for cls in (
-        MSELoss,
-        L1Loss,
-        HuberLoss,
-        SmoothL1Loss,
-        LogCoshLoss,
-        QuantileLoss,
-        PoissonNLLLoss,
-        GammaLoss,
-        TweedieLoss,
-        BCEWithLogitsLoss,
-        FocalLoss,
-        HingeLoss,
-        SquaredHingeLoss,
-        SoftMarginLoss,
-        KLDivLoss,
-        CrossEntropyLoss,
-        GaussianNLLLoss,
-        CosineEmbeddingLoss,
-        MemberLoss,
-    )
+    for room in (values, labels, classes, functions)
+    for cls in map(vars(room).__getitem__, room.__all__)
+    if "name" in vars(cls) and "function" not in vars(cls).get("__annotations__", ())
 }
 _ALIASES = {
     "mae": "l1",

@@ -1,116 +1,25 @@
-"""Models as trees of layers, traced into a graph that the compiled core runs."""
+"""Models as trees of layers, traced into a graph that the compiled core runs.
 
-from whet.nn import functional, init
-from whet.nn.activations import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    Identity,
-    LeakyReLU,
-    LogSigmoid,
-    Mish,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softshrink,
-    Softsign,
-    Tanh,
-    Tanhshrink,
-    Threshold,
-)
-from whet.nn.containers import MLP, Parallel, Residual, Sequential
-from whet.nn.embeddings import (
-    Embedding,
-    EmbeddingBag,
-    LinearEmbeddings,
-    LinearReLUEmbeddings,
-    NLinear,
-    PBLDEmbeddings,
-    PeriodicEmbeddings,
-    PiecewiseLinearEmbeddings,
-    PiecewiseLinearEncoding,
-    compute_bins,
-)
-from whet.nn.ensembles import EnsembleView, LinearBatchEnsemble, LinearEnsemble, MeanEnsemble, ScaleEnsemble
-from whet.nn.gates import GLU, Bilinear, LogSoftmax, NTKLinear, PReLU, Scale, Softmax, SwiGLU
-from whet.nn.layers import AlphaDropout, Dropout, Flatten, Linear, Reshape, Unflatten
+What a file's `__all__` names is found here.
+"""
+
+from whet.nn import activations, containers, embeddings, ensembles, functional, gates, init, layers, normalization
+from whet.nn.activations import *
+from whet.nn.containers import *
+from whet.nn.embeddings import *
+from whet.nn.ensembles import *
+from whet.nn.gates import *
+from whet.nn.layers import *
 from whet.nn.module import Module
-from whet.nn.normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
+from whet.nn.normalization import *
 from whet.nn.parameter import Buffer, Parameter
 from whet.nn.tracing import Value, concatenate
 
-__all__ = [
-    "CELU",
-    "ELU",
-    "GELU",
-    "GLU",
-    "MLP",
-    "SELU",
-    "AlphaDropout",
-    "BatchNorm1d",
-    "Bilinear",
-    "Buffer",
-    "Dropout",
-    "Embedding",
-    "EmbeddingBag",
-    "EnsembleView",
-    "Flatten",
-    "GroupNorm",
-    "Hardshrink",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "Identity",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LinearBatchEnsemble",
-    "LinearEmbeddings",
-    "LinearEnsemble",
-    "LinearReLUEmbeddings",
-    "LogSigmoid",
-    "LogSoftmax",
-    "MeanEnsemble",
-    "Mish",
-    "Module",
-    "NLinear",
-    "NTKLinear",
-    "PBLDEmbeddings",
-    "PReLU",
-    "Parallel",
-    "Parameter",
-    "PeriodicEmbeddings",
-    "PiecewiseLinearEmbeddings",
-    "PiecewiseLinearEncoding",
-    "RMSNorm",
-    "ReLU",
-    "ReLU6",
-    "Reshape",
-    "Residual",
-    "Scale",
-    "ScaleEnsemble",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Softshrink",
-    "Softsign",
-    "SwiGLU",
-    "Tanh",
-    "Tanhshrink",
-    "Threshold",
-    "Unflatten",
-    "Value",
-    "compute_bins",
-    "concatenate",
-    "functional",
-    "init",
-]
+__all__ = ["Buffer", "Module", "Parameter", "Value", "concatenate", "functional", "init"]
+__all__ += activations.__all__
+__all__ += containers.__all__
+__all__ += embeddings.__all__
+__all__ += ensembles.__all__
+__all__ += gates.__all__
+__all__ += layers.__all__
+__all__ += normalization.__all__

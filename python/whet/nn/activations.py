@@ -1,7 +1,6 @@
 """Activations as layers, with PyTorch's names, arguments and defaults.
 
-To add one of the core's list: a class with its name in the core and its options, and its place in the lists below and
-in ``whet.nn``.
+To add one of the core's list: a class with its name in the core and its options, and its place in ``__all__``.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
-    "Activation",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -36,7 +34,6 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
-    "get",
 ]
 
 
@@ -257,10 +254,9 @@ class Threshold(Activation):
         return {"threshold": self.threshold, "value": self.value}
 
 
+#: Those that need no arguments.
 _BY_NAME: dict[str, type[Activation]] = {
-    **{cls.op: cls for cls in (Identity, ReLU, LeakyReLU, ELU, SiLU, Tanh, Sigmoid, Softplus, CELU, SELU, Mish)},
-    **{cls.op: cls for cls in (LogSigmoid, Softsign, Tanhshrink, Hardshrink, Softshrink, Hardtanh)},
-    **{cls.op: cls for cls in (Hardsigmoid, Hardswish)},
+    **{cls.op: cls for cls in map(globals().__getitem__, __all__) if "op" in vars(cls) and cls is not Threshold},
     "gelu": GELU,
     "relu6": ReLU6,
 }

@@ -10,43 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from whet.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam, ScheduleFreeAdamW
-from whet.optim.adaptive import Adadelta, Adagrad, Ftrl, RMSprop
+from whet.optim import adam, adaptive, descent, matrices, quasi_newton
+from whet.optim.adam import *
+from whet.optim.adaptive import *
 from whet.optim.base import Optimizer
-from whet.optim.descent import GD, SGD, Lion, Rprop
-from whet.optim.matrices import LAMB, Adafactor, Muon
-from whet.optim.quasi_newton import LBFGS
+from whet.optim.descent import *
+from whet.optim.matrices import *
+from whet.optim.quasi_newton import *
 from whet.schedules import Schedule
 
-__all__ = [
-    "GD",
-    "LAMB",
-    "LBFGS",
-    "SGD",
-    "Adadelta",
-    "Adafactor",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Ftrl",
-    "Lion",
-    "Muon",
-    "NAdam",
-    "Optimizer",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "ScheduleFreeAdamW",
-    "get",
-]
+__all__ = ["Optimizer", "get"]
+__all__ += adam.__all__
+__all__ += adaptive.__all__
+__all__ += descent.__all__
+__all__ += matrices.__all__
+__all__ += quasi_newton.__all__
 
 _CLASSES: dict[str, type[Optimizer]] = {
     cls.name: cls
-    for cls in (
-        *(GD, SGD, Adam, AdamW, Adamax, NAdam, RAdam, ScheduleFreeAdamW, Lion, Rprop),
-        *(Adagrad, Adadelta, RMSprop, Ftrl, LAMB, Muon, Adafactor, LBFGS),
-    )
+    for room in (descent, adam, adaptive, matrices, quasi_newton)
+    for cls in map(vars(room).__getitem__, room.__all__)
 }
 
 #: Those that work on any array, element by element.
