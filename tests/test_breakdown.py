@@ -203,8 +203,11 @@ def test_slots_and_averages_go_back_too(data, optimizer):
 
 
 def test_what_no_rate_mends_is_raised_in_the_end(data):
+    model = Root().initialize(1)
+    before = model.fingerprint()
     with pytest.warns(whet.WhetWarning, match="halved") as told, pytest.raises(whet.NonFiniteError, match="sqrt"):
-        Root().fit(*data, loss="mse", on_nonfinite="rollback")
+        model.fit(*data, loss="mse", on_nonfinite="rollback")
+    assert model.fingerprint() == before
     assert sum("halved" in str(each.message) for each in told) == 10
 
 

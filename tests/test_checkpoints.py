@@ -469,3 +469,33 @@ def test_faults_of_every_call_lose_nothing_but_the_newest(tmp_path):
             for file in files:
                 whet.load(file)
             assert short_fit(str(directory)) == want, case
+
+
+def test_a_model_of_other_widths_is_another(tmp_path, rng):
+    X, y = rng.normal(size=(64, 6)), rng.normal(size=64)
+    nn.MLP(6, (1,), 1).fit(X, y, loss="mse", epochs=1, checkpoint=tmp_path)
+    model = nn.MLP(6, (9,), 1).initialize(0)
+    before = model.fingerprint()
+    with pytest.raises(ValueError, match="other: the model"):
+        model.fit(X, y, loss="mse", epochs=2, checkpoint=tmp_path, resume=True)
+    assert model.fingerprint() == before
+
+
+def test_what_is_no_file_is_no_checkpoint(tmp_path, rng):
+    X, y = rng.normal(size=(64, 6)), rng.normal(size=64)
+    os.mkfifo(tmp_path / "checkpoint-00000001.whet")
+    (tmp_path / "checkpoint-00009999.whet").mkdir()
+    history = nn.Linear(6, 1).fit(X, y, loss="mse", epochs=1, checkpoint=tmp_path, resume=True)
+    assert len(history["loss"]) == 1
+
+
+def test_the_directory_stays_where_it_was(tmp_path, rng, monkeypatch):
+    class Moves(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            monkeypatch.chdir("/")
+
+    monkeypatch.chdir(tmp_path)
+    nn.Linear(6, 1).fit(
+        rng.normal(size=(64, 6)), rng.normal(size=64), loss="mse", epochs=2, checkpoint="run", callbacks=Moves()
+    )
+    assert len(list((tmp_path / "run").glob("checkpoint-*.whet"))) == 2

@@ -306,3 +306,21 @@ def test_the_summary_is_a_table_with_layers_and_flops(rows):
     norms.predict(np.ones((2, 3)))
     assert norms.summary().endswith("10 parameters"), "running statistics are none"
     assert summary._repr_html_().count("<tr>") == len(summary.rows) + 1
+
+
+def test_several_outputs_are_taken_apart_every_time(rng):
+    X = rng.normal(size=(9, 6)).astype(np.float32)
+
+    class Two(nn.Module):
+        def __init__(self):
+            self.a, self.b = nn.Linear(6, 1), nn.Linear(6, 2)
+
+        def forward(self, x):
+            return self.a(x), self.b(x)
+
+    model = Two()
+    model.fit(X, X[:, 0], loss=lambda p, t: (p[0] - t) ** 2 + p[1].sum() ** 2, epochs=1)
+    for _ in range(3):
+        first, second = model.predict(X)
+        assert first.shape == (9, 1)
+        assert second.shape == (9, 2)

@@ -208,3 +208,15 @@ def test_wrong_numbers_of_steps(data, every, error):
         fit(data, Steps(every))
     with pytest.raises(error, match=r"\[LambdaCallback\] expected every_n_steps"):
         callbacks.LambdaCallback(on_step_end=print, every_n_steps=every)
+
+
+@pytest.mark.parametrize("wrong", [-3, 0, 2.5, "x", True])
+def test_the_number_of_steps_is_checked_whenever_it_changes(rng, wrong):
+    class Changing(callbacks.Callback):
+        every_n_steps = 2
+
+        def on_step_end(self, step, logs=None):
+            self.every_n_steps = wrong
+
+    with pytest.raises((TypeError, ValueError), match="every_n_steps"):
+        nn.Linear(2, 1).fit(rng.normal(size=(400, 2)), rng.normal(size=400), loss="mse", callbacks=Changing())

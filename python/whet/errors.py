@@ -12,9 +12,11 @@ __all__ = ["NonFiniteError", "WhetWarning"]
 
 
 class NonFiniteError(ArithmeticError):
-    """A number that arose in training is NaN or infinite; the model is as it was before that step.
+    """A number that arose in training is NaN or infinite.
 
-    The message names rows by their index, never their values: those stand in `features` alone.
+    The model is as it was before that step; but where an update itself overflows, which is seen in the next step or
+    when the epoch ends, its parameters are not finite, and the message says so. The message names rows by their index,
+    never their values: those stand in `features` alone.
 
     Attributes:
         epoch: From 0; None of a Trainer's step.

@@ -175,7 +175,8 @@ def checkpoints(directory: str) -> list[str]:
     if not os.path.isdir(directory):
         return []
     found = [match for match in map(_CHECKPOINT.fullmatch, os.listdir(directory)) if match]
-    return [os.path.join(directory, each[0]) for each in sorted(found, key=lambda each: int(each[1]), reverse=True)]
+    paths = [os.path.join(directory, each[0]) for each in sorted(found, key=lambda each: int(each[1]), reverse=True)]
+    return list(filter(os.path.isfile, paths))  # to open a pipe of that name would wait for ever
 
 
 def remove_leftovers(directory: str) -> None:

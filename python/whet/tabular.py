@@ -181,7 +181,7 @@ class TabularModel:
         if options.get("checkpoint") is not None:
             scored = scores or _metrics.get(_SCORES[task])
             options["checkpoint"] = Directory(
-                as_path(options["checkpoint"], "TabularModel"),
+                os.path.abspath(as_path(options["checkpoint"], "TabularModel")),
                 lambda network: self._describe(preprocessor, encoder, scored, network),
             )
         arguments = {

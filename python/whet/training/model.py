@@ -196,7 +196,8 @@ class Model:
             ValueError: If shapes do not fit, a number is out of range, NaN or infinite, or there are checkpoints of
                 another fit, or only damaged ones. Nothing has changed then.
             NonFiniteError: If the loss, a gradient or a parameter becomes NaN or infinite; it names step, layer,
-                operation and rows. The parameters are those before that step.
+                operation and rows. The parameters are those before that step, unless that step's update is what made
+                them so; the message says which.
             OSError: If there can be no directory for checkpoints.
             RuntimeError: If another fit of this model is running, or one that writes to this directory.
 
@@ -325,7 +326,8 @@ class Model:
         predictor = self._predictor
         if predictor is None or predictor.graph is not graph or predictor.state is not state:
             predictor = self._predictor = _core.Predictor(graph, state)
-        predictor.version = version
+        # Outputs that stand side by side are taken apart here: such a prediction never goes past Python.
+        predictor.version = version if self._has_one_output(features.shape[1]) else None
         out = np.empty((len(features), math.prod(graph.shape(graph.output))), self.dtype)
         predictor.predict(features, out)
         return out

@@ -51,14 +51,14 @@ class Rollback(NoRollback):
         self._steps, self._numbers, self._times = trainer.steps, trainer.numbers, 0
 
     def undo(self, place: Place, error: NonFiniteError) -> bool:
-        """See `NoRollback.undo`; warns."""
-        if self._times == self.MOST:
-            return False
-        self._times += 1
+        """See `NoRollback.undo`; warns. The last time, the model is left where the epoch began."""
         trainer, rates = self._loop.trainer, self._loop.rates
         trainer.steps, trainer.numbers = self._steps, self._numbers
         for name, view in self._views().items():
             view[...] = self._arrays.get(name, np.zeros((), view.dtype))
+        if self._times == self.MOST:
+            return False
+        self._times += 1
         rates.multiply(0.5)
         place.position = _core.EpochPosition()
         what = f"went back to the beginning of epoch {place.epoch} and halved the learning rate"

@@ -174,6 +174,7 @@ class Run:
         """How many steps the engine may take, after those taken, until a callback is to be called."""
         for callback in self._of_steps:
             if callback.every_n_steps is not None:
+                as_count(callback.every_n_steps, type(callback).__name__, "every_n_steps")  # it may have changed
                 most = min(most, callback.every_n_steps - taken % callback.every_n_steps)
         return most
 

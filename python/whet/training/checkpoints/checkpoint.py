@@ -50,7 +50,7 @@ class Directory(os.PathLike[str]):
     @classmethod
     def of(cls, given: object) -> Directory:
         """The directory that a fit was given."""
-        return given if isinstance(given, cls) else cls(as_path(given, "fit"))
+        return given if isinstance(given, cls) else cls(os.path.abspath(as_path(given, "fit")))
 
     def __fspath__(self) -> str:
         return self.path
@@ -207,7 +207,10 @@ class Checkpoints(NoCheckpoints):
                 found = description["checkpoint"]
                 if found["version"] > VERSION:
                     raise ValueError(f"{path!r} is a checkpoint of a newer whet, {description['whet']}")
-            except (ValueError, KeyError, OSError) as error:
+            except KeyError:
+                bad.append(f"{path!r} is no checkpoint")
+                continue
+            except (ValueError, OSError) as error:
                 bad.append(str(error))
                 continue
             if bad:

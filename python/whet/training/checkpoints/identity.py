@@ -39,7 +39,12 @@ def identity(
         "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
         "validation_data": None if validation is None else _digest(*validation.given_arrays()),
         "the model": _digest(
-            json.dumps([graph.nodes, graph.output, model._parameter_names(), model._frozen(), model.dtype])
+            json.dumps(
+                [
+                    *(graph.nodes, graph.output, graph.parameter_shapes),
+                    *(model._parameter_names(), model._frozen(), model.dtype),
+                ]
+            )
         ),
         "loss": _text(plan.loss),
         "optimizer": _text(plan.optimizer),
