@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whet import _core
 from whet._arrays import Floats
@@ -53,18 +54,16 @@ def _explain(
     error: _core.NonFiniteError, model: Model, optimizer: Optimizer, graph: _core.Graph, rows: Rows, epoch: int | None
 ) -> NonFiniteError:
     place, index = getattr(error, "place", "sum"), getattr(error, "index", -1)
-    found = np.array(getattr(error, "rows", []), np.int64)
+    found = np.sort(np.array(getattr(error, "rows", []), np.int64))
+    given = found if rows.places is None else rows.places[found]
     began, layer, operation = _began(place, index, model, graph, rows.features.shape[1])
     advice = _advice(place, operation, optimizer, rows, found)
-    which = _which(rows.places[found] if rows.places is not None else found)
     when = "" if epoch is None else f" (epoch {epoch})"
     after = "is not finite either" if place == "parameter" else "is as it was before"
-    told = NonFiniteError(f"{error}{when}{began}{which}; the model {after}. Try: {'; '.join(advice)}")
+    told = NonFiniteError(f"{error}{when}{began}{_which(given)}; the model {after}. Try: {'; '.join(advice)}")
     told.epoch, told.step = epoch, getattr(error, "step", None)
     told.layer, told.operation, told.advice = layer, operation, advice
-    order = np.argsort(found)
-    told.rows = (found if rows.places is None else rows.places[found])[order]
-    told.features = rows.features[found[order]]
+    told.rows, told.features = given, rows.features[found]
     return told
 
 
@@ -85,14 +84,16 @@ def _began(place: str, index: int, model: Model, graph: _core.Graph, width: int)
     return f", which began in {what} of {operation} in {where}", layer, operation
 
 
-def _which(rows: np.ndarray) -> str:
+def _which(rows: NDArray[np.int64]) -> str:
     if len(rows) == 0:
         return ""
-    shown = ", ".join(map(str, np.sort(rows)[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
     return f", in row {shown} of X" if len(rows) == 1 else f", in {len(rows)} rows of X ({shown})"
 
 
-def _advice(place: str, operation: str | None, optimizer: Optimizer, rows: Rows, found: np.ndarray) -> tuple[str, ...]:
+def _advice(
+    place: str, operation: str | None, optimizer: Optimizer, rows: Rows, found: NDArray[np.int64]
+) -> tuple[str, ...]:
     advice = []
     columns = _out_of_scale(rows.features, found)
     if len(columns):
@@ -110,7 +111,7 @@ def _advice(place: str, operation: str | None, optimizer: Optimizer, rows: Rows,
     return tuple(advice)
 
 
-def _out_of_scale(features: Floats, found: np.ndarray) -> np.ndarray:
+def _out_of_scale(features: Floats, found: NDArray[np.int64]) -> NDArray[np.int64]:
     """Columns that are far larger than others, in the rows where it began if there are some."""
     seen = features[found] if len(found) else features
     largest = abs(seen).max(axis=0, initial=0)

@@ -42,7 +42,8 @@ class Rollback(NoRollback):
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._arrays: dict[str, Floats] = {}
-        self._steps, self._numbers, self._times = 0, [0.0][:0], 0
+        self._numbers: list[float] = []
+        self._steps = self._times = 0
 
     def begin_epoch(self, place: Place) -> None:
         """Keeps a copy of parameters and slots."""
@@ -69,7 +70,5 @@ class Rollback(NoRollback):
     def _views(self) -> dict[str, Floats]:
         loop = self._loop
         parameters = {name: loop.state.parameter(i) for i, name in enumerate(loop.model._parameter_names())}
-        return {**parameters, **{f"slot {name}": array for name, array in self._slots(parameters).items()}}
-
-    def _slots(self, parameters: dict[str, Floats]) -> dict[str, Floats]:
-        return slots(self._loop.trainer, self._loop.plan.optimizer, parameters)
+        kept = slots(loop.trainer, loop.plan.optimizer, parameters)
+        return {**parameters, **{f"slot {name}": array for name, array in kept.items()}}
