@@ -324,7 +324,9 @@ def test_a_training_that_is_terminated_is_resumed(penguins, tmp_path):
     newest = max((tmp_path / "run").glob("checkpoint-*"))
     assert whet_command("predict", newest, penguins).returncode == 0
     assert b"or resume=True" in whet_command(*train, tmp_path / "m.whet", *kept).stderr
-    assert whet_command(*train, tmp_path / "m.whet", *kept, "--resume").returncode == 0
+    again = whet_command(*train, tmp_path / "m.whet", *kept, "--resume")
+    assert again.returncode == 0
+    assert re.search(rb"epochs, the last of them from step \d+ on, in", again.stdout)
     loaded, whole = whet.load(tmp_path / "m.whet"), whet.load(tmp_path / "whole.whet")
     assert loaded.network.fingerprint() == whole.network.fingerprint()
 

@@ -495,8 +495,9 @@ def _describe_network(model: TabularModel) -> str:
 def _describe_history(history: History) -> str:
     losses = history["loss"]
     epochs = f"{len(losses)} epoch{'' if len(losses) == 1 else 's'}"
+    resumed = "" if history.resumed_at is None else f", the last of them from step {history.resumed_at} on,"
     return (
-        f"{epochs} in {history.seconds:.1f} s, "
+        f"{epochs}{resumed} in {history.seconds:.1f} s, "
         f"loss {losses[0]:.4g} at first, {losses[-1]:.4g} at last, on the training rows"
     )
 

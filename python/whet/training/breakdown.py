@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from whet import _core
 from whet._arrays import Floats
 from whet.errors import NonFiniteError
-from whet.optim import Optimizer
+from whet.optim import LBFGS, Optimizer
 from whet.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _advice(
     highest = rate.at(np.arange(101) / 100).max() if isinstance(rate, Schedule) else rate
     if highest:
         advice.append(f"a lower learning rate, such as {0.1 * float(highest):.3g}")
-    if optimizer.clip_norm is None and place != "parameter":
-        advice.append("clip_norm=1.0")
+    if optimizer.clip_norm is None and place != "parameter" and not isinstance(optimizer, LBFGS):
+        advice.append("clip_norm=1.0")  # which a search refuses
     return tuple(advice)
 
 

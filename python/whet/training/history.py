@@ -22,6 +22,7 @@ class History(Mapping[str, list[float]]):
         seed: The seed of the fit.
         seconds: How long it took.
         steps: Batches taken.
+        resumed_at: The step that a checkpoint had the fit go on from; None where it began at the beginning.
         stopped_by: "epochs", "max_steps", "max_seconds", "stop_at", "interrupt", the class of the callback that ended
             it, such as "EarlyStopping", or "stop_training" if something else set that; None while it runs or after an
             error.
@@ -31,6 +32,7 @@ class History(Mapping[str, list[float]]):
         self.seed = seed
         self.seconds = 0.0
         self.steps = 0
+        self.resumed_at: int | None = None
         self.stopped_by: str | None = None
         self._columns: dict[str, list[float]] = {}
         self._best_epoch: int | None = None
@@ -55,8 +57,9 @@ class History(Mapping[str, list[float]]):
     def best_epoch(self, epoch: int) -> None:
         self._best_epoch = epoch
 
-    def _take_up(self, columns: Mapping[str, list[float]], best_epoch: int | None) -> None:
-        """Begins with the epochs of a fit that is resumed."""
+    def _take_up(self, columns: Mapping[str, list[float]], best_epoch: int | None, steps: int) -> None:
+        """Begins with the epochs of a fit that is resumed after so many steps."""
+        self.resumed_at = steps
         self._columns = {name: list(numbers) for name, numbers in columns.items()}
         self._best_epoch = best_epoch
 

@@ -236,7 +236,7 @@ class Checkpoints(NoCheckpoints):
             loop.trainer.swap_average()
         if loop.predictions is not None and _PREDICTIONS in tensors:
             loop.predictions[...] = tensors[_PREDICTIONS]
-        loop.history._take_up(unpack(found["history"], tensors), found["best_epoch"])
+        loop.history._take_up(unpack(found["history"], tensors), found["best_epoch"], found["steps"])
         loop.started -= found["seconds"]
         position = _core.EpochPosition(**found["position"])
         loop.rates.steps = loop.trainer.steps - position.steps
