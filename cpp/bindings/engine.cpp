@@ -118,17 +118,19 @@ double step(BoundTrainer& self, const py::array& x, const py::array& y, const st
 
 void epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
            int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps, const std::vector<Series>& schedules,
-           std::optional<py::array> predictions, EpochPosition& position) {
+           std::optional<py::array> predictions, EpochPosition& position, int64_t first_batch) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
-  const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1 - position.batches, max_steps);
+  if (position.batches < first_batch) fail("fit", "expected data that an epoch has come to");
+  const int64_t batches = (data.x.rows - 1) / batch_rows + 1 - (position.batches - first_batch);
+  const int64_t steps = std::min(batches, max_steps);
   std::vector<Scheduled> scheduled;
   for (const auto& [group, option, values] : schedules) {
     if (static_cast<int64_t>(values.size()) < steps)
       fail("fit", "expected ", steps, " values of ", option, ", got ", values.size());
     scheduled.push_back({number_of(self.trainer, group, option), values.data()});
   }
-  EpochPlan plan{batch_rows, shuffle, number, max_steps, scheduled, {}};
+  EpochPlan plan{batch_rows, shuffle, number, max_steps, scheduled, {}, first_batch};
   if (predictions) {
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
     if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
@@ -216,7 +218,8 @@ void bind_engine(py::module_& module) {
           py::arg("factor"), py::arg("mean"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"))
+           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"),
+           py::arg("first_batch") = 0)
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

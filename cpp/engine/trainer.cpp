@@ -287,7 +287,8 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
   }
 
   int64_t taken = 0;  // in this call
-  for (int64_t first; (first = position.batches * batch_rows) < n && taken < epoch.max_steps && !position.stop;) {
+  for (int64_t first; (first = (position.batches - epoch.first_batch) * batch_rows) < n && taken < epoch.max_steps &&
+                      !position.stop;) {
     const int64_t rows = std::min(batch_rows, n - first);
     for (const Scheduled& each : epoch.schedules) *each.number = each.values[taken];
     const int64_t* const order = shuffle ? order_.data() + first : nullptr;

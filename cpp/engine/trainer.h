@@ -44,6 +44,7 @@ struct EpochPlan {
   int64_t max_steps = INT64_MAX;           // of this call
   std::span<const Scheduled> schedules{};  // from the first step of this call
   Matrix predictions{};                    // where each row's prediction of this epoch is put, or null data
+  int64_t first_batch = 0;                 // of the epoch, that the data begin with, where they are a part of its rows
 };
 
 /// Where an epoch stands, between two steps.
