@@ -14,7 +14,7 @@ from whet._arrays import Floats, as_weights
 from whet.losses import Loss
 from whet.metrics.predictions import Predictions, Reads
 
-__all__ = ["Metric", "Named", "mean", "of_function", "one_of", "pair", "weights_of"]
+__all__ = ["MeanOfRows", "Metric", "Named", "mean", "of_function", "one_of", "pair", "weights_of"]
 
 
 class Metric:
@@ -35,6 +35,8 @@ class Metric:
     function: Callable[..., float]
     reads: Reads
     greater_is_better: bool | None
+    #: Whether the metric of many rows follows from what `part` tells of some of them and of the others.
+    combines: ClassVar[bool] = False
 
     def __init__(self, name: str, function: Callable[..., float], reads: Reads, greater_is_better: bool | None) -> None:
         self.name, self.reads, self.greater_is_better = name, one_of(reads, Reads, "reads"), greater_is_better
@@ -63,6 +65,18 @@ class Metric:
         truth, prediction = seen.read(self.reads)
         weights = {} if seen.weights is None or not _takes_weights(self.function) else {"sample_weight": seen.weights}
         return _number(self.function(truth, prediction, **weights), self.name)
+
+    def part(self, seen: Predictions) -> Floats:
+        """What some rows contribute, to be `merged` with what others do: numbers of which memory holds few."""
+        raise ValueError(f"[metrics] {self.name} needs all rows at once")
+
+    def merged(self, a: Floats, b: Floats) -> Floats:
+        """What two parts of the rows contribute together."""
+        return a + b
+
+    def whole(self, part: Floats) -> float:
+        """The metric of all rows that contributed."""
+        raise ValueError(f"[metrics] {self.name} needs all rows at once")
 
     def __repr__(self) -> str:
         return f"Metric({self.name!r}, reads={self.reads!r})"
@@ -106,6 +120,21 @@ class Named(Metric):
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({options})"
+
+
+@dataclass(frozen=True)
+class MeanOfRows(Named):
+    """The weighted mean over rows of what each has."""
+
+    combines = True
+
+    def part(self, seen: Predictions) -> Floats:
+        """See `Metric.part`: a sum over rows, and their weight."""
+        return np.array([self.score(seen) * seen.total, seen.total]) if seen.total else np.zeros(2)
+
+    def whole(self, part: Floats) -> float:
+        """See `Metric.whole`."""
+        return float(part[0] / part[1])
 
 
 def of_function(function: Callable[..., float]) -> Metric:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from whet._arrays import Floats
 from whet._checks import as_count, as_flag
 from whet.losses import Loss
-from whet.metrics.base import Named, mean, one_of, pair, weights_of
+from whet.metrics.base import MeanOfRows, Named, mean, one_of, pair, weights_of
 from whet.metrics.counts import Counts
 from whet.metrics.predictions import Predictions
 
@@ -203,7 +203,7 @@ def top_k(truth: ArrayLike, score: ArrayLike, *, k: int = 2, sample_weight: Arra
 
 
 @dataclass(frozen=True)
-class Accuracy(Named):
+class Accuracy(MeanOfRows):
     """`accuracy`, for a fit."""
 
     key = "accuracy"
@@ -217,7 +217,30 @@ class Accuracy(Named):
 
 
 @dataclass(frozen=True)
-class BalancedAccuracy(Named):
+class _OfCounts(Named):
+    """Made of how many rows have which label, and how many were given it."""
+
+    combines = True
+
+    def _of(self, counts: Counts) -> float:
+        raise NotImplementedError
+
+    def score(self, seen: Predictions) -> float:
+        """See `Metric.score`."""
+        return self._of(seen.counts)
+
+    def part(self, seen: Predictions) -> Floats:
+        """See `Metric.part`: counts."""
+        labels = seen.truth.shape[1] if seen.truth.ndim == 2 else seen.classes
+        return seen.counts.summands(labels) if len(seen.target) else np.zeros(4 * labels + 3)
+
+    def whole(self, part: Floats) -> float:
+        """See `Metric.whole`."""
+        return self._of(Counts.of_sum(part))
+
+
+@dataclass(frozen=True)
+class BalancedAccuracy(_OfCounts):
     """`balanced_accuracy` with its options, for a fit."""
 
     key = "balanced_accuracy"
@@ -236,13 +259,12 @@ class BalancedAccuracy(Named):
         if seen.truth.ndim == 2:
             raise ValueError(f"[metrics] {self.name} needs one label a row, got {seen.truth.shape[1]}")
 
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`."""
-        return _balanced(seen.counts, self.adjusted)
+    def _of(self, counts: Counts) -> float:
+        return _balanced(counts, self.adjusted)
 
 
 @dataclass(frozen=True)
-class _Averaged(Named):
+class _Averaged(_OfCounts):
     """With the options of `precision`."""
 
     reads = "labels"
@@ -265,9 +287,8 @@ class _Averaged(Named):
     def _ratio(counts: Counts) -> tuple[Floats, Floats]:
         return counts.hits, counts.true
 
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`."""
-        return _averaged(self._ratio, seen.counts, self.average, self.pos_label, self.zero_division)
+    def _of(self, counts: Counts) -> float:
+        return _averaged(self._ratio, counts, self.average, self.pos_label, self.zero_division)
 
 
 @dataclass(frozen=True)
@@ -298,7 +319,7 @@ class F1(_Averaged):
 
 
 @dataclass(frozen=True)
-class TopK(Named):
+class TopK(MeanOfRows):
     """`top_k` with its option, for a fit; by default its name is "top_3" for k = 3, but "top_k" for its own k, 2."""
 
     key = "top_k"

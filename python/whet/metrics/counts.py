@@ -60,6 +60,22 @@ class Counts(NamedTuple):
         kept = [each[there].astype(np.float64) for each in (hits, predicted, true)]
         return cls(labels[there], kept[0], kept[1], kept[2], float(hits.sum()), total, binary, False)
 
+    def summands(self, labels: int) -> NDArray[np.float64]:
+        """What sums of are counts again, of labels that are numbers below `labels`."""
+        there = np.ones(len(self.labels))
+        spread = np.zeros((4, labels))
+        spread[:, self.labels.astype(np.intp)] = self.hits, self.predicted, self.true, there
+        return np.array([*spread.ravel(), self.right, self.total, self.several])
+
+    @classmethod
+    def of_sum(cls, sum_of: NDArray[Any]) -> Counts:
+        """Those of all rows, from the sum of the `summands` of parts of them."""
+        spread, (right, total, several) = sum_of[:-3].reshape(4, -1), sum_of[-3:].tolist()
+        labels = np.flatnonzero(spread[3])
+        hits, predicted, true = spread[:3, labels]
+        binary = not several and spread.shape[1] == 2
+        return cls(labels, hits, predicted, true, right, total, binary, bool(several))
+
     @classmethod
     def _of_columns(
         cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None, total: float

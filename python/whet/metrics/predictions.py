@@ -38,6 +38,11 @@ class Predictions:
         self.target, self.output, self.loss, self.weights = target, output, loss, weights
 
     @property
+    def total(self) -> float:
+        """The number of rows, or the sum of their weights."""
+        return float(len(self.target) if self.weights is None else self.weights.sum(dtype=np.float64))
+
+    @property
     def several(self) -> bool:
         """Whether the model returns a tuple."""
         return isinstance(self.output, tuple)

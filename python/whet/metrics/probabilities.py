@@ -14,7 +14,7 @@ from whet import _core
 from whet._arrays import Floats
 from whet._checks import as_flag
 from whet.errors import WhetWarning
-from whet.metrics.base import Named, mean, one_of, pair, weights_of
+from whet.metrics.base import MeanOfRows, Named, mean, one_of, pair, weights_of
 from whet.metrics.predictions import Predictions
 
 __all__ = ["ROCAUC", "Brier", "LogLoss", "auc", "brier", "log_loss", "roc_auc"]
@@ -153,7 +153,7 @@ def _sorted(
 
 
 @dataclass(frozen=True)
-class LogLoss(Named):
+class LogLoss(MeanOfRows):
     """`log_loss`, for a fit, which computes it of the raw outputs."""
 
     key = "log_loss"
@@ -175,7 +175,7 @@ class LogLoss(Named):
 
 
 @dataclass(frozen=True)
-class Brier(Named):
+class Brier(MeanOfRows):
     """`brier` with its option, for a fit."""
 
     key = "brier"
