@@ -97,8 +97,10 @@ def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = 
     return features
 
 
-def as_weights(sample_weight: ArrayLike | None, rows: int, dtype: DTypeLike, where: str) -> Floats | None:
-    """`sample_weight` as finite floats of shape (rows,) that are not negative and not all zero."""
+def as_weights(
+    sample_weight: ArrayLike | None, rows: int, dtype: DTypeLike, where: str, some: bool = True
+) -> Floats | None:
+    """`sample_weight` as finite floats of shape (rows,) that are not negative and, of `some` rows, not zero."""
     if sample_weight is None:
         return None
     array = as_array(sample_weight, where, "sample_weight")
@@ -106,7 +108,7 @@ def as_weights(sample_weight: ArrayLike | None, rows: int, dtype: DTypeLike, whe
         raise ValueError(f"[{where}] expected sample_weight with shape ({rows},), got {array.shape}")
     weights = as_floats(array, dtype, where, "sample_weight")
     check_finite(weights.reshape(-1, 1), where, "sample_weight")
-    if (weights < 0).any() or not (weights > 0).any():
+    if (weights < 0).any() or (some and not (weights > 0).any()):
         raise ValueError(f"[{where}] expected sample_weight to be zero or more, and more than zero somewhere")
     return weights
 

@@ -27,6 +27,7 @@ from whet.data.steps import (
     RobustScaler,
     StandardScaler,
 )
+from whet.data.streams.stream import Stream
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler
 
@@ -46,6 +47,7 @@ __all__ = [
     "QuantileScaler",
     "RobustScaler",
     "StandardScaler",
+    "Stream",
     "TargetScaler",
     "as_dataset",
     "clip_outliers",

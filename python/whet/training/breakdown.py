@@ -16,8 +16,8 @@ from whet.optim import LBFGS, Optimizer
 from whet.schedules import Schedule
 
 if TYPE_CHECKING:
-    from whet.training.fit import Rows
     from whet.training.model import Model
+    from whet.training.rows import Rows
 
 __all__ = ["explained"]
 

@@ -6,31 +6,30 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from whet import _core, losses, optim
-from whet._arrays import Features, Floats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
-from whet.losses import Loss, TracedLoss
+from whet.losses import Loss
 from whet.metrics import Asked
 from whet.metrics import get as get_metrics
 from whet.optim import Optimizer
 from whet.training.callbacks.base import Callback, check
 from whet.training.checkpoints.checkpoint import Directory
-from whet.training.classes import ClassWeight, check_class_weight, class_factors
+from whet.training.classes import ClassWeight, check_class_weight
 from whet.training.history import History
 from whet.training.loop import Loop
-from whet.training.model import weighed
+from whet.training.rows import Rows, set_apart
+from whet.training.sources import Memory, Source, as_stream
 
 if TYPE_CHECKING:
+    from whet.data.streams.stream import Stream
     from whet.training.model import Model
 
-__all__ = ["Plan", "Rows", "run"]
+__all__ = ["Plan", "run"]
 
 
 class Plan:
@@ -118,9 +117,10 @@ class Plan:
             return min(max(1 << (max(rows // 64, 1).bit_length() - 1), 32), 256) * self.optimizer.accumulate
         return min(self.batch_size * self.optimizer.accumulate, rows)
 
-    def total_steps(self, epoch_steps: int) -> int:
-        """Steps of the whole training, if nothing ends it before."""
-        return int(min(self.max_steps, self.epochs * epoch_steps))
+    def total_steps(self, epoch_steps: int | None) -> int | None:
+        """Steps of the whole training, if nothing ends it before; None where nobody knows."""
+        most = min(self.max_steps, math.inf if epoch_steps is None else self.epochs * epoch_steps)
+        return None if most == math.inf else int(most)
 
     def met(self, history: History) -> bool:
         """Whether the last epoch meets every target of `stop_at`."""
@@ -154,84 +154,6 @@ class Plan:
             callback._check_names(directions)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Features and targets as the core takes them, and targets as metrics do.
-
-    `weights` are those of the loss; `given` are those that a user gave, without what the loss makes of its options;
-    `places` are the rows' indices in what a user gave, None where they are all of it.
-    """
-
-    features: Floats
-    target: NDArray[Any]
-    truth: NDArray[Any]
-    weights: Floats | None = None
-    given: Floats | None = None
-    places: NDArray[np.int64] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        loss: Loss,
-        X: Features,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        where: str,
-        width: int | None = None,
-    ) -> Rows:
-        """Checks and converts, without copying what is right already."""
-        features = model._features(X, where, width)
-        if len(features) == 0:
-            raise ValueError(f"[{where}] expected at least one row, got X with shape {features.shape}")
-        outputs = model._width_of_output(features.shape[1])
-        if not (model._has_one_output(features.shape[1]) or isinstance(loss, TracedLoss)):
-            raise ValueError(f"[{where}] expected a loss that is a function of a tuple, as the model returns one")
-        columns = model._width_of_target(features.shape[1], loss)
-        target = loss.target(y, len(features), columns, model.dtype, where)
-        given = as_weights(sample_weight, len(features), model.dtype, where)
-        truth, weights = weighed(loss, target, outputs, model.dtype, given, where)
-        return cls(features, target, truth, weights, given)
-
-    def weighted(self, class_weight: ClassWeight, loss: Loss, outputs: int) -> Rows:
-        """These rows, each with its weight multiplied by that of its class."""
-        if class_weight is None:
-            return self
-        factors = class_factors(class_weight, loss, self.target, outputs)
-        weights = as_floats(factors, self.features.dtype, "fit", "class_weight")
-        with np.errstate(over="ignore"):
-            given = weights if self.given is None else weights * self.given
-            weights = weights if self.weights is None else weights * self.weights
-        if not weights.any() or not np.isfinite(weights).all():
-            raise ValueError("[fit] expected class_weight to leave rows that count, and none that counts infinitely")
-        return replace(self, weights=weights, given=given)
-
-    def take(self, rows: NDArray[np.int64]) -> Rows:
-        """A copy of some rows."""
-        target = self.target[rows]
-        truth = target if self.truth is self.target else self.truth[rows]
-        weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
-        return Rows(self.features[rows], target, truth, weights, given, rows)
-
-    def given_arrays(self) -> list[NDArray[Any]]:
-        """Features, targets and, if there are some, weights, as they were given."""
-        return [self.features, self.target, *([] if self.given is None else [self.given])]
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-
-def _set_apart(rows: Rows, fraction: float, seed: int) -> tuple[Rows, Rows | None]:
-    """Training rows and validation rows."""
-    if as_number(fraction, "fit", "validation_fraction", low=0, high=1) == 0:
-        return rows, None
-    count = round(fraction * len(rows))
-    if count == 0 or count == len(rows):
-        raise ValueError(f"[fit] a validation_fraction of {fraction} leaves no rows to one side of {len(rows)}")
-    order = _core.random_permutation(seed, len(rows))
-    return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
-
-
 def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
     """Warns where the model ends in what the loss does itself."""
     last = next((node["op"] for node in graph.nodes if node["output"] == graph.output), "")
@@ -240,40 +162,67 @@ def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
         warnings.warn(message, WhetWarning, stacklevel=4)
 
 
+def _validation(model: Model, plan: Plan, data: Any, width: int) -> Rows | Stream | None:
+    """Rows to evaluate after every epoch."""
+    if data is None:
+        return None
+    stream = None if isinstance(data, Sequence) else as_stream(data)
+    if stream is not None:
+        from whet.training.streaming import check_validation
+
+        check_validation(stream, plan)
+        return stream
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise TypeError("[fit] expected validation_data to be (X, y), (X, y, sample_weight) or a whet.data.Stream")
+    X, y, weight = (*data, None)[:3]
+    rows = Rows.of(model, plan.loss, X, y, weight, "validation_data", width)
+    model._check_indices(rows.features, "validation_data")
+    return rows
+
+
 def run(
     model: Model,
     plan: Plan,
-    X: Features,
-    y: ArrayLike,
+    X: Any,
+    y: ArrayLike | None,
     sample_weight: ArrayLike | None,
-    validation_data: tuple[Features, ArrayLike] | tuple[Features, ArrayLike, ArrayLike] | None,
+    validation_data: Any,
     validation_fraction: float,
 ) -> History:
     """See `Model.fit`."""
-    rows = Rows.of(model, plan.loss, X, y, sample_weight, "fit")
-    model._check_indices(rows.features, "fit")
-    if validation_data is not None:
-        if validation_fraction:
-            raise ValueError("[fit] expected validation_data or validation_fraction, got both")
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise TypeError("[fit] expected validation_data to be (X, y) or (X, y, sample_weight)")
-        width = rows.features.shape[1]
-        X, y, held_weight = (*validation_data, None)[:3]
-        validation: Rows | None
-        validation = Rows.of(model, plan.loss, X, y, held_weight, "validation_data", width)
-        model._check_indices(validation.features, "validation_data")
+    source: Source
+    stream = as_stream(X)
+    if stream is not None:
+        if y is not None or sample_weight is not None or validation_fraction:
+            raise ValueError(
+                "[fit] expected y and sample_weight in the batches or columns of a stream, and its validation rows "
+                "as validation_data"
+            )
+        from whet.training.streaming import Streamed
+
+        source = Streamed(stream, model, plan)
+        validation = _validation(model, plan, validation_data, source.head.features.shape[1])
     else:
-        rows, validation = _set_apart(rows, validation_fraction, plan.seed)
-    rows = rows.weighted(plan.class_weight, plan.loss, model._width_of_output(rows.features.shape[1]))
+        if y is None:
+            raise TypeError("[fit] expected y: only a stream has the right answers beside X")
+        rows = Rows.of(model, plan.loss, X, y, sample_weight, "fit")
+        model._check_indices(rows.features, "fit")
+        if validation_data is not None and validation_fraction:
+            raise ValueError("[fit] expected validation_data or validation_fraction, got both")
+        width = rows.features.shape[1]
+        validation = _validation(model, plan, validation_data, width)
+        if validation is None:
+            rows, validation = set_apart(rows, validation_fraction, plan.seed)
+        source = Memory(rows.weighted(plan.class_weight, plan.loss, model._width_of_output(width)), plan)
+    width = source.head.features.shape[1]
     plan.check_names(validation is not None)
-    model._check_metrics(plan.metrics, rows.target, plan.loss, rows.features.shape[1])
+    model._check_metrics(plan.metrics, source.head.target, plan.loss, width)
     if plan.precision == "bfloat16" and model.dtype != "float32":
         raise ValueError(f"[fit] expected a float32 model for precision 'bfloat16', got {model.dtype}")
-    warn_of_links(model._graph(rows.features.shape[1]), plan.loss)
-    plan.batch_rows(len(rows))  # refuses what the optimizer cannot take
+    warn_of_links(model._graph(width), plan.loss)
     plan.optimizer.check_names(model._parameter_names())
     history = History(plan.seed)
     with model._exclusive("fit", plan.seed) as state:
-        training = Loop(model, state, plan, rows, validation, history).train()
+        training = Loop(model, state, plan, source, validation, history).train()
     training.end()  # when the parameters can be written again
     return history

@@ -14,15 +14,19 @@ from whet.training.breakdown import explained
 from whet.training.callbacks.base import Run, TerminateOnNaN
 from whet.training.callbacks.progress import Progress
 from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
-from whet.training.checkpoints.identity import identity
+from whet.training.checkpoints.identity import identity, schedules
 from whet.training.engine import assign, averaged, core_trainer
 from whet.training.history import History
+from whet.training.measuring import Measuring, MeasuringParts
 from whet.training.rates import LearningRates
 from whet.training.rollback import NoRollback, Rollback
 
 if TYPE_CHECKING:
-    from whet.training.fit import Plan, Rows
+    from whet.data.streams.stream import Stream
+    from whet.training.fit import Plan
     from whet.training.model import Model
+    from whet.training.rows import Rows
+    from whet.training.sources import Part, Source
 
 __all__ = ["Loop"]
 
@@ -37,37 +41,46 @@ class Loop:
         model: What is trained.
         state: Its parameters, held for this fit.
         plan: How to train.
-        rows: Training rows.
+        source: Training rows.
         validation: Rows to evaluate after every epoch, or None.
         history: What is recorded.
     """
 
     def __init__(
-        self, model: Model, state: _core.State, plan: Plan, rows: Rows, validation: Rows | None, history: History
+        self,
+        model: Model,
+        state: _core.State,
+        plan: Plan,
+        source: Source,
+        validation: Rows | Stream | None,
+        history: History,
     ) -> None:
         self.model, self.state, self.plan, self.history = model, state, plan, history
-        self._rows, self._validation = rows, validation
-        self._batch_rows = plan.batch_rows(len(rows))
-        self._batches = -(-len(rows) // self._batch_rows)
-        self._total = plan.total_steps(self._batches)
-        self._graph = graph = model._training_graph(rows.features.shape[1], plan.loss, rows.truth)
+        self.source, self._validation = source, validation
+        width, truth = source.head.features.shape[1], source.head.truth
+        self._batches = None if source.rows is None else -(-source.rows // source.batch_rows)
+        self._graph = graph = model._training_graph(width, plan.loss, truth)
         assignment = assign(model, state, plan.optimizer)
+        total = plan.total_steps(self._batches)
+        if total is None and (schedules(model, assignment, width) or plan.optimizer.swa is not None):
+            raise ValueError("[fit] a schedule needs the number of steps: give max_steps, or rows to the Stream")
+        self._total = total or 1  # without schedules, nothing depends on it
         self.trainer = core_trainer(
-            graph, state, plan.loss, plan.optimizer, assignment, rows.truth, plan.seed, plan.precision
+            graph, state, plan.loss, plan.optimizer, assignment, truth, plan.seed, plan.precision
         )
         if plan.optimizer.swa is not None:
             self.trainer.average_after(int(plan.optimizer.swa * self._total))
-        self._numbers = model._schedules(rows.features.shape[1])  # of the graph
-        self._outputs = math.prod(graph.shape(graph.output))
-        self.predictions = np.zeros((len(rows), self._outputs), model.dtype) if plan.metrics else None
+        self._numbers = model._schedules(width)  # of the graph
+        self.outputs = math.prod(graph.shape(graph.output))
+        self.measuring = Measuring(self) if source.whole else MeasuringParts(self)
         self.rates = LearningRates(assignment, self._total)
         shown = (Progress(),) if plan.progress else ()
-        self.run = Run(model, plan.callbacks, self.rates, self._params(), shown)
+        self.run = Run(model, plan.callbacks, self.rates, self._params(total), shown)
         self.started = time.perf_counter()
         self._rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
         self._checkpoints = NoCheckpoints(self)
         if plan.checkpoint is not None:
-            of = identity(model, plan, graph, assignment, rows, validation)
+            of = identity(model, plan, graph, assignment, source, validation, total)
             every, keep = plan.checkpoint_every, plan.checkpoint_keep
             self._checkpoints = Checkpoints(self, plan.checkpoint, every, keep, plan.resume, of)
 
@@ -112,8 +125,7 @@ class Loop:
     def _passed(self, place: Place) -> bool:
         """The steps of an epoch that are still to be taken. Returns whether they are; else they are to be again."""
         try:
-            with explained(self.model, self.plan.optimizer, self._graph, self._rows, place.epoch):
-                self._pass(place)
+            self._pass(place)
         except NonFiniteError as error:
             if not self._rollback.undo(place, error):
                 raise
@@ -125,41 +137,54 @@ class Loop:
             self.run.begin_epoch(place.epoch)
             place.begun = True
         self._checkpoints.begin_epoch(place)
-        position, rows = place.position, self._rows
-        before = self.trainer.steps - position.steps
-        left = int(min(self.plan.max_steps - before, self._batches))
-        schedules, changes = self._schedules(before, left), self.rates.changes
-        while position.batches < self._batches and position.steps < left and not self.run.is_asked_to_end:
+        if not place.position.batches:
+            self.measuring.begin_epoch()
+        with self.source.parts(place.epoch, place.position.batches) as parts:
+            self._whole = all(self._trained(part, place) for part in parts)
+        if not self._whole:
+            self._checkpoints.cut_short()
+
+    def _trained(self, part: Part, place: Place) -> bool:
+        """The steps on a part of an epoch that are still to be taken. Returns whether no end came before the last."""
+        position, rows, first = place.position, part.rows, place.position.steps
+        began = self.trainer.steps
+        end = first + int(min(self.plan.max_steps - began, part.end - position.batches))
+        schedules, changes = self._schedules(began, end - first), self.rates.changes
+        predictions = self.measuring.predictions(part)
+        while position.batches < part.end and position.steps < end and not self.run.is_asked_to_end:
             taken = position.steps
-            steps = self.run.steps(self._checkpoints.steps(left - taken), self.trainer.steps)
-            self.trainer.epoch(
-                rows.features,
-                rows.truth,
-                rows.weights,
-                self._batch_rows,
-                self.plan.shuffle,
-                place.epoch,
-                steps,
-                [(group, name, values[taken : taken + steps]) for group, name, values in schedules],
-                self.predictions,
-                position,
-            )
+            steps = self.run.steps(self._checkpoints.steps(end - taken), self.trainer.steps)
+            with explained(self.model, self.plan.optimizer, self._graph, rows, place.epoch):
+                self.trainer.epoch(
+                    rows.features,
+                    rows.truth,
+                    rows.weights,
+                    self.source.batch_rows,
+                    part.shuffle,
+                    place.epoch,
+                    steps,
+                    [(group, name, values[taken - first :][:steps]) for group, name, values in schedules],
+                    predictions,
+                    position,
+                    part.first,
+                )
+            if position.batches == part.end:
+                self.measuring.end_part(part)
             if position.steps > taken and self.run.after_steps(self.trainer.steps, lambda: self._loss(position)):
                 self._checkpoints.after_callbacks(place)
             if self.rates.changes != changes:
-                schedules, changes = self._schedules(before, left), self.rates.changes
+                schedules, changes = self._schedules(began, end - first), self.rates.changes
             self._checkpoints.after_steps(position.batches == self._batches)
-        if position.batches < self._batches:
-            self._checkpoints.cut_short()
+        return position.batches >= part.end
 
-    def _params(self) -> dict[str, Any]:
+    def _params(self, total: int | None) -> dict[str, Any]:
         """What callbacks may know of the fit."""
         return {
             "epochs": self.plan.epochs,
             "steps": self._batches,
-            "total_steps": self._total,
-            "rows": len(self._rows),
-            "batch_rows": self._batch_rows,
+            "total_steps": total,
+            "rows": self.source.rows,
+            "batch_rows": self.source.batch_rows,
             "loss": repr(self.plan.loss),
             "optimizer": repr(self.plan.optimizer),
         }
@@ -173,7 +198,7 @@ class Loop:
     def _loss(self, position: _core.EpochPosition) -> float:
         """Of the rows of this epoch so far."""
         mean = position.loss_sum / position.weight_sum
-        return self.plan.loss.reduced(mean, position.weight_sum, self._outputs)
+        return self.plan.loss.reduced(mean, position.weight_sum, self.outputs)
 
     def _end_epoch(self, place: Place) -> str | None:
         """What is computed and recorded after an epoch. Returns the callback that asks for an end."""
@@ -181,23 +206,15 @@ class Loop:
         self.rates.steps = self.trainer.steps - position.steps  # the rate that the epoch began with
         numbers = {"loss": self._loss(position), "lr": self.rates.current}
         self.rates.steps = self.trainer.steps
-        numbers |= self._measure(position.batches == self._batches)  # max_steps can end the last epoch early
+        numbers |= self.measuring.numbers(self._whole)  # max_steps can end the last epoch early
         with averaged(self.trainer):
             if validation is not None:
-                held = validation.features, validation.target, plan.loss, plan.metrics, validation.given
-                found = model._evaluate(*held)
+                found = model._evaluate_rows(validation, plan.loss, plan.metrics, "validation_data")
                 numbers |= {f"val_{name}": value for name, value in found.items()}
             self.history.append(**numbers)
             asked = self.run.end_epoch(place.epoch, numbers)
             self._checkpoints.keep_best(place.epoch)
         return asked
-
-    def _measure(self, whole: bool) -> dict[str, float]:
-        """Metrics of the training rows, for a whole epoch."""
-        if self.predictions is None or not whole:
-            return {metric.name: math.nan for metric in self.plan.metrics}
-        rows, width = self._rows, self._rows.features.shape[1]
-        return self.model._measure(self.plan.metrics, self.predictions, rows.target, self.plan.loss, width, rows.given)
 
     def _end(self, epochs: int, asked: str | None) -> str | None:
         """What ends the training after so many epochs; None: nothing does."""

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
 from whet import _core, losses
 from whet._arrays import Features, Floats, as_weights
@@ -19,11 +19,15 @@ from whet.metrics import Asked, Metric, Predictions, own, restored
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.history import History
+from whet.training.rows import Rows, weighed
+from whet.training.sources import as_stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from whet.data.streams.stream import Stream
     from whet.training.callbacks.base import Callback
+    from whet.training.sources import Streamable
 
 __all__ = ["Model"]
 
@@ -114,14 +118,14 @@ class Model:
 
     def fit(
         self,
-        X: Features,
-        y: ArrayLike,
+        X: Features | Streamable,
+        y: ArrayLike | None = None,
         *,
         loss: str | Loss,
         optimizer: str | Optimizer = "adam",
         epochs: int = 10,
         batch_size: int | str = "auto",
-        validation_data: tuple[Features, ArrayLike] | tuple[Features, ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[Features, ArrayLike] | tuple[Features, ArrayLike, ArrayLike] | Streamable | None = None,
         validation_fraction: float = 0.0,
         metrics: Asked | Sequence[Asked] | None = (),
         sample_weight: ArrayLike | None = None,
@@ -145,25 +149,29 @@ class Model:
 
         Args:
             X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied. For a model
-                whose forward takes several inputs, a mapping with an array for each, by name.
+                whose forward takes several inputs, a mapping with an array for each, by name. Of data larger than
+                memory, a whet.data.Stream, or a function that returns an iterator of batches (X, y); then `y`,
+                `sample_weight` and `validation_fraction` are not given.
             y: Targets as the loss takes them; see whet.losses. Shapes (rows,) and (rows, 1) are equal.
             loss: What to make small: a string such as "mse" or "cross_entropy", or an object of whet.losses.
             optimizer: A string such as "adam", or an object of whet.optim.
             epochs: Passes over the data.
             batch_size: Rows of a step; the last one of an epoch may be shorter. "auto" depends on the number of rows
-                alone: a power of two near rows / 64, from 32 to 256. Full-batch optimizers take all rows.
-            validation_data: (X, y) to evaluate after every epoch, or (X, y, sample_weight).
+                alone: a power of two near rows / 64, from 32 to 256; where a function or an iterator yields who knows
+                how many, it is the rows of the first batch. Full-batch optimizers take all rows.
+            validation_data: (X, y) to evaluate after every epoch, or (X, y, sample_weight), or a stream.
             validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same, with their
                 sample_weight.
             metrics: Names or objects of whet.metrics, or functions of (truth, prediction), computed for every epoch
-                over the predictions made in it while training, weighted as the loss is.
+                over the predictions made in it while training, weighted as the loss is. Of a stream, those that can be
+                told from parts of the rows: means over rows, those of counts, rmse and r2.
             sample_weight: Weight of each row in the loss, shape (rows,); a batch's loss is the weighted mean
                 over its rows.
             class_weight: How often the rows of each class count, {class: factor}; classes that it leaves out count
                 once. "balanced" is rows / (classes * rows of the class) over the training rows, as in scikit-learn.
                 It multiplies `sample_weight`. For "cross_entropy" with class indices and for "bce_with_logits" with
                 one output and labels 0 and 1.
-            shuffle: Whether every epoch takes the rows in an order of its own.
+            shuffle: Whether every epoch takes the rows in an order of its own; whet.data.Stream says how it does.
             callbacks: Objects of whet.callbacks, called between epochs: EarlyStopping, ReduceLROnPlateau,
                 ModelCheckpoint and others, or classes of one's own.
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
@@ -231,11 +239,11 @@ class Model:
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
 
     @_core.fast
-    def predict(self, X: Features) -> Floats:
+    def predict(self, X: Features | Streamable) -> Floats:
         """The raw outputs.
 
         Args:
-            X: Features, shape (rows, features).
+            X: Features, shape (rows, features); or a whet.data.Stream, of which memory holds the outputs alone.
 
         Returns:
             Shape (rows, outputs), in the model's dtype; a tuple of such arrays if the model's forward returns a tuple.
@@ -245,11 +253,16 @@ class Model:
             TypeError: If `X` does not hold numbers.
             ValueError: If its shape does not fit, or it holds NaN or infinite elements.
         """
-        features = self._features(X, "predict")
+        stream = as_stream(X)
+        if stream is not None:
+            from whet.training import streaming
+
+            return streaming.predict(self, stream)
+        features = self._features(X, "predict")  # type: ignore[arg-type]  # no stream
         returned: Floats = self._as_returned(self._outputs(features), features.shape[1])
         return returned
 
-    def predict_proba(self, X: Features) -> Floats:
+    def predict_proba(self, X: Features | Streamable) -> Floats:
         """The outputs after the link of the last fit's loss: softmax for cross_entropy, sigmoid for losses of labels.
 
         Those of an ensemble trained with MemberLoss are the mean of its members, shape (rows, outputs).
@@ -259,11 +272,13 @@ class Model:
         """
         return self._fitted_loss("predict_proba").probabilities(self.predict(X))
 
-    def evaluate(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, float]:
+    def evaluate(
+        self, X: Features | Streamable, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
         """Loss (without penalties) and metrics of the last fit, on these rows.
 
         Args:
-            X: Features, shape (rows, features).
+            X: Features, shape (rows, features); or a whet.data.Stream, which has `y` and weights itself.
             y: Targets as the loss takes them.
             sample_weight: Weight of each row, shape (rows,).
 
@@ -277,11 +292,22 @@ class Model:
         return self._evaluate_with(self._metrics, X, y, sample_weight)
 
     def _evaluate_with(
-        self, metrics: Sequence[Metric], X: Features, y: ArrayLike, sample_weight: ArrayLike | None
+        self,
+        metrics: Sequence[Metric],
+        X: Features | Streamable,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
     ) -> dict[str, float]:
         """See `evaluate`."""
         loss = self._fitted_loss("evaluate")
-        features = self._features(X, "evaluate")
+        stream = as_stream(X)
+        if stream is not None:
+            if y is not None or sample_weight is not None:
+                raise ValueError("[evaluate] expected y and sample_weight in the batches or columns of a stream")
+            return self._evaluate_rows(stream, loss, metrics, "evaluate")
+        if y is None:
+            raise TypeError("[evaluate] expected y: only a stream has the right answers beside X")
+        features = self._features(X, "evaluate")  # type: ignore[arg-type]  # no stream
         target = loss.target(y, len(features), self._width_of_target(features.shape[1], loss), self.dtype, "evaluate")
         weights = as_weights(sample_weight, len(features), self.dtype, "evaluate")
         return self._evaluate(features, target, loss, metrics, weights)
@@ -350,6 +376,22 @@ class Model:
         value = loss.reduced(mean, weight, output.shape[1])
         return {"loss": value, **self._measure(metrics, output, target, loss, width, given)}
 
+    def _evaluate_rows(
+        self, rows: Rows | Stream, loss: Loss, metrics: Sequence[Metric], where: str
+    ) -> dict[str, float]:
+        """Loss and metrics of rows that were checked, or of a stream."""
+        if isinstance(rows, Rows):
+            return self._evaluate(rows.features, rows.target, loss, metrics, rows.given)
+        from whet.training import streaming
+
+        return streaming.evaluate(self, rows, loss, metrics, where)
+
+    def _seen(
+        self, output: Floats, target: NDArray[Any], loss: Loss, width: int, weights: Floats | None
+    ) -> Predictions:
+        """Predictions of shape (rows, all elements) from inputs of that width, as metrics read them."""
+        return Predictions(target, self._as_returned(output, width), loss, weights)
+
     def _measure(
         self,
         metrics: Sequence[Metric],
@@ -362,7 +404,7 @@ class Model:
         """Metrics of predictions of shape (rows, all elements) from inputs of that width."""
         if not metrics:
             return {}
-        seen = Predictions(target, self._as_returned(output, width), loss, weights)
+        seen = self._seen(output, target, loss, width, weights)
         return {metric.name: metric.score(seen) for metric in metrics}
 
     def _check_metrics(self, metrics: Sequence[Metric], target: NDArray[Any], loss: Loss, width: int) -> None:
@@ -373,23 +415,6 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_predictor": None}
-
-
-def weighed(
-    loss: Loss, target: NDArray[Any], outputs: int, dtype: DTypeLike, given: Floats | None, where: str
-) -> tuple[NDArray[Any], Floats | None]:
-    """What the kernel takes for a target, and the weight of each row: the one given times what the loss makes of it.
-
-    Raises:
-        ValueError: If no row counts.
-    """
-    truth, factor = loss.encode(target, outputs, dtype)
-    if factor is None:
-        return truth, given
-    weights = factor if given is None else given * factor
-    if not weights.any():
-        raise ValueError(f"[{where}] expected a row that counts: the loss gives all of them a weight of 0")
-    return truth, weights
 
 
 def describe_training(model: Model) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.training.breakdown import explained
 from whet.training.engine import assign, averaged, core_trainer, slot_places, slots
-from whet.training.fit import Rows, warn_of_links
+from whet.training.fit import warn_of_links
 from whet.training.model import Model
+from whet.training.rows import Rows
 
 __all__ = ["Trainer"]
 

@@ -19,9 +19,9 @@ from whet.data.columns import KINDS, MISSING, Column, Kind, parse_number
 from whet.data.dataset import Dataset, listed
 from whet.data.sources.files import Source, name_of
 
-__all__ = ["read_csv"]
+__all__ = ["GZIP", "explained", "parse_column", "read_cells", "read_csv", "read_header"]
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 
 
 def read_csv(
@@ -72,15 +72,17 @@ def parse_csv(
         raise ValueError(f"[data] expected a delimiter of one character, no quote and no line end, got {delimiter!r}")
     chosen = _checked_kinds(kinds)
     given = None if names is None else listed(names if isinstance(names, str) else map(str, names))
-    with _explained(where, encoding), _text(source, encoding) as lines:
+    with explained(where, encoding), _text(source, encoding) as lines:
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
         try:
-            header = _header(rows, where) if given is None else given
-            cells = _cells(rows, header, where)
+            header = read_header(rows, where) if given is None else given
+            cells = read_cells(rows, header, where)
         except csv.Error as error:
             limit = f" (csv.field_size_limit, {csv.field_size_limit():,} characters)" if "limit" in str(error) else ""
             raise ValueError(f"[data] {where}, line {rows.line_num}: {error}{limit}") from None
-    columns = {name: _column(column, chosen.get(name), name, where) for name, column in zip(header, cells, strict=True)}
+    columns = {
+        name: parse_column(column, chosen.get(name), name, where) for name, column in zip(header, cells, strict=True)
+    }
     return Dataset(columns)
 
 
@@ -110,11 +112,12 @@ def _text(source: Source, encoding: str) -> IO[str]:
 
 def _decoded(content: bytes, encoding: str) -> IO[str]:
     raw = io.BytesIO(content)
-    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if content.startswith(_GZIP) else raw, encoding, newline="")
+    return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if content.startswith(GZIP) else raw, encoding, newline="")
 
 
 @contextlib.contextmanager
-def _explained(where: str, encoding: str) -> Iterator[None]:
+def explained(where: str, encoding: str) -> Iterator[None]:
+    """Inside, what is wrong with a file's bytes is told in its name."""
     try:
         yield
     except UnicodeDecodeError:
@@ -125,7 +128,8 @@ def _explained(where: str, encoding: str) -> Iterator[None]:
         raise OSError(f"[data] {where}: the gzip file is damaged ({error})") from None
 
 
-def _header(rows: Iterator[list[str]], where: str) -> list[str]:
+def read_header(rows: Iterator[list[str]], where: str) -> list[str]:
+    """Read the names of the columns."""
     row = next((row for row in rows if row), None)
     if row is None:
         raise ValueError(f"[data] {where}: expected a table with a header, got an empty file")
@@ -133,7 +137,8 @@ def _header(rows: Iterator[list[str]], where: str) -> list[str]:
     return [name.strip() or f"column {position}" for position, name in enumerate(row, 1)]
 
 
-def _cells(rows: Any, header: list[str], where: str) -> list[tuple[str, ...]]:
+def read_cells(rows: Any, header: list[str], where: str) -> list[tuple[str, ...]]:
+    """Read the cells of each column."""
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise ValueError(f"[data] {where}: column names appear more than once: {repeated}")
@@ -152,7 +157,8 @@ def _checked(rows: Any, width: int, where: str) -> Iterator[list[str]]:
             raise ValueError(f"[data] {where}, line {rows.line_num}: expected {width} cells, got {len(row)}")
 
 
-def _column(cells: Sequence[str], kind: Kind | None, name: str, where: str) -> Column:
+def parse_column(cells: Sequence[str], kind: Kind | None, name: str, where: str) -> Column:
+    """Make numbers or categories of cells; of no kind, numbers where all are."""
     if kind != "category":
         try:
             return np.array([parse_number(cell) for cell in cells], np.float64)

@@ -46,15 +46,16 @@ class Progress(Callback):
         self._seconds = seconds if self.seconds is None else self.seconds
         self._began = self._last = self._looked = time.perf_counter()
         self._spent = 0.0
-        self._step, self._news = 0, False
+        self._step, self._epoch, self._news = 0, 0, False
         self._first: int | None = None
         self._numbers: dict[str, float] = {}
         self.every_n_steps = 1
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Notes where the training begins."""
+        self._epoch = epoch
         if self._first is None:
-            self._first = self._step = epoch * self.params["steps"]
+            self._first = self._step = self._steps_of(epoch)
 
     def on_step_end(self, step: int, logs: Logs | None = None) -> None:
         """Shows the step if it is time, and chooses when to look again."""
@@ -66,12 +67,14 @@ class Progress(Callback):
         self.every_n_steps = max(1, min(int(steps * _LOOK / passed), 10 * steps))
         self._looked, self._step = now, step
         self._numbers, self._news = {**self._numbers, **(logs or {})}, True
-        if step % self.params["steps"]:  # else the end of the epoch follows, which has more to show
+        if (
+            self.params["steps"] is None or step % self.params["steps"]
+        ):  # else the end of the epoch follows, which has more to show
             self._show_if_time(now)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Shows the epoch if it is time."""
-        self._step, self._numbers, self._news = (epoch + 1) * self.params["steps"], dict(logs or {}), True
+        self._step, self._numbers, self._news = self._steps_of(epoch + 1), dict(logs or {}), True
         self._looked = now = time.perf_counter()
         self._show_if_time(now)
 
@@ -104,8 +107,14 @@ class Progress(Callback):
         except (OSError, ValueError):
             self._screen = None
 
+    def _steps_of(self, epochs: int) -> int:
+        """Steps of so many epochs; those seen, where an epoch of a stream has nobody knows how many."""
+        return self._step if self.params["steps"] is None else epochs * int(self.params["steps"])
+
     def _text(self, seconds: float) -> str:
         told, total = self.params, self.params["total_steps"]
+        if told["steps"] is None or total is None:
+            return self._text_without_end(seconds)
         done = min(self._step / total, 1.0)
         filled = int(done * _BAR)
         bar = "=" * filled + (">" if filled < _BAR else "") + " " * (_BAR - filled - 1)
@@ -116,6 +125,13 @@ class Progress(Callback):
             parts.append(f"{taken / told['steps'] * told['rows'] / seconds:,.0f} rows/s")
             parts.append(f"{_clock(seconds / taken * (total - self._step))} left" if done < 1 else _clock(seconds))
         return "  ".join(parts)
+
+    def _text_without_end(self, seconds: float) -> str:
+        parts = [f"epoch {self._epoch + 1}/{self.params['epochs']}  step {self._step}"]
+        parts += [f"{name}={value:.4g}" for name, value in self._numbers.items() if name != "lr"]
+        if seconds > 0:
+            parts.append(f"{(self._step - (self._first or 0)) * self.params['batch_rows'] / seconds:,.0f} rows/s")
+        return "  ".join([*parts, _clock(seconds)])
 
 
 class _Screen(Protocol):

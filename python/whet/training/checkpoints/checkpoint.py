@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ __all__ = ["Checkpoints", "Directory", "NoCheckpoints", "Place"]
 #: Rises when an older whet could not go on from what this one writes.
 VERSION = 1
 
-_SLOTS, _PREDICTIONS, _CALLBACKS = (OF_TRAINING + name for name in ("slots/", "predictions", "callbacks"))
+_SLOTS, _CALLBACKS, _METRICS = (OF_TRAINING + name for name in ("slots/", "callbacks", ""))
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,7 @@ class Checkpoints(NoCheckpoints):
             slot[...] = tensors[name]
         if found["averaged"]:
             loop.trainer.swap_average()
-        if loop.predictions is not None and _PREDICTIONS in tensors:
-            loop.predictions[...] = tensors[_PREDICTIONS]
+        loop.measuring.load(_below(_METRICS, tensors))
         loop.history._take_up(unpack(found["history"], tensors), found["best_epoch"], found["steps"])
         loop.started -= found["seconds"]
         position = _core.EpochPosition(**found["position"])
@@ -309,8 +308,8 @@ class Checkpoints(NoCheckpoints):
             return
         self._write_best()
         tensors = {**self._model[0], **self._slots(), **noted.arrays}
-        if self._loop.predictions is not None and noted.place.position.batches:
-            tensors[_PREDICTIONS] = self._loop.predictions
+        if noted.place.position.batches:
+            tensors |= {_METRICS + name: array for name, array in self._loop.measuring.tensors().items()}
         with averaged(trainer) as swapped:
             description = {**self._model[1], "checkpoint": {"averaged": swapped, **self._description(noted)}}
             written = self._put(checkpoint_name(trainer.steps), tensors, description)
@@ -369,6 +368,11 @@ class Checkpoints(NoCheckpoints):
         parameters = {name: loop.state.parameter(i) for i, name in enumerate(loop.model._parameter_names())}
         found = slots(loop.trainer, loop.plan.optimizer, parameters)
         return {_SLOTS + name: array for name, array in found.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def _warn(message: str) -> None:

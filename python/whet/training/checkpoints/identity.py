@@ -14,30 +14,36 @@ from whet import _core
 from whet.files import checksum
 from whet.optim.base import Assignment
 from whet.schedules import Constant, Schedule
+from whet.training.rows import Rows
 
 if TYPE_CHECKING:
-    from whet.training.fit import Plan, Rows
+    from whet.data.streams.stream import Stream
+    from whet.training.fit import Plan
     from whet.training.model import Model
+    from whet.training.sources import Source
 
-__all__ = ["differences", "identity"]
+__all__ = ["differences", "identity", "schedules"]
 
 _DIGEST = re.compile(r"crc32:[0-9a-f]{8}")
 
 
 def identity(
-    model: Model, plan: Plan, graph: _core.Graph, assignment: Assignment, rows: Rows, validation: Rows | None
+    model: Model,
+    plan: Plan,
+    graph: _core.Graph,
+    assignment: Assignment,
+    source: Source,
+    validation: Rows | Stream | None,
+    total: int | None,
 ) -> dict[str, Any]:
     """All that bits depend on, by the name of the argument that says it: values, or checksums of what is large.
 
     How long the training is counts only where something depends on it: a schedule, or the start of an average.
     """
-    width = rows.features.shape[1]
-    scheduled = [*_schedules(assignment), *model._schedules(width)]
+    scheduled = schedules(model, assignment, source.head.features.shape[1])
     found: dict[str, Any] = {
-        "X": _digest(rows.features),
-        "y": _digest(rows.target),
-        "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
-        "validation_data": None if validation is None else _digest(*validation.given_arrays()),
+        **source.identity(),
+        "validation_data": _identity(validation),
         "the model": _digest(
             json.dumps(
                 [
@@ -49,7 +55,7 @@ def identity(
         "loss": _text(plan.loss),
         "optimizer": _text(plan.optimizer),
         "schedules": _digest(*(each.at(np.arange(101) / 100) for each in scheduled)),
-        "batch_size": plan.batch_rows(len(rows)),
+        "batch_size": source.batch_rows,
         "metrics": [metric.name for metric in plan.metrics],
         "callbacks": [type(callback).__name__ for callback in plan.callbacks],
         "shuffle": plan.shuffle,
@@ -57,9 +63,7 @@ def identity(
         "seed": plan.seed,
     }
     if scheduled or plan.optimizer.swa is not None:
-        found["epochs or max_steps, which the schedules depend on"] = plan.total_steps(
-            -(-len(rows) // plan.batch_rows(len(rows)))
-        )
+        found["epochs or max_steps, which the schedules depend on"] = total
     kept: dict[str, Any] = json.loads(json.dumps(found))  # as it comes back from a file
     return kept
 
@@ -73,6 +77,17 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _change(name: str, before: Any, now: Any) -> str:
     large = any(isinstance(value, str) and _DIGEST.fullmatch(value) for value in (before, now))
     return name if large else f"{name} ({before} before, now {now})"
+
+
+def schedules(model: Model, assignment: Assignment, width: int) -> list[Schedule]:
+    """Numbers of the optimizer and of the graph that change while it trains."""
+    return [*_schedules(assignment), *model._schedules(width)]
+
+
+def _identity(validation: Rows | Stream | None) -> str | None:
+    if validation is None:
+        return None
+    return _digest(*validation.given_arrays()) if isinstance(validation, Rows) else validation.fingerprint()
 
 
 def _schedules(assignment: Assignment) -> Iterator[Schedule]:

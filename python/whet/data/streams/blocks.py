@@ -1,0 +1,101 @@
+"""What a stream is read from: blocks of rows, in any order where they can be found again, else one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+__all__ = ["Block", "Indexed", "Sequential", "Watched", "explained"]
+
+BLOCK_BYTES = 4 << 20  # of a block, where a source has none of its own: a disk reads such pieces at its full speed
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a source.
+
+    Attributes:
+        X: Their features: an array, a mapping of arrays, or a Dataset.
+        y: Right answers, or None.
+        weight: Of each row, or None.
+        first: The number of the first row, counted in what `name` names.
+        name: A file, or what else the rows are of.
+        number: The number of the first row, counted in the whole source.
+    """
+
+    X: Any
+    y: Any
+    weight: Any
+    first: int
+    name: str
+    number: int
+
+
+class Indexed(Protocol):
+    """A source whose blocks can be read in any order, again and again.
+
+    Attributes:
+        rows: How many each block has.
+    """
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """See above."""
+
+    def read(self, block: int) -> Block:
+        """Read a block; ValueError if the source has changed since it was opened."""
+
+    def fingerprint(self) -> str:
+        """Tell the content, so that another source is not taken for this one."""
+
+
+class Sequential(Protocol):
+    """A source that is read from its beginning.
+
+    Attributes:
+        again: Whether it can be read more than once.
+    """
+
+    again: bool
+
+    def open(self) -> Iterator[Block]:
+        """Read all blocks."""
+
+    def fingerprint(self) -> str:
+        """Tell the content as far as that can be."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A file that has to stay as it is while it is read."""
+
+    path: str
+    _before: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_before", self._now())
+
+    def check(self) -> None:
+        """Raises ValueError if the file was written to, or another one was put in its place."""
+        try:
+            now = self._now()
+        except OSError:
+            now = None
+        if now != self._before:
+            raise ValueError(
+                f"[data] {self.path}: expected a file that stays as it is while it is read; it has changed"
+            )
+
+    def _now(self) -> tuple[int, int]:
+        found = os.stat(self.path)
+        return found.st_size, found.st_mtime_ns
+
+
+def explained(error: ValueError | TypeError, block: Block) -> ValueError | TypeError:
+    """Make an error about rows of a block one about the same rows of its source."""
+    message = re.sub(r"\brow (\d+)", lambda found: f"row {int(found[1]) + block.first}", str(error))
+    told = f"{message}; of {block.name}, in the block that begins with row {block.first}"
+    return ValueError(told) if isinstance(error, ValueError) else TypeError(told)

@@ -1,0 +1,111 @@
+"""Parquet files, whose row groups are the blocks; read by PyArrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from whet.data.columns import Kind
+from whet.data.dataset import Dataset
+from whet.data.streams.blocks import Block, Watched
+
+__all__ = ["ParquetBlocks"]
+
+
+class ParquetBlocks:
+    """The row groups of one or more Parquet files with the same columns.
+
+    Args:
+        paths: The files.
+        columns: Those to read, or None for all.
+        target: The column of right answers, or None.
+        weight: The column of the rows' weights, or None.
+        kinds: Of columns whose kind should not follow from their type.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        columns: Iterable[str] | None,
+        target: str | None,
+        weight: str | None,
+        kinds: Mapping[str, Kind] | None,
+    ) -> None:
+        parquet = _library()
+        self._target, self._weight = target, weight
+        self._files = [Watched(path) for path in paths]
+        self._metadata = [_metadata(parquet, path) for path in paths]
+        schemas = [metadata.schema.to_arrow_schema() for metadata in self._metadata]
+        for path, schema in zip(paths, schemas, strict=True):
+            if not schema.equals(schemas[0]):
+                raise ValueError(
+                    f"[data] {path}: expected the columns of {paths[0]}, {_told(schemas[0])}; got {_told(schema)}"
+                )
+        there = list(schemas[0].names)
+        self.columns = [name for name in (there if columns is None else columns) if name not in (target, weight)]
+        asked = [*self.columns, *(name for name in (target, weight) if name is not None)]
+        absent = [name for name in asked if name not in there]
+        if absent:
+            raise ValueError(f"[data] {paths[0]}: expected the columns {absent}, which are missing; got {there}")
+        self._asked = asked
+        # Of every row group: the file, its number there, the number of its first row there, and in all files.
+        self._places: list[tuple[int, int, int, int]] = []
+        self.rows: list[int] = []
+        total = 0
+        for number, metadata in enumerate(self._metadata):
+            first = 0
+            for group in range(metadata.num_row_groups):
+                rows = metadata.row_group(group).num_rows
+                if rows:
+                    self._places.append((number, group, first, total))
+                    self.rows.append(rows)
+                first, total = first + rows, total + rows
+        self._kinds = None if kinds is None else dict(kinds)
+
+    def read(self, block: int) -> Block:
+        """See `Indexed.read`."""
+        number, group, first, total = self._places[block]
+        file, metadata = self._files[number], self._metadata[number]
+        file.check()
+        parquet = _library()
+        with parquet.ParquetFile(file.path, metadata=metadata) as opened:
+            table = opened.read_row_group(group, columns=self._asked, use_threads=False)
+        file.check()
+        data = Dataset.from_frame(table, columns=self._asked, kinds=self._known(table))
+        y, weight = (None if name is None else data[name] for name in (self._target, self._weight))
+        return Block(data.select(self.columns), y, weight, first, file.path, total)
+
+    def fingerprint(self) -> str:
+        """See `Indexed.fingerprint`: the files' own description, which has sizes and places and ends of columns."""
+        import zlib
+
+        told = [zlib.crc32(str(metadata.to_dict()).encode()) for metadata in self._metadata]
+        return f"{self._asked} {' '.join(f'{each:08x}' for each in told)}"
+
+    def _known(self, table: Any) -> dict[str, Kind]:
+        """The kinds of the first block, which hold for all: a column may be empty in one of them."""
+        if self._kinds is None or set(self._kinds) != set(self._asked):
+            known = dict(self._kinds or {})
+            self._kinds = {**Dataset.from_frame(table, columns=self._asked).kinds, **known}
+        return self._kinds
+
+
+def _library() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise ImportError("[data] streams of Parquet files need PyArrow: pip install pyarrow") from None
+    return pyarrow.parquet
+
+
+def _metadata(parquet: Any, path: str) -> Any:
+    import pyarrow
+
+    try:
+        return parquet.read_metadata(path)
+    except pyarrow.ArrowException as error:
+        raise ValueError(f"[data] {path}: expected a Parquet file ({error})") from None
+
+
+def _told(schema: Any) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
