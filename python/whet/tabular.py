@@ -7,7 +7,8 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,14 @@ from whet.data.columns import Column, Kind, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
+from whet.data.streams.blocks import Block
+from whet.data.streams.learning import Labels, Seen
+from whet.data.streams.stream import Stream
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
+from whet.training.measuring import Sums, check_combine
 
 if TYPE_CHECKING:
     from whet import nn
@@ -44,6 +49,19 @@ _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "m
 _OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
 
 _log = logging.getLogger(__name__)
+
+
+class _Prepared(NamedTuple):
+    """What a fit needs of its data: steps that have learned, and the rows as the network takes them."""
+
+    preprocessor: Preprocessor
+    encoder: LabelEncoder | TargetScaler
+    loss: Loss
+    X: Any
+    y: npt.NDArray[Any] | None
+    weight: npt.NDArray[Any] | None
+    validation: Any  # a table or a stream
+    validation_weight: npt.NDArray[Any] | None
 
 
 class TabularModel:
@@ -119,14 +137,17 @@ class TabularModel:
 
         Args:
             data: a table with the target: a Dataset, the path of a CSV or Parquet file, a pandas, Polars, PyArrow or
-                DuckDB table, a mapping of columns, or whatever else whet.data.as_dataset takes.
+                DuckDB table, a mapping of columns, or whatever else whet.data.as_dataset takes. Of data larger than
+                memory, a whet.data.Stream of files or of a function that returns tables with the target: a first pass
+                learns the preprocessing, medians and quantiles from up to 100,000 rows drawn at random (fewer of more
+                than 83 columns of numbers: 64 MiB), all else exactly.
             loss: "cross_entropy" for classes and "mse" on the standardised target for numbers, by default. "poisson",
                 "gamma" and "tweedie" learn the logarithm of the target as it is, and predict means.
             optimizer: by default Adam with a learning rate of 0.003, and of 0.0003 for the last fifth of the epochs;
                 "adam" stands for PyTorch's default, 0.001.
             epochs: how often each row is seen.
             batch_size: see nn.Module.fit.
-            validation_data: a table like data whose loss is computed after each epoch.
+            validation_data: a table or a stream like data whose loss is computed after each epoch.
             validation_fraction: of the rows, set aside by seed in place of validation_data; each class keeps its share.
             metrics: for history and evaluate, see nn.Module.fit. In history they are of the standardised target, in
                 evaluate of the target in its own units.
@@ -145,38 +166,30 @@ class TabularModel:
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
         _check_options(options)
-        table = as_dataset(data).with_target(self.target)
-        self._check_target(table)
-        task = self._task(table)
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        aside_weight = None
-        if weight is not None and weight.shape != (table.rows,):
-            raise ValueError(f"[TabularModel] expected sample_weight of shape ({table.rows},), got {weight.shape}")
-        if validation_fraction:
-            if validation_data is not None:
-                raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
-            sizes = (1 - validation_fraction, validation_fraction)
-            stratify = table.labels if task == "classification" else None
-            kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
-            table, validation_data = table.take(kept), table.take(aside)
-            weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
-
-        preprocessor = copy.deepcopy(self._unfitted).fit(table)
-        described = losses.get(_LOSSES[task] if loss is None else loss)
-        encoder = _encoder(task).fit(_labels(table))
-        if isinstance(encoder, TargetScaler) and not described.standardizes:
-            encoder.mean_, encoder.scale_ = 0.0, 1.0
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        if isinstance(data, Stream):
+            if validation_fraction or sample_weight is not None:
+                raise ValueError(
+                    "[TabularModel] expected the weights of a stream as a column of it, and its validation rows as "
+                    "validation_data"
+                )
+            prepared = self._prepare_stream(data, loss, options)._replace(validation=validation_data)
+        else:
+            prepared = self._prepare(data, loss, sample_weight, validation_data, validation_fraction, seed)
+        preprocessor, encoder, described, X, y, weight, validation_data, aside_weight = prepared
+        task = _task_of(encoder)
+        scores = _scores(metrics, task)
         outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
         if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
             options["class_weight"] = _by_code(options["class_weight"], encoder)
-        scores = _scores(metrics, task)
-        validation = None
-        if validation_data is not None:
+        validation: Any = None
+        if isinstance(validation_data, Stream):
+            validation = self._encoded_stream(validation_data, preprocessor, encoder)
+        elif validation_data is not None:
             held = self._read(validation_data, preprocessor, encoder, with_target=True)
             validation = (preprocessor.transform(held), _encoded(encoder, held), aside_weight)
-        network = self._make_network(X.shape[1], outputs)
-        _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
+        features = len(preprocessor.feature_names)
+        network = self._make_network(features, outputs)
+        _log.info("%s of %r from %d columns as %d features", task, self.target, len(preprocessor.kinds), features)
 
         if options.get("checkpoint") is not None:
             scored = scores or _metrics.get(_SCORES[task])
@@ -206,6 +219,92 @@ class TabularModel:
                 self._scores = scores or _default_scores(task, described)
                 self.history = network.history
 
+    def _prepare(
+        self,
+        data: Any,
+        loss: str | Loss | None,
+        sample_weight: npt.ArrayLike | None,
+        validation_data: Any,
+        validation_fraction: float,
+        seed: int,
+    ) -> _Prepared:
+        """Learn what a table has to become, and make that of it."""
+        table = as_dataset(data).with_target(self.target)
+        self._check_target(table)
+        task = self._task(table)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        aside_weight = None
+        if weight is not None and weight.shape != (table.rows,):
+            raise ValueError(f"[TabularModel] expected sample_weight of shape ({table.rows},), got {weight.shape}")
+        if validation_fraction:
+            if validation_data is not None:
+                raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
+            sizes = (1 - validation_fraction, validation_fraction)
+            stratify = table.labels if task == "classification" else None
+            kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
+            table, validation_data = table.take(kept), table.take(aside)
+            weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
+
+        preprocessor = copy.deepcopy(self._unfitted).fit(table)
+        described = losses.get(_LOSSES[task] if loss is None else loss)
+        encoder = _encoder(task).fit(_labels(table))
+        if isinstance(encoder, TargetScaler) and not described.standardizes:
+            encoder.mean_, encoder.scale_ = 0.0, 1.0
+        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        return _Prepared(preprocessor, encoder, described, X, y, weight, validation_data, aside_weight)
+
+    def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> _Prepared:
+        """Learn what a stream's blocks have to become, in a first pass over all of them."""
+        if not data.again:
+            raise ValueError(
+                "[TabularModel] expected a stream that can be read again, as a first pass learns the preprocessing: "
+                "a function that returns an iterator, or files"
+            )
+        labels = Labels()
+
+        def table(block: Block) -> Dataset:
+            read = self._block(block)
+            labels.add(_labels(read))
+            return read
+
+        preprocessor = copy.deepcopy(self._unfitted)._fit_seen(Seen(data._converted(table)))
+        short = labels.column()
+        if short is None and self._asked == "auto":
+            task = "regression"
+        else:
+            task = self._task(Dataset({"x": np.zeros(len(short))}, short)) if short is not None else self._asked
+        described = losses.get(_LOSSES[task] if loss is None else loss)
+        encoder = _encoder(task)
+        if isinstance(encoder, LabelEncoder):
+            encoder.fit(list(labels.counts()))
+            if options.get("class_weight") == "balanced":
+                counts = labels.counts()
+                options["class_weight"] = {each: labels.rows / (len(counts) * times) for each, times in counts.items()}
+        else:
+            encoder._keep(float(labels.moments.mean[0]), float(labels.moments.deviation[0]))
+            if not described.standardizes:
+                encoder.mean_, encoder.scale_ = 0.0, 1.0
+        X = self._encoded_stream(data, preprocessor, encoder)
+        return _Prepared(preprocessor, encoder, described, X, None, None, None, None)
+
+    def _block(self, block: Block) -> Dataset:
+        """A block of a stream as a table with the target."""
+        table = as_dataset(block.X)
+        if block.y is not None:
+            table = Dataset(dict(table.features), block.y, names=list(table.names), target=self.target)
+        table = table.with_target(self.target)
+        self._check_target(table)
+        return table
+
+    def _encoded_stream(self, data: Stream, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler) -> Stream:
+        """The same rows as the network takes them."""
+
+        def encode(block: Block) -> Block:
+            table = self._read(self._block(block), preprocessor, encoder, with_target=True)
+            return replace(block, X=preprocessor.transform(table), y=_encoded(encoder, table))
+
+        return data._with(encode)
+
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predict the target of each row.
 
@@ -223,6 +322,8 @@ class TabularModel:
         Warns:
             WhetWarning: columns that fit did not see; they are ignored.
         """
+        if isinstance(data, Stream):
+            return np.concatenate(list(data._converted(lambda block: self.predict(block.X))))
         preprocessor, encoder, network = self._fitted()
         X = preprocessor.transform(self._read(data, preprocessor, encoder))
         if isinstance(encoder, LabelEncoder):
@@ -240,6 +341,8 @@ class TabularModel:
         preprocessor, encoder, network = self._fitted()
         if not isinstance(encoder, LabelEncoder):
             raise ValueError("[TabularModel] predict_proba needs a classification, got a regression; use predict")
+        if isinstance(data, Stream):
+            return np.concatenate(list(data._converted(lambda block: self.predict_proba(block.X))))
         X = preprocessor.transform(self._read(data, preprocessor, encoder))
         return network.predict_proba(X) if len(X) else np.empty((0, len(encoder.classes)), np.float32)
 
@@ -258,6 +361,8 @@ class TabularModel:
             TypeError, OSError, ValueError, RuntimeError: see predict; targets that are missing or of unknown classes
                 (ValueError).
         """
+        if isinstance(data, Stream):
+            return self._evaluate_stream(data)
         preprocessor, encoder, network = self._fitted()
         table = self._read(data, preprocessor, encoder, with_target=True)
         X, y = preprocessor.transform(table), _encoded(encoder, table)
@@ -268,6 +373,21 @@ class TabularModel:
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
         return result | {score.name: score.score(seen) for score in self._scores}
+
+    def _evaluate_stream(self, data: Stream) -> dict[str, float]:
+        """See `evaluate`; a regression's stream is read twice, for the loss and in the target's own units."""
+        preprocessor, encoder, network = self._fitted()
+        encoded = self._encoded_stream(data, preprocessor, encoder)
+        if isinstance(encoder, LabelEncoder):
+            return network._evaluate_with(self._scores, encoded, None, None)
+        result = network._evaluate_with((), encoded, None, None)
+        check_combine(self._scores, "evaluate")
+        sums = Sums(self._scores)
+        for block in data._converted(lambda block: replace(block, y=_labels(self._block(block)))):
+            truth, value = block.y.astype(np.float64), self.predict(block.X)
+            weights = as_weights(block.weight, len(truth), np.float64, "evaluate", some=False)
+            sums.add(_metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights))
+        return result | sums.numbers()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -442,6 +562,10 @@ def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
     if isinstance(encoder, TargetScaler):
         return "number"
     return "category" if encoder.classes.dtype.kind == "U" else None
+
+
+def _task_of(encoder: LabelEncoder | TargetScaler) -> str:
+    return "classification" if isinstance(encoder, LabelEncoder) else "regression"
 
 
 def _encoder(task: str) -> LabelEncoder | TargetScaler:

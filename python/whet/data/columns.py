@@ -10,7 +10,7 @@ import decimal
 import fractions
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "is_missing",
     "kind_of",
     "label",
+    "ranked",
     "refused",
     "text",
     "texts",
@@ -192,8 +193,12 @@ def is_constant(column: Column) -> bool:
 
 def counted(column: Column) -> dict[str, int]:
     """Count the categories of a column as text, the most frequent first, equally frequent ones in sorted order."""
-    counts = [(cell, count) for cell, count in Counter(texts(column)).items() if cell is not None]
-    return dict(sorted(counts, key=lambda item: (-item[1], item[0])))
+    return ranked({cell: count for cell, count in Counter(texts(column)).items() if cell is not None})
+
+
+def ranked(counts: Mapping[str, int]) -> dict[str, int]:
+    """Put categories in order, the most frequent first, equally frequent ones as text is sorted."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def refused(name: str, what: str) -> TypeError:

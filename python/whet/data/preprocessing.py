@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import Kind, convert
+from whet.data.columns import Kind, convert, ranked
 from whet.data.dataset import Dataset
 from whet.data.steps import (
     CategoryImputer,
@@ -25,6 +25,9 @@ from whet.data.steps import (
     StandardScaler,
 )
 from whet.errors import WhetWarning
+
+if TYPE_CHECKING:
+    from whet.data.streams.learning import Seen
 
 __all__ = ["Preprocessor", "match_columns"]
 
@@ -102,18 +105,54 @@ class Preprocessor:
         if fitted._categories:
             cells = fitted._cells(data)
             fitted._encoder.fit(fitted._category_imputer.fit(cells).transform(cells))
-            for name, dropped, kept in zip(
-                fitted._categories, fitted._encoder.dropped_, fitted._encoder.levels_ or (), strict=True
-            ):
-                if dropped:
-                    warnings.warn(
-                        f"column {name!r} has {dropped + len(kept)} categories: "
-                        f"the {len(kept)} most frequent are kept, the others are encoded as unknown ones are",
-                        WhetWarning,
-                        stacklevel=2,
-                    )
+            fitted._warn_of_dropped()
         self.__dict__ = fitted.__dict__
         return self
+
+    def _fit_seen(self, seen: Seen) -> Preprocessor:
+        """Learn from the features of a stream: medians, quartiles and quantiles from its sample, all else exactly."""
+        fitted = copy.deepcopy(self)
+        fitted._kinds = dict(seen.kinds)
+        if fitted._numbers:
+            fitted._learn_numbers(seen)
+        if fitted._categories:
+            imputer = fitted._category_imputer
+            imputer._keep([ranked(counts) for counts in seen.counts.values()])
+            for name, fill in zip(fitted._categories, imputer.fill_ or (), strict=True):
+                if seen.gaps[name]:
+                    seen.counts[name][fill] += seen.gaps[name]
+            fitted._encoder._keep([ranked(counts) for counts in seen.counts.values()])
+            fitted._warn_of_dropped()
+        self.__dict__ = fitted.__dict__
+        return self
+
+    def _learn_numbers(self, seen: Seen) -> None:
+        sample, moments = seen.sample.rows(), seen.moments
+        imputer = self._imputer.fit(sample)
+        some = (moments.missing > 0) & (moments.there > 0)
+        imputer.indicated_ = tuple(np.flatnonzero(some).tolist()) if imputer.indicator else ()
+        if imputer.strategy == "mean":
+            imputer.fill_ = tuple(moments.mean.tolist())
+        fill = np.array(imputer.fill_)
+        filled = moments.filled(fill)
+        if isinstance(self._scaler, StandardScaler):
+            self._scaler._keep(filled.mean, filled.deviation)
+        elif isinstance(self._scaler, MinMaxScaler):
+            self._scaler._keep(filled.low, filled.high - filled.low)
+        elif self._scaler is not None:
+            self._scaler.fit(np.where(np.isnan(sample), fill, sample))
+
+    def _warn_of_dropped(self) -> None:
+        for name, dropped, kept in zip(
+            self._categories, self._encoder.dropped_, self._encoder.levels_ or (), strict=True
+        ):
+            if dropped:
+                warnings.warn(
+                    f"column {name!r} has {dropped + len(kept)} categories: "
+                    f"the {len(kept)} most frequent are kept, the others are encoded as unknown ones are",
+                    WhetWarning,
+                    stacklevel=3,
+                )
 
     def transform(self, data: Any) -> npt.NDArray[np.float32]:
         """Turn a table with the columns of fit, in any order, into a new C-contiguous matrix (rows, features).

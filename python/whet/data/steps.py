@@ -149,15 +149,18 @@ class _LinearScaler(Scaler):
         """
         matrix = _matrix(numbers, fitting=True, finite=True)
         with np.errstate(over="ignore", invalid="ignore"):
-            center, scale = self._learn(matrix)  # type: ignore[attr-defined]
+            self._keep(*self._learn(matrix))  # type: ignore[attr-defined]
+        return self
+
+    def _keep(self, center: Matrix, scale: Matrix) -> None:
+        """Take centre and scale of each column as learned."""
         broken = ~(np.isfinite(center) & np.isfinite(scale))
         if broken.any():
             raise ValueError(f"[data] column {int(broken.argmax())}: expected numbers whose spread fits in float64")
         # A spread that is nothing but rounding would blow up noise, and a subnormal one would overflow.
         constant = scale <= np.maximum(10 * np.finfo(np.float64).eps * np.abs(center), np.finfo(np.float64).tiny)
-        self.center_ = tuple(center.tolist())  # type: ignore[attr-defined]
-        self.scale_ = tuple(np.where(constant, 1.0, scale).tolist())  # type: ignore[attr-defined]
-        return self
+        self.center_ = tuple(center.tolist())
+        self.scale_ = tuple(np.where(constant, 1.0, scale).tolist())
 
     def transform(self, numbers: npt.ArrayLike) -> Matrix:
         """Scale: shape (rows, columns)."""
@@ -325,12 +328,13 @@ class CategoryImputer(Step):
 
     def fit(self, categories: npt.ArrayLike) -> CategoryImputer:
         """Learn what to fill in."""
-        fill = []
-        for column in _cells(categories, fitting=True).T:
-            ranked = list(counted(column)) if self.strategy == "most_frequent" else []
-            fill.append(ranked[0] if ranked else self.OWN)
-        self.fill_ = tuple(fill)
+        self._keep([counted(column) for column in _cells(categories, fitting=True).T])
         return self
+
+    def _keep(self, counts: Sequence[Mapping[str, int]]) -> None:
+        """Take the categories of each column, the most frequent first, as learned."""
+        ranked = [list(each) if self.strategy == "most_frequent" else [] for each in counts]
+        self.fill_ = tuple(levels[0] if levels else self.OWN for levels in ranked)
 
     def transform(self, categories: npt.ArrayLike) -> Cells:
         """Fill in: text, shape (rows, columns)."""
@@ -357,10 +361,14 @@ class Encoder(Step):
 
     def fit(self: E, categories: npt.ArrayLike) -> E:
         """Learn the categories of each column."""
-        ranked = [list(counted(column)) for column in _cells(categories, fitting=True).T]
+        self._keep([counted(column) for column in _cells(categories, fitting=True).T])
+        return self
+
+    def _keep(self, counts: Sequence[Mapping[str, int]]) -> None:
+        """Take the categories of each column, the most frequent first, as learned."""
+        ranked = [list(each) for each in counts]
         self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
         self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
-        return self
 
     def codes(self, categories: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Number the categories of each column in sorted order, from 0; all others have the number after the last.

@@ -93,12 +93,15 @@ class TargetScaler(Step):
         """
         numbers = _finite(target)
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, scale = float(numbers.mean()), float(numbers.std())
+            self._keep(float(numbers.mean()), float(numbers.std()))
+        return self
+
+    def _keep(self, mean: float, scale: float) -> None:
+        """Take mean and standard deviation as learned."""
         if not np.isfinite(mean + scale):
             raise ValueError("[data] expected targets whose spread fits in float64")
         self.mean_ = mean
         self.scale_ = scale if scale > 10 * np.finfo(np.float64).eps * abs(mean) else 1.0
-        return self
 
     def transform(self, target: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Standardise: shape (rows,)."""

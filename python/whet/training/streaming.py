@@ -40,12 +40,12 @@ class Streamed:
     def __init__(self, stream: Stream, model: Model, plan: Plan) -> None:
         _check(stream, plan)
         self._stream, self._plan = stream, plan
-        self.head = stream.first(_reader(model, plan.loss, "fit"))
+        self.head = stream._first(_reader(model, plan.loss, "fit"))
         width = self.head.features.shape[1]
         self._read = _reader(model, plan.loss, "fit", width, plan.class_weight)
         self.rows = stream.rows
         self.batch_rows = _batch_rows(plan, stream.rows, len(self.head))
-        self._window = stream.window(width)
+        self._window = stream._window(width)
         if not stream.again:  # what is read for nothing may never come
             self._window = int(min(self._window, plan.max_steps * self.batch_rows))
 
@@ -57,13 +57,13 @@ class Streamed:
         """See `Source.identity`."""
         given = self._plan.class_weight
         weights = sorted(given.items()) if isinstance(given, dict) else given
-        return {"X": self._stream.fingerprint(), "window_rows": self._window, "class_weight": repr(weights)}
+        return {"X": self._stream._fingerprint(), "window_rows": self._window, "class_weight": repr(weights)}
 
     def _parts(self, epoch: int, done: int) -> Iterator[Part]:
         size, seed, shuffle = self.batch_rows, self._plan.seed, self._plan.shuffle
         start = self._start(epoch, done)
         left: Rows | None = None  # of the window before
-        for window in self._stream.shuffled(seed, epoch, shuffle, self._window, self._read, start):
+        for window in self._stream._shuffled(seed, epoch, shuffle, self._window, self._read, start):
             rows = Rows.joined(window.pieces, window.places, left)
             if left is None:
                 rows = rows.cut(max(start - window.first, 0), len(rows))
@@ -80,7 +80,7 @@ class Streamed:
 
     def _start(self, epoch: int, done: int) -> int:
         """The place of the row that the part with the next batch begins with."""
-        ends = self._stream.layout(self._plan.seed, epoch, self._plan.shuffle, self._window) or []
+        ends = self._stream._layout(self._plan.seed, epoch, self._plan.shuffle, self._window) or []
         cuts = [end // self.batch_rows * self.batch_rows for end in ends[:-1]]
         return max((cut for cut in cuts if cut <= done * self.batch_rows), default=0)
 
@@ -95,7 +95,7 @@ def evaluate(model: Model, stream: Stream, loss: Loss, metrics: Sequence[Metric]
     sums = Sums(metrics)
     total = weight = 0.0
     read = _reader(model, loss, where)
-    with Prefetched(lambda: stream.converted(read)) as blocks:
+    with Prefetched(lambda: stream._converted(read)) as blocks:
         for rows in blocks:
             width = rows.features.shape[1]
             output = model._outputs(rows.features)
@@ -116,7 +116,7 @@ def predict(model: Model, stream: Stream) -> Floats:
     def read(block: Block) -> Floats:
         return model._features(_numbers(block.X, model), "predict")
 
-    with Prefetched(lambda: stream.converted(read)) as blocks:
+    with Prefetched(lambda: stream._converted(read)) as blocks:
         outputs = [(model._outputs(features), features.shape[1]) for features in blocks]
     width = outputs[0][1]
     returned: Floats = model._as_returned(np.concatenate([output for output, _ in outputs]), width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from whet.data.dataset import Dataset
@@ -23,7 +23,7 @@ class Batches:
         self._source = source
         self._read = False
 
-    def open(self) -> Iterator[Block]:
+    def open(self) -> Generator[Block, None, None]:
         """See `Sequential.open`.
 
         Raises:
@@ -48,7 +48,7 @@ class Batches:
         return "batches of Python"
 
 
-def _blocks(batches: Iterator[Any]) -> Iterator[Block]:
+def _blocks(batches: Iterator[Any]) -> Generator[Block, None, None]:
     first = 0
     try:
         for number, batch in enumerate(batches):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ class Sequential(Protocol):
 
     again: bool
 
-    def open(self) -> Iterator[Block]:
+    def open(self) -> Generator[Block, None, None]:
         """Read all blocks."""
 
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
@@ -122,24 +122,24 @@ class Stream:
         columns = getattr(self._indexed, "columns", None)
         return None if columns is None else tuple(columns)
 
-    def changed(self, change: Callable[[Block], Block]) -> Stream:
+    def _with(self, change: Callable[[Block], Block]) -> Stream:
         """The same rows, where each block that is read becomes another one."""
         made = object.__new__(Stream)
         made.__dict__ = {**self.__dict__, "_change": change}
         return made
 
-    def fingerprint(self) -> str:
+    def _fingerprint(self) -> str:
         """Tell the content, as far as that can be without reading all of it."""
         source = self._indexed if self._indexed is not None else self._sequential
         assert source is not None
         return source.fingerprint()
 
-    def converted(self, convert: Callable[[Block], T]) -> Iterator[T]:
-        """Read all blocks in the order of the source, and make something of each; see `blocks`."""
-        for block in self.blocks():
+    def _converted(self, convert: Callable[[Block], T]) -> Iterator[T]:
+        """Read all blocks in the order of the source, and make something of each; see `_in_order`."""
+        for block in self._in_order():
             yield _made(block, convert)
 
-    def blocks(self) -> Iterator[Block]:
+    def _in_order(self) -> Generator[Block, None, None]:
         """Read all blocks in the order of the source.
 
         Raises:
@@ -158,7 +158,7 @@ class Stream:
         if empty:
             raise ValueError(f"[Stream] expected at least one row, got none from {self._told}")
 
-    def first(self, convert: Callable[[Block], T]) -> T:
+    def _first(self, convert: Callable[[Block], T]) -> T:
         """Read the first block and make something of it; an iterator still yields it later."""
         if self._indexed is not None:
             return _made(self._changed(self._indexed.read(0)), convert)
@@ -168,22 +168,22 @@ class Stream:
         if first is None:
             raise ValueError(f"[Stream] expected at least one row, got none from {self._told}")
         if self._sequential.again:
-            blocks.close()  # type: ignore[attr-defined]
+            blocks.close()
         else:
             self._sequential = _Begun(first, blocks)
         return _made(self._changed(first), convert)
 
-    def window(self, width: int) -> int:
+    def _window(self, width: int) -> int:
         """How many rows to shuffle together, of so many features."""
         return self.window_rows or max(1, WINDOW_BYTES // (4 * width))
 
-    def layout(self, seed: int, epoch: int, shuffle: bool, least: int) -> list[int] | None:
+    def _layout(self, seed: int, epoch: int, shuffle: bool, least: int) -> list[int] | None:
         """Where in an epoch the windows end, counted in rows; None where that is not known before they are read."""
         if self._indexed is None:
             return None
         return [window.first + window.rows for window in self._windows(seed, epoch, shuffle, least)]
 
-    def shuffled(
+    def _shuffled(
         self, seed: int, epoch: int, shuffle: bool, least: int, convert: Callable[[Block], S], start: int = 0
     ) -> Iterator[Shuffled]:
         """Read an epoch, from the window on that has the row at `start`.
@@ -223,7 +223,7 @@ class Stream:
         def window(last: bool) -> Shuffled:
             return Shuffled(first, pieces, drawn(seed, epoch, number, rows) if shuffle else None, last)
 
-        with closing(self.blocks()) as blocks:
+        with closing(self._in_order()) as blocks:
             for block in blocks:
                 if rows >= least:
                     yield window(False)
@@ -253,18 +253,18 @@ class _Begun:
 
     again = False
 
-    def __init__(self, first: Block, others: Iterator[Block]) -> None:
+    def __init__(self, first: Block, others: Generator[Block, None, None]) -> None:
         self._first: Block | None = first
         self._others = others
 
-    def open(self) -> Iterator[Block]:
+    def open(self) -> Generator[Block, None, None]:
         """See `Sequential.open`."""
         if self._first is None:
             raise ValueError(
                 "[data] an iterator can be read once, and has been: give a function that returns a fresh one"
             )
         first, self._first = self._first, None
-        with closing(self._others):  # type: ignore[type-var]
+        with closing(self._others):
             yield first
             yield from self._others
 

@@ -87,7 +87,7 @@ def schedules(model: Model, assignment: Assignment, width: int) -> list[Schedule
 def _identity(validation: Rows | Stream | None) -> str | None:
     if validation is None:
         return None
-    return _digest(*validation.given_arrays()) if isinstance(validation, Rows) else validation.fingerprint()
+    return _digest(*validation.given_arrays()) if isinstance(validation, Rows) else validation._fingerprint()
 
 
 def _schedules(assignment: Assignment) -> Iterator[Schedule]:
