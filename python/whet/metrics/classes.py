@@ -223,7 +223,7 @@ class _OfCounts(Named):
     combines = True
 
     def _of(self, counts: Counts) -> float:
-        raise NotImplementedError
+        raise TypeError("[metrics] a metric of counts says what it makes of them")
 
     def score(self, seen: Predictions) -> float:
         """See `Metric.score`."""
