@@ -491,11 +491,12 @@ def test_what_needs_all_rows_at_once_is_refused(paths):
 
 
 HANGS = """
-import _thread, threading, time, numpy as np
+import os, signal, threading, time, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from whet import nn
 def source():
     yield np.ones((64, 2)), np.ones(64)
-    threading.Timer(0.5, _thread.interrupt_main).start()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     time.sleep(1000)
 try:
     nn.MLP(2, (), 1).fit(source(), loss="mse", epochs=1, validation_data=(np.ones((3, 2)), np.ones(3)), max_steps=1,
@@ -511,6 +512,16 @@ def test_a_process_ends_though_a_generator_hangs():
 
 
 # Memory
+
+
+def test_a_map_larger_than_memory_is_not_shuffled_row_by_row_without_a_word(paths, monkeypatch):
+    X, y = (np.load(paths / f"{name}.npy", mmap_mode="r") for name in ("X", "y"))
+    fitted(X, y)
+    monkeypatch.setattr(os, "sysconf", lambda name: 100)
+    with pytest.warns(whet.WhetWarning, match=r"more than the memory: whet.data.Stream"):
+        fitted(X, y)
+    fitted(Stream((X, y)))
+
 
 FLAT = """
 import resource, sys, numpy as np

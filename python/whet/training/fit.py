@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core, losses, optim
@@ -162,6 +163,16 @@ def warn_of_links(graph: _core.Graph, loss: Loss) -> None:
         warnings.warn(message, WhetWarning, stacklevel=4)
 
 
+def _warn_of_large_map(X: Any) -> None:
+    """Warns of a map of a file larger than memory, whose rows would be read one by one from all over the file."""
+    if not isinstance(X, np.memmap):
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if X.nbytes > memory:
+        message = f"X is a map of {X.nbytes:,} bytes, more than the memory: whet.data.Stream((X, y)) reads it in blocks"
+        warnings.warn(message, WhetWarning, stacklevel=4)
+
+
 def _validation(model: Model, plan: Plan, data: Any, width: int) -> Rows | Stream | None:
     """Rows to evaluate after every epoch."""
     if data is None:
@@ -205,6 +216,8 @@ def run(
     else:
         if y is None:
             raise TypeError("[fit] expected y: only a stream has the right answers beside X")
+        if plan.shuffle:
+            _warn_of_large_map(X)
         rows = Rows.of(model, plan.loss, X, y, sample_weight, "fit")
         model._check_indices(rows.features, "fit")
         if validation_data is not None and validation_fraction:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,19 +91,17 @@ class Rows:
         return self._each(np.copy)
 
     @classmethod
-    def joined(cls, pieces: list[Rows], places: NDArray[np.int64] | None, ahead: Rows | None = None) -> Rows:
-        """The rows of some pieces, one after the other or each at its place, behind those `ahead`.
-
-        The pieces are given up one by one.
-        """
+    def joined(
+        cls, pieces: Iterator[Rows], count: int, places: NDArray[np.int64] | None, ahead: Rows | None = None
+    ) -> Rows:
+        """The `count` rows of some pieces, one after the other or each at its place, behind those `ahead`."""
         start = 0 if ahead is None else len(ahead)
-        count = sum(map(len, pieces))
-        made = pieces[0]._each(lambda array: np.empty((start + count, *array.shape[1:]), array.dtype))
+        one = next(pieces)
+        made = one._each(lambda array: np.empty((start + count, *array.shape[1:]), array.dtype))
         if ahead is not None:
             made._put(slice(0, start), ahead)
         first = 0
-        while pieces:
-            piece = pieces.pop(0)
+        for piece in chain([one], pieces):
             rows: Any = slice(start + first, start + first + len(piece))
             made._put(rows if places is None else start + places[first : first + len(piece)], piece)
             first += len(piece)

@@ -64,7 +64,7 @@ class Streamed:
         start = self._start(epoch, done)
         left: Rows | None = None  # of the window before
         for window in self._stream._shuffled(seed, epoch, shuffle, self._window, self._read, start):
-            rows = Rows.joined(window.pieces, window.places, left)
+            rows = Rows.joined(window.pieces, window.rows, window.places, left)
             if left is None:
                 rows = rows.cut(max(start - window.first, 0), len(rows))
             count = len(rows) if window.last else len(rows) // size * size

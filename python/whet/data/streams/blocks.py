@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 __all__ = ["Block", "Indexed", "Sequential", "Watched", "explained"]
 
+_PIECES, _PIECE_BYTES = 64, 16 << 10  # that tell one file from another
 BLOCK_BYTES = 4 << 20  # of a block, where a source has none of its own: a disk reads such pieces at its full speed
 
 
@@ -88,6 +90,15 @@ class Watched:
             raise ValueError(
                 f"[data] {self.path}: expected a file that stays as it is while it is read; it has changed"
             )
+
+    def sample(self) -> str:
+        """Tell the size and a checksum of pieces from the beginning to the end: of all of a small file."""
+        size, crc = self._before[0], 0
+        with open(self.path, "rb") as file:
+            for piece in range(_PIECES):
+                file.seek(max(0, (size - _PIECE_BYTES) * piece // (_PIECES - 1)))
+                crc = zlib.crc32(file.read(_PIECE_BYTES), crc)
+        return f"{size} {crc:08x}"
 
     def _now(self) -> tuple[int, int]:
         found = os.stat(self.path)

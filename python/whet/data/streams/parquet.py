@@ -71,16 +71,14 @@ class ParquetBlocks:
         with parquet.ParquetFile(file.path, metadata=metadata) as opened:
             table = opened.read_row_group(group, columns=self._asked, use_threads=False)
         file.check()
+        _release()
         data = Dataset.from_frame(table, columns=self._asked, kinds=self._known(table))
         y, weight = (None if name is None else data[name] for name in (self._target, self._weight))
         return Block(data.select(self.columns), y, weight, first, file.path, total)
 
     def fingerprint(self) -> str:
-        """See `Indexed.fingerprint`: the files' own description, which has sizes and places and ends of columns."""
-        import zlib
-
-        told = [zlib.crc32(str(metadata.to_dict()).encode()) for metadata in self._metadata]
-        return f"{self._asked} {' '.join(f'{each:08x}' for each in told)}"
+        """See `Indexed.fingerprint`: of pieces of the files, which end in a description of all that they hold."""
+        return f"{self._asked} {' '.join(file.sample() for file in self._files)}"
 
     def _known(self, table: Any) -> dict[str, Kind]:
         """The kinds of the first block, which hold for all: a column may be empty in one of them."""
@@ -96,6 +94,13 @@ def _library() -> Any:
     except ImportError:
         raise ImportError("[data] streams of Parquet files need PyArrow: pip install pyarrow") from None
     return pyarrow.parquet
+
+
+def _release() -> None:
+    """Give back what reading took: Arrow's pool would keep it."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def _metadata(parquet: Any, path: str) -> Any:

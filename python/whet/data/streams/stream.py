@@ -31,13 +31,15 @@ class Shuffled(NamedTuple):
 
     Attributes:
         first: The place of its first row in the epoch.
-        pieces: Its blocks, converted.
+        rows: How many it has.
+        pieces: Its blocks, converted one by one as they are asked for.
         places: Where each of their rows, one block after the other, goes in the window; None where they stay.
         last: Whether the epoch ends with it.
     """
 
     first: int
-    pieces: list[Any]
+    rows: int
+    pieces: Iterator[Any]
     places: Any
     last: bool
 
@@ -47,7 +49,7 @@ class Stream:
 
     ``model.fit(stream, loss=...)`` and ``TabularModel.fit(stream)`` train on it, and evaluate, predict and
     validation_data take it, too. A thread reads ahead while the engine trains. Beside the model, memory holds the
-    window that is being trained on, the next one twice while it is put together, and a block.
+    window that is being trained on, the next one (twice, of what Python yields), and a block as it is read.
 
     **Shuffling.** Each epoch draws an order of all blocks, reads them in it, and shuffles the rows of neighbouring
     blocks together, `window_rows` or a block more at a time. So every row is as likely as any other at any place of an
@@ -201,12 +203,16 @@ class Stream:
             for number, window in enumerate(windows):
                 if window.first + window.rows <= start:
                     continue
-                pieces = [_made(self._changed(self._indexed.read(block)), convert) for block in window.blocks]
                 places = drawn(seed, epoch, number, window.rows) if shuffle else None
-                yield Shuffled(window.first, pieces, places, number == len(windows) - 1)
-                del pieces
+                pieces = self._read(window.blocks, convert)
+                yield Shuffled(window.first, window.rows, pieces, places, number == len(windows) - 1)
             return
         yield from self._as_it_comes(seed, epoch, shuffle, least, convert)
+
+    def _read(self, blocks: list[int], convert: Callable[[Block], S]) -> Iterator[S]:
+        assert self._indexed is not None
+        for block in blocks:
+            yield _made(self._changed(self._indexed.read(block)), convert)
 
     def _windows(self, seed: int, epoch: int, shuffle: bool, least: int) -> Any:
         assert self._indexed is not None
@@ -221,7 +227,7 @@ class Stream:
         pieces: list[S] = []
 
         def window(last: bool) -> Shuffled:
-            return Shuffled(first, pieces, drawn(seed, epoch, number, rows) if shuffle else None, last)
+            return Shuffled(first, rows, iter(pieces), drawn(seed, epoch, number, rows) if shuffle else None, last)
 
         with closing(self._in_order()) as blocks:
             for block in blocks:
