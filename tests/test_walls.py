@@ -66,12 +66,17 @@ PYTHON_ROOMS = {
     "nn": NUMERIC | {"training", "files"},
     "data": {"_core", "_elementary", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
-    "models": {"files", "nn", "tabular"},
+    "_show": set(),
+    "_rows": NUMERIC | {"data", "nn", "tabular"},
+    "explain": NUMERIC | {"_rows", "_show", "nn"},
+    "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
+    "models": {"calibration", "files", "nn", "tabular"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},
     "__init__": NUMERIC
-    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"},
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"}
+    | {"calibration", "explain"},
     "__main__": {"cli"},
 }
 
@@ -82,10 +87,10 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"training"},
+    "matplotlib": {"_show", "calibration", "explain", "training"},
     "mlflow": {"training"},
     "optuna": {"training"},
-    "pandas": {"training"},
+    "pandas": {"_show", "calibration", "explain", "training"},
     "tensorboard": {"training"},
     "sklearn": {"sklearn"},
 }

@@ -36,7 +36,7 @@ class Frame {
   const Shape& input_shape(int i) const { return program_.graph().shape(instruction_.node->inputs[index(i)]); }
   const Shape& output_shape() const { return program_.graph().shape(instruction_.node->output); }
 
-  /// Whether a backward pass may follow: statistics are then those of the batch.
+  /// Whether statistics are those of the batch, and become running ones.
   bool training() const { return program_.purpose() == Purpose::train; }
   /// A running statistic, to be changed by `settle` alone: a step that fails leaves it as it was.
   void* statistic(int i) const { return const_cast<void*>(parameter(i)); }
@@ -72,10 +72,10 @@ class Frame {
                                                        : Matrix{};
   }
   bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
-  /// Null if it is not trained.
+  /// Null if it is not trained, or not wanted.
   void* parameter_gradient(int i) const {
-    return program_.graph().parameters()[parameter_index(i)].trainable ? const_cast<void*>(at(pass_.gradients, i))
-                                                                       : nullptr;
+    const bool wanted = pass_.gradients && program_.graph().parameters()[parameter_index(i)].trainable;
+    return wanted ? const_cast<void*>(at(pass_.gradients, i)) : nullptr;
   }
   bool accumulates_parameter(int i) const {
     return pass_.accumulate_gradients || instruction_.accumulates_parameter[index(i)];

@@ -166,7 +166,7 @@ class TabularModel:
         encoder = _encoder(task).fit(_labels(table))
         if isinstance(encoder, TargetScaler) and not described.standardizes:
             encoder.mean_, encoder.scale_ = 0.0, 1.0
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        X, y = preprocessor.transform(table), _encoded(encoder, _labels(table))
         outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
         if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
             options["class_weight"] = _by_code(options["class_weight"], encoder)
@@ -174,7 +174,7 @@ class TabularModel:
         validation = None
         if validation_data is not None:
             held = self._read(validation_data, preprocessor, encoder, with_target=True)
-            validation = (preprocessor.transform(held), _encoded(encoder, held), aside_weight)
+            validation = (preprocessor.transform(held), _encoded(encoder, _labels(held)), aside_weight)
         network = self._make_network(X.shape[1], outputs)
         _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
 
@@ -258,16 +258,27 @@ class TabularModel:
             TypeError, OSError, ValueError, RuntimeError: see predict; targets that are missing or of unknown classes
                 (ValueError).
         """
-        preprocessor, encoder, network = self._fitted()
+        preprocessor, encoder, _ = self._fitted()
         table = self._read(data, preprocessor, encoder, with_target=True)
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        return self._evaluate_features(self._scores, preprocessor.transform(table), _labels(table), sample_weight)
+
+    def _evaluate_features(
+        self,
+        scores: Sequence[Metric],
+        X: npt.NDArray[Any],
+        labels: Column,
+        sample_weight: npt.ArrayLike | None,
+    ) -> dict[str, float]:
+        """Compare predictions from features with labels; see evaluate."""
+        _, encoder, network = self._fitted()
+        y = _encoded(encoder, labels)
         if isinstance(encoder, LabelEncoder):
-            return network._evaluate_with(self._scores, X, y, sample_weight)
+            return network._evaluate_with(scores, X, y, sample_weight)
         result = network._evaluate_with((), X, y, sample_weight)
-        truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
+        truth, value = labels.astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | {score.name: score.score(seen) for score in self._scores}
+        return result | {score.name: score.score(seen) for score in scores}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -383,6 +394,17 @@ class TabularModel:
             return self._asked
         return "classification" if holds_classes(labels) else "regression"
 
+    def _codes(self, labels: Column) -> npt.NDArray[Any]:
+        """Give the labels of a classification as indices of classes_."""
+        return self._fitted()[1].transform(labels)
+
+    def _target_scale(self) -> tuple[float, float]:
+        """Give the target where what the network says is 0, and its units in 1 of that."""
+        encoder = self._fitted()[1]
+        if isinstance(encoder, LabelEncoder) or encoder.mean_ is None:
+            return 0.0, 1.0
+        return encoder.mean_, encoder.scale_
+
     def _read(
         self, data: Any, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler, *, with_target: bool = False
     ) -> Dataset:
@@ -468,7 +490,7 @@ def _by_code(weights: Mapping[Any, float], encoder: LabelEncoder) -> dict[int, f
     return dict(zip(codes, weights.values(), strict=True))
 
 
-def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:
+def _encoded(encoder: LabelEncoder | TargetScaler, labels: Column) -> npt.NDArray[Any]:
     """Give the target as the network takes it: codes, or float32; shape (rows,)."""
-    y = encoder.transform(_labels(table))
+    y = encoder.transform(labels)
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
