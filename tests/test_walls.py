@@ -70,7 +70,7 @@ PYTHON_ROOMS = {
     "_rows": NUMERIC | {"data", "nn", "tabular"},
     "explain": NUMERIC | {"_rows", "_show", "nn"},
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
-    "models": {"calibration", "files", "nn", "tabular"},
+    "models": {"_arrays", "calibration", "files", "nn", "tabular"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},

@@ -319,8 +319,6 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
 
 def _names(model: Module, X: Any, width: int) -> tuple[str, ...]:
     if isinstance(X, Mapping) and model._inputs:
-        return tuple(
-            name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size)
-        )
+        return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
     columns = getattr(X, "columns", None)
     return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))

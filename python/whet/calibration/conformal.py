@@ -36,8 +36,6 @@ class ConformalRegressor(Wrapped):
     """
 
     kind = "conformal regression"
-    model: AnyModel
-    rows: int
     method: str
     scores: NDArray[np.float64]
     spread: Spread | None
@@ -62,7 +60,7 @@ class ConformalRegressor(Wrapped):
         Raises:
             TypeError, ValueError: As the model's; also for a level that asks for more held-out rows.
         """
-        margin = _quantile(self.scores, confidence_level, _INTERVAL)
+        margin = np.array(_quantile(self.scores, confidence_level, _INTERVAL))
         low, high = _bounds(self._rows(X, _INTERVAL), self.method)
         if self.method == "normalized":
             margin = margin * _spread(self.spread, X, len(low), _INTERVAL)
@@ -138,7 +136,7 @@ def _has_quantiles(rows: Rows) -> bool:
 
 
 def _bounds(rows: Rows, method: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The predicted lowest and highest quantile, or twice the prediction; shapes (rows,)."""
+    """The lowest and the highest quantile that is predicted, or the one value twice; shapes (rows,)."""
     outputs = rows.outputs()
     if method != "quantile":
         value = rows.read(outputs)[:, 0].astype(np.float64)
@@ -179,8 +177,6 @@ class ConformalClassifier(Wrapped):
     """
 
     kind = "conformal classification"
-    model: AnyModel
-    rows: int
     method: str
     scores: NDArray[np.float64]
     seed: int

@@ -145,7 +145,11 @@ def expected_calibration_error(
     """The mean distance of how sure a model is and how often it is right, over bins of the same width.
 
     Args:
-        truth, probability, classes, n_bins, sample_weight: See `reliability`.
+        truth: As all others, see `reliability`.
+        probability: Shape (rows, classes), (rows,) or (rows, 1).
+        classes: The labels, in the order of the columns.
+        n_bins: The number of bins.
+        sample_weight: Of the rows, shape (rows,).
 
     Raises:
         TypeError, ValueError: See `reliability`.

@@ -34,8 +34,6 @@ class TemperatureScaled(Wrapped):
     """
 
     kind = "temperature"
-    model: AnyModel
-    rows: int
     temperature: float
 
     def __init__(self, model: AnyModel, temperature: float, rows: int) -> None:
@@ -61,9 +59,10 @@ class TemperatureScaled(Wrapped):
 def temperature_scaling(
     model: AnyModel, X: Any, y: ArrayLike | None = None, *, sample_weight: ArrayLike | None = None
 ) -> TemperatureScaled:
-    """The temperature at which held-out rows are likeliest (Guo et al., "On calibration of modern networks", ICML 2017).
+    """The temperature at which held-out rows are likeliest.
 
-    The log loss is convex in 1 / temperature: Newton's method finds its minimum.
+    See Guo et al., "On calibration of modern neural networks", ICML 2017. The log loss is convex in 1 / temperature:
+    Newton's method finds its minimum.
 
     Args:
         model: A fitted nn.Module or TabularModel for classes or labels.
@@ -123,9 +122,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities
 
 
-def _sharpness(
-    logits: NDArray[np.float64], truth: NDArray[Any], classes: bool, weights: NDArray[np.float64] | None
-) -> float:
+def _sharpness(logits: NDArray[np.float64], truth: NDArray[Any], classes: bool, weights: Floats | None) -> float:
     """1 / temperature: where the slope of the mean log loss is zero, by Newton's method between bounds."""
     if not classes:  # each label is one of two classes, with outputs 0 and z
         logits = np.stack([np.zeros(logits.size), logits.ravel()], axis=1)
@@ -133,6 +130,11 @@ def _sharpness(
         weights = None if weights is None else np.repeat(weights, labels.shape[1])
         truth = labels.ravel().astype(np.intp)
     chosen = logits[np.arange(len(truth)), truth]
+    counted = slice(None) if weights is None else weights > 0
+    if (chosen == logits.max(axis=1))[counted].all():
+        return _MOST
+    if np.average(logits.mean(axis=1) - chosen, weights=weights) >= 0:
+        return _LEAST
     low, high, beta = _LEAST, _MOST, 1.0
     for _ in range(_STEPS):
         p = softmax(logits * beta)

@@ -24,6 +24,8 @@ class Wrapped:
     """
 
     kind: ClassVar[str]
+    model: AnyModel
+    rows: int
 
     def __init__(self, model: AnyModel, rows: int) -> None:
         self._set(model=model, rows=rows)
@@ -49,9 +51,7 @@ class Wrapped:
 
         tensors, inner = self.model._description()
         own = {f"{_OWN}{name}": np.asarray(array) for name, array in self._arrays().items()}
-        write_model(
-            path, {**tensors, **own}, {"kind": self.kind, "rows": self.rows, **self._numbers(), "model": inner}
-        )
+        write_model(path, {**tensors, **own}, {"kind": self.kind, "rows": self.rows, **self._numbers(), "model": inner})
 
     @classmethod
     def _from_description(

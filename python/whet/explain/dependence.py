@@ -203,4 +203,6 @@ def _predictions(
         each = rows.read(rows.network._outputs(features)).astype(np.float64)
         found.append(each if rows_too else each.mean(axis=0, keepdims=True))
     stacked = np.stack(found, axis=-1)  # (rows, outputs, points)
-    return stacked.swapaxes(0, 1).reshape(stacked.shape[1], stacked.shape[0], *(len(grid) for grid in grids))
+    shape = (stacked.shape[1], stacked.shape[0], *(len(grid) for grid in grids))
+    shaped: NDArray[np.float64] = stacked.swapaxes(0, 1).reshape(shape)
+    return shaped

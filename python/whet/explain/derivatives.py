@@ -44,12 +44,12 @@ class Derivatives:
         """For inputs, each of the row of that number: the output explained, shape (inputs,)."""
         found = np.empty((len(x), math.prod(self._shape)))
         self._predictor.predict(x, found)
-        chosen: NDArray[np.float64] = (found * self._weights(of)).sum(axis=1)
-        return chosen + self._rows.offset
+        chosen: NDArray[np.float64] = (found * self._weights(of)).sum(axis=1) + self._rows.offset
+        return chosen
 
     def gradients(self, x: Floats, of: NDArray[np.intp]) -> NDArray[np.float64]:
         """Likewise its derivatives with respect to the features, shape (inputs, features)."""
-        found = np.empty_like(x)
+        found = np.empty(x.shape, np.float64)
         for first in range(0, len(x), _BLOCK_ROWS):
             part = slice(first, first + _BLOCK_ROWS)
             self._differentiator.differentiate(x[part], self._weights(of[part]), found[part])
@@ -92,7 +92,9 @@ def targets_of(rows: Rows, target: Target) -> NDArray[np.intp]:
     wrong = [each for each in given.ravel().tolist() if each not in place]
     if wrong:
         raise ValueError(f"[{rows.where}] expected a target among {', '.join(map(str, labels))}, got {wrong[0]!r}")
-    return np.broadcast_to(np.array([place[each] for each in given.ravel().tolist()]), (len(rows.features),)).copy()
+    chosen = np.empty(len(rows.features), np.intp)
+    chosen[:] = [place[each] for each in given.ravel().tolist()]
+    return chosen
 
 
 def _largest(rows: Rows) -> NDArray[np.intp]:
@@ -102,7 +104,7 @@ def _largest(rows: Rows) -> NDArray[np.intp]:
     return likely
 
 
-def one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> Floats:
+def one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> NDArray[np.float64]:
     """The features that a path begins with, shape (1, features)."""
     width = rows.features.shape[1]
     if baseline is None:
@@ -110,7 +112,7 @@ def one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> Floats:
     if isinstance(baseline, str):
         if baseline != "mean":
             raise ValueError(f"[{rows.where}] expected a baseline of numbers or 'mean', got {baseline!r}")
-        mean: Floats = rows.features.mean(axis=0, dtype=np.float64, keepdims=True)
+        mean: NDArray[np.float64] = rows.features.mean(axis=0, dtype=np.float64, keepdims=True)
         return mean
     given = np.asarray(baseline, np.float64).reshape(1, -1)
     if given.shape[1] not in (1, width) or not np.isfinite(given).all():
@@ -118,4 +120,4 @@ def one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> Floats:
             f"[{rows.where}] expected a baseline of one finite number or of {width}, one for each feature, "
             f"got shape {np.shape(baseline)}"
         )
-    return np.broadcast_to(given, (1, width)).copy()
+    return given if given.shape[1] == width else np.full((1, width), given[0, 0])

@@ -125,7 +125,9 @@ def input_gradients(
     gradients = derivatives.gradients(derivatives.x, every)
     values = _by_column(rows, gradients, derivatives.x, multiply)
     outputs = derivatives.outputs(derivatives.x, every)
-    return Attributions(rows.names, values, named(rows, chosen), outputs, "gradient * input" if multiply else "gradient")
+    return Attributions(
+        rows.names, values, named(rows, chosen), outputs, "gradient * input" if multiply else "gradient"
+    )
 
 
 def named(rows: Rows, target: NDArray[np.intp]) -> NDArray[Any]:
@@ -136,9 +138,7 @@ def named(rows: Rows, target: NDArray[np.intp]) -> NDArray[Any]:
 def warn_of_lookups(rows: Rows, derivatives: Derivatives) -> None:
     """Warns of columns without a derivative."""
     without = [
-        name
-        for name, group in zip(rows.names, rows.groups, strict=True)
-        if np.isin(group, derivatives.looked_up).any()
+        name for name, group in zip(rows.names, rows.groups, strict=True) if np.isin(group, derivatives.looked_up).any()
     ]
     if without:
         warnings.warn(

@@ -120,25 +120,27 @@ class _Path:
 
         Pieces are halved until the sum of a row misses `end - begin` by no more than `allowed`.
         """
-        rows = np.arange(len(begin))
-        pieces = _Pieces(rows, np.zeros(len(rows)), np.ones(len(rows)))
+        rows = len(begin)
+        pieces = _Pieces(np.arange(rows), np.zeros(rows), np.ones(rows))
         found = self._along(pieces)
         gap = found.sum(axis=1) - (end - begin)
-        total, open_gap = found.copy(), gap.copy()
+        total: NDArray[np.float64] = found.copy()
+        missed = gap.copy()
         for level in range(1, _HALVINGS):
             # What is not at fault misses less than the row may in sum: the shares of all levels add up to 0.9.
-            pieces_of_row = np.bincount(pieces.row, minlength=len(rows))[pieces.row]
-            at_fault = np.abs(gap) > allowed[pieces.row] / (4 * level * pieces_of_row)
-            chosen = at_fault & (np.abs(open_gap[pieces.row]) > allowed[pieces.row])
+            of_row = np.bincount(pieces.row, minlength=rows)[pieces.row]
+            at_fault = np.abs(gap) > allowed[pieces.row] / (4 * level * of_row)
+            chosen = at_fault & (np.abs(missed[pieces.row]) > allowed[pieces.row])
             if not chosen.any():
                 break
-            parents, count = pieces.take(chosen), int(chosen.sum())
-            halves = parents.halves()
-            parts = self._along(halves)
-            np.add.at(total, parents.row, parts[:count] + parts[count:] - found[chosen])
-            part_gap = parts.sum(axis=1) - self._rise(halves)
-            np.add.at(open_gap, parents.row, part_gap[:count] + part_gap[count:] - gap[chosen])
-            pieces, found, gap = halves, parts, part_gap
+            whole = pieces.take(chosen)
+            np.subtract.at(total, whole.row, found[chosen])
+            np.subtract.at(missed, whole.row, gap[chosen])
+            pieces = whole.halves()
+            found = self._along(pieces)
+            gap = found.sum(axis=1) - self._rise(pieces)
+            np.add.at(total, pieces.row, found)
+            np.add.at(missed, pieces.row, gap)
         return total
 
     def _points(self, row: NDArray[np.intp], share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -157,4 +159,5 @@ class _Path:
         for node, weight in zip(self._nodes, self._weights, strict=True):
             points = self._points(pieces.row, pieces.low + node * length)
             mean += weight * self._derivatives.gradients(points, pieces.row)
-        return mean * length[:, None] * self._way[pieces.row]
+        mean *= length[:, None] * self._way[pieces.row]
+        return mean
