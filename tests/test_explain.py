@@ -272,6 +272,26 @@ def test_columns_that_are_looked_up_have_none_and_a_warning():
     np.testing.assert_allclose(found.baseline_outputs, model.predict(held)[:, 0])
 
 
+def test_categories_of_a_table_that_are_looked_up_are_named():
+    table = table_of(200)
+    steps = whet.data.Preprocessor(encoder=whet.data.OrdinalEncoder(), imputer=whet.data.Imputer(indicator=False))
+
+    class Looks(nn.Module):
+        def __init__(self, features, outputs):
+            self.table, self.head = nn.Embedding(6, 3), nn.Linear(2 + 2 * 3, outputs)
+
+        def forward(self, x):
+            return self.head(nn.concatenate([x[:, :2], self.table(x[:, 2:]).flatten()]))
+
+    model = whet.TabularModel("price", network=Looks, preprocessor=steps)
+    model.fit(table, epochs=3)
+    with pytest.warns(whet.WhetWarning, match=r"\[input_gradients\] kind, other: an embedding looks them up"):
+        found = explain.input_gradients(model, table)
+    assert (found.values[:, [1, 3]] == 0).all()
+    assert (found.values[:, [0, 2]] != 0).all()
+    assert explain.permutation_importance(model, table).names == ("size", "kind", "noise", "other")
+
+
 # Partial dependence
 
 
@@ -377,6 +397,10 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.partial_dependence(model, x, 10)
     with pytest.raises(ValueError, match="expected one column or two different ones"):
         explain.partial_dependence(model, x, [1, 1])
+    with pytest.raises(
+        ValueError, match=r"expected percentiles between 0 and 1, the lower one first, got 5.0 and 95.0"
+    ):
+        explain.partial_dependence(model, x, 1, percentiles=(5, 95))
     with pytest.raises(ValueError, match="expected a kind among average"):
         explain.partial_dependence(model, x, 0, kind="mean")
     with pytest.raises(ValueError, match="expected a baseline of one finite number or of 10"):

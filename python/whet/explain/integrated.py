@@ -18,7 +18,10 @@ from whet.explain.gradients import Attributions, named, warn_of_lookups
 
 __all__ = ["integrated_gradients"]
 
-_HALVINGS = 20  # of a path, until a kink on it does not count
+_HALVINGS = 24  # of a path, until a kink on it does not count
+# Between two kinks of ReLU the gradient is constant, and few points are enough. With 4 instead of 8, a model of two
+# hidden layers of 128 took 0.6 times as long, and single values were off by 0.7 % instead of 0.1 %.
+_POINTS_OF_HALVES = 8
 
 
 def integrated_gradients(
@@ -45,7 +48,7 @@ def integrated_gradients(
         baseline: Features: one number, or one for each; None for zero; or "mean", that of these rows. Of a table, zero
             stands for a number where the scaler puts it, by default the median, and for no category.
         target: See `input_gradients`.
-        n_steps: Points on the way, and on each piece that is halved.
+        n_steps: Points on the way, before any piece of it is halved.
         tolerance: What a row's values may miss the difference of its outputs by, as a share of that difference where
             it is larger than 1.
         feature_names: Of the columns of an array; those of a DataFrame are known.
@@ -109,9 +112,8 @@ class _Path:
     """The ways from `start` to the rows, and integrals along them."""
 
     def __init__(self, derivatives: Derivatives, start: NDArray[np.float64], steps: int) -> None:
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
         self._derivatives, self._start, self._way = derivatives, start, derivatives.x - start
-        self._nodes, self._weights = (nodes + 1) / 2, weights / 2
+        self._steps = steps
 
     def integral(
         self, begin: NDArray[np.float64], end: NDArray[np.float64], allowed: NDArray[np.float64]
@@ -122,7 +124,7 @@ class _Path:
         """
         rows = len(begin)
         pieces = _Pieces(np.arange(rows), np.zeros(rows), np.ones(rows))
-        found = self._along(pieces)
+        found = self._along(pieces, self._steps)
         gap = found.sum(axis=1) - (end - begin)
         total: NDArray[np.float64] = found.copy()
         missed = gap.copy()
@@ -137,7 +139,7 @@ class _Path:
             np.subtract.at(total, whole.row, found[chosen])
             np.subtract.at(missed, whole.row, gap[chosen])
             pieces = whole.halves()
-            found = self._along(pieces)
+            found = self._along(pieces, _POINTS_OF_HALVES)
             gap = found.sum(axis=1) - self._rise(pieces)
             np.add.at(total, pieces.row, found)
             np.add.at(missed, pieces.row, gap)
@@ -152,12 +154,12 @@ class _Path:
         high, low = self._points(pieces.row, pieces.high), self._points(pieces.row, pieces.low)
         return self._derivatives.outputs(high, pieces.row) - self._derivatives.outputs(low, pieces.row)
 
-    def _along(self, pieces: _Pieces) -> NDArray[np.float64]:
-        """The integral of each piece, shape (pieces, features)."""
+    def _along(self, pieces: _Pieces, steps: int) -> NDArray[np.float64]:
+        """The integral of each piece, shape (pieces, features), by the rule of Gauss and Legendre."""
         mean = np.zeros((len(pieces.row), self._start.shape[1]))
         length = pieces.high - pieces.low
-        for node, weight in zip(self._nodes, self._weights, strict=True):
-            points = self._points(pieces.row, pieces.low + node * length)
-            mean += weight * self._derivatives.gradients(points, pieces.row)
+        for node, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
+            points = self._points(pieces.row, pieces.low + (node + 1) / 2 * length)
+            mean += weight / 2 * self._derivatives.gradients(points, pieces.row)
         mean *= length[:, None] * self._way[pieces.row]
         return mean
