@@ -203,6 +203,8 @@ def test_halving_finds_what_many_points_find(torch):
     fine = explain.integrated_gradients(model, x, n_steps=4000, tolerance=1e9).values
     coarse = explain.integrated_gradients(model, x, n_steps=8, tolerance=1e-6).values
     np.testing.assert_allclose(coarse, fine, atol=2e-3 * np.abs(fine).max())
+    many = explain.integrated_gradients(model, np.tile(x, (30, 1)), n_steps=8, tolerance=1e-6).values
+    assert same_bits(many, np.tile(coarse, (30, 1)))  # in blocks, each row by itself
 
 
 def test_a_jump_on_the_way_is_told():
@@ -403,6 +405,8 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.partial_dependence(model, x, 1, percentiles=(5, 95))
     with pytest.raises(ValueError, match="expected a kind among average"):
         explain.partial_dependence(model, x, 0, kind="mean")
+    with pytest.raises(ValueError, match="expected tolerance at least 1e-09"):
+        explain.integrated_gradients(model, x, tolerance=0)
     with pytest.raises(ValueError, match="expected a baseline of one finite number or of 10"):
         explain.integrated_gradients(model, x, baseline=[1.0, 2.0])
     with pytest.raises(ValueError, match="expected a baseline of numbers or 'mean', got 'zero'"):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from whet import _core
 from whet._arrays import Floats
@@ -102,22 +102,3 @@ def _largest(rows: Rows) -> NDArray[np.intp]:
         raise ValueError(f"[{rows.where}] expected a target: the model has {rows.output_shape()[-1]} outputs")
     likely: NDArray[np.intp] = rows.read(rows.outputs()).argmax(axis=1)
     return likely
-
-
-def one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> NDArray[np.float64]:
-    """The features that a path begins with, shape (1, features)."""
-    width = rows.features.shape[1]
-    if baseline is None:
-        return np.zeros((1, width))
-    if isinstance(baseline, str):
-        if baseline != "mean":
-            raise ValueError(f"[{rows.where}] expected a baseline of numbers or 'mean', got {baseline!r}")
-        mean: NDArray[np.float64] = rows.features.mean(axis=0, dtype=np.float64, keepdims=True)
-        return mean
-    given = np.asarray(baseline, np.float64).reshape(1, -1)
-    if given.shape[1] not in (1, width) or not np.isfinite(given).all():
-        raise ValueError(
-            f"[{rows.where}] expected a baseline of one finite number or of {width}, one for each feature, "
-            f"got shape {np.shape(baseline)}"
-        )
-    return given if given.shape[1] == width else np.full((1, width), given[0, 0])
