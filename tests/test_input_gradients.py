@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import whet
 from tests.helpers import outputs_of_both_sets, same_bits
+from tests.test_activations import NAMES, values_and_gradients
 from tests.test_layers import CASES, FEATURES, trained_side_by_side
 from tests.test_reproducibility import EveryLayer
 from whet import _core, explain, nn, optim
-from whet.nn import activations
 
 TOLERANCE = 1e-9
 _configure = settings(
@@ -50,32 +50,19 @@ def test_every_layer_agrees_with_torch(torch, case, data):
     assert_same(got, their_gradients(torch, theirs[1:], x, 1))
 
 
-@pytest.mark.parametrize("name", activations.__all__)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_activation_agrees_with_torch(torch, name, rng):
-    """Fused into a product, and as the first of all."""
-    if not hasattr(torch.nn, name):
-        pytest.skip("PyTorch has no such activation")
-    arguments = (0.1, 0.2) if name == "Threshold" else ()
-    layer, peer = getattr(nn, name)(*arguments), getattr(torch.nn, name)(*arguments)
-    x = rng.normal(size=(70, 5))
-    for ours, theirs in (
-        (
-            nn.Sequential(nn.Linear(5, 4), layer, nn.Linear(4, 1)),
-            torch.nn.Sequential(torch.nn.Linear(5, 4), peer, torch.nn.Linear(4, 1)),
-        ),
-        (
-            nn.Sequential(layer, nn.Linear(5, 1)),
-            torch.nn.Sequential(peer, torch.nn.Linear(5, 1)),
-        ),
-    ):
-        ours.to("float64").initialize(0)
-        theirs = theirs.double()
-        theirs.load_state_dict({key: torch.tensor(value.copy()) for key, value in ours.state_dict().items()})
-        got = explain.input_gradients(ours, x).values
-        # PyTorch's Hardsigmoid takes a sixth from float32.
-        np.testing.assert_allclose(
-            got, their_gradients(torch, theirs, x, 0), atol=1e-7 if name == "Hardsigmoid" else 1e-9
-        )
+    """Fused into a product, and as the first of all; by the formula where PyTorch has no such layer."""
+    options = {"threshold": 0.1, "value": 0.2} if name == "Threshold" else {}
+    layer, x = getattr(nn, name)(**options), rng.normal(size=(70, 5))
+    inside = nn.Sequential(nn.Linear(5, 4), layer, nn.Linear(4, 1)).to("float64").initialize(0)
+    first = nn.Sequential(layer, nn.Linear(5, 1)).to("float64").initialize(0)
+    w, b, out, _ = inside.state_dict().values()
+    inner = values_and_gradients(torch, layer, options, x @ w.T + b, np.repeat(out, 70, axis=0))[1] @ w
+    outer = values_and_gradients(torch, layer, options, x, np.repeat(first.state_dict()["1.weight"], 70, axis=0))[1]
+    tolerance = 1e-7 if name == "Hardsigmoid" else TOLERANCE  # PyTorch takes its sixth from float32
+    for model, want in ((inside, inner), (first, outer)):
+        np.testing.assert_allclose(explain.input_gradients(model, x).values, want, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("seed", range(12))
