@@ -114,6 +114,13 @@ def test_the_calibration_error_is_its_formula(rng):
     assert weighted == pytest.approx(twice, abs=1e-12)
 
 
+def test_a_bin_has_its_upper_edge():
+    found = calibration.reliability([0, 1, 1, 1], [0.0, 0.5, 0.75, 1.0], n_bins=2)
+    assert found.share.tolist() == [0.5, 0.5]
+    assert found.confidence.tolist() == [0.25, 0.875]
+    assert found.accuracy.tolist() == [0.5, 1.0]
+
+
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
 def test_the_curve_of_one_column_is_that_of_sklearn(rng, strategy):
     peer = pytest.importorskip("sklearn.calibration", reason="scikit-learn is not installed")
