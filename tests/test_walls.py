@@ -67,11 +67,12 @@ PYTHON_ROOMS = {
     "data": {"_core", "_elementary", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
     "models": {"files", "nn", "tabular"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
+    "tune": NUMERIC | {"_elementary", "data", "training", "files", "tabular", "callbacks"},
+    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},
     "__init__": NUMERIC
-    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"},
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"},
     "__main__": {"cli"},
 }
 
@@ -82,10 +83,10 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"training"},
+    "matplotlib": {"training", "tune"},
     "mlflow": {"training"},
     "optuna": {"training"},
-    "pandas": {"training"},
+    "pandas": {"training", "tune"},
     "tensorboard": {"training"},
     "sklearn": {"sklearn"},
 }

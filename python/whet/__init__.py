@@ -10,7 +10,7 @@ from whet.errors import NonFiniteError, WhetWarning
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn, tune
     from whet.models import load
     from whet.tabular import TabularModel
     from whet.training import Trainer
@@ -37,10 +37,11 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "sklearn",
+    "tune",
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
-_MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
+_MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn", "tune")
 _NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
 
 
