@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whet.cli import demo, evaluate, info, predict, train
+from whet.cli import demo, evaluate, info, predict, train, tune
 from whet.cli.arguments import STREAM
 from whet.cli.messages import discard_output, message_of, say, warnings_as_messages
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="whet", description="Train and use neural networks on tables.")
     parser.add_argument("-V", "--version", action=_Version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (demo, train, predict, evaluate, info):
+    for command in (demo, train, tune, predict, evaluate, info):
         command.add(commands)
     return parser
 

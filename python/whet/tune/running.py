@@ -69,6 +69,7 @@ class Running:
         self._recipe, self._drawn, self._units = recipe, drawn, units
         self._threads, self._journal, self._folder, self._progress = threads, journal, folder, progress
         self._done: dict[_Task, Outcome] = {}
+        self._recording = threading.Lock()
 
     def take_up(self, records: Sequence[Record]) -> None:
         """Takes what a journal has as done.
@@ -115,7 +116,7 @@ class Running:
     def _round(self, tasks: Sequence[_Task]) -> None:
         """Does what is not done yet."""
         left: queue.SimpleQueue[_Task] = queue.SimpleQueue()
-        ended: queue.SimpleQueue[tuple[_Task, Outcome | BaseException]] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         waiting = [task for task in tasks if task not in self._done]
         for task in waiting:
             left.put(task)
@@ -126,31 +127,29 @@ class Running:
             worker.start()
         try:
             for _ in waiting:
-                self._finish(*ended.get())
+                error = ended.get()
+                if error is not None:
+                    raise error
         finally:
             self._recipe.stop.set()
             for worker in workers:
                 worker.join()
-            self._recipe.stop.clear()
-            while not ended.empty():  # what was finished while the search was being ended
-                task, outcome = ended.get()
-                if isinstance(outcome, Outcome):
-                    self._finish(task, outcome)
+        self._recipe.stop.clear()
 
     def _work(self, left: queue.SimpleQueue[_Task], ended: queue.SimpleQueue[Any], limit: int) -> None:
-        """One thread."""
+        """One thread; it also records what it has done, where no Ctrl-C comes in between."""
         _core.limit_threads_here(limit)
         while not self._recipe.stop.is_set():
             try:
                 task = left.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                ended.put((task, self._recipe.run(self._drawn[task.trial], task.unit, task.epochs, self._place(task))))
-            except StoppedError:
+                outcome = self._recipe.run(self._drawn[task.trial], task.unit, task.epochs, self._place(task))
+                with self._recording:
+                    self._finish(task, outcome)
+                ended.put(None)
+            except (queue.Empty, StoppedError):
                 return
             except BaseException as error:  # raised again where the search was called
-                ended.put((task, error))
+                ended.put(error)
                 return
 
     def _place(self, task: _Task) -> str | None:
@@ -159,9 +158,7 @@ class Running:
             return None
         return os.path.join(self._folder, f"{task.trial:05d}-{task.unit}")
 
-    def _finish(self, task: _Task, outcome: Outcome | BaseException) -> None:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    def _finish(self, task: _Task, outcome: Outcome) -> None:
         score = None if math.isnan(outcome.score) else outcome.score
         place = {"trial": task.trial, "unit": task.unit, "epochs_of_round": task.epochs}
         self._journal.append({**place, **asdict(outcome), "score": score, "params": self._drawn[task.trial]})

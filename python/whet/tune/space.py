@@ -36,9 +36,12 @@ class Distribution:
         raise TypeError(f"[tune] {type(self).__name__} describes no distribution")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Choice(Distribution):
     values: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"choice({list(self.values)!r})"
 
     def at(self, share: float) -> Any:
         return self.values[int(share * len(self.values))]
@@ -52,11 +55,14 @@ class _Choice(Distribution):
         return self.values[texts.index(trial.suggest_categorical(name, texts))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Uniform(Distribution):
     low: float
     high: float
     log: bool = False
+
+    def __repr__(self) -> str:
+        return f"{'log_' if self.log else ''}uniform({self.low!r}, {self.high!r})"
 
     def at(self, share: float) -> float:
         if not self.log:
@@ -69,11 +75,14 @@ class _Uniform(Distribution):
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Integers(Distribution):
     low: int
     high: int
     log: bool = False
+
+    def __repr__(self) -> str:
+        return f"integers({self.low}, {self.high}{', log=True' if self.log else ''})"
 
     def at(self, share: float) -> int:
         if not self.log:
@@ -206,7 +215,7 @@ class Space:
         for name, value in self.given.items():
             values = value.all() if isinstance(value, Distribution) else (value,)
             if values is None:
-                raise ValueError(f"[search] a grid takes choices and integers, got {name!r}: {value!r}")
+                raise ValueError(f"[search] expected choices and integers for a grid, got {value!r} as {name!r}")
             columns.append(values)
         for values in itertools.product(*columns):
             yield dict(zip(self.given, values, strict=True))
