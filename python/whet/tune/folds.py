@@ -25,7 +25,7 @@ from whet.training.history import History
 
 __all__ = ["Arrays", "Layout", "RowPlan", "Table"]
 
-_BLOCK_ROWS = 1 << 14
+_BLOCK_ROWS = 1 << 12
 
 
 @dataclass(frozen=True)

@@ -188,8 +188,12 @@ class Recipe:
             # Far apart: what counts is the one that a fit writes where it pauses.
             options |= {"checkpoint": checkpoint, "checkpoint_every": 2**62, "checkpoint_keep": 1, "resume": True}
         watched = bool(own or options.get("stop_at"))
-        history = self.data.train(model, part, watched, **options)
-        return self.data.score(model, part, self.goal.metrics)[self.goal.name], len(history["loss"])
+        try:
+            history = self.data.train(model, part, watched, **options)
+            return self.data.score(model, part, self.goal.metrics)[self.goal.name], len(history["loss"])
+        finally:
+            for each in options["callbacks"]:
+                each.model = each._training_run = None  # they would keep the model, and it them
 
     def refit(self, params: Params) -> Any:
         """A model of these arguments, trained on all rows."""

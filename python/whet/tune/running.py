@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import queue
@@ -19,6 +20,11 @@ from whet.tune.results import SearchResult, Trial
 from whet.tune.space import Params
 
 __all__ = ["Running", "rungs"]
+
+
+# Seconds. A model that was trained refers to itself, and waits for Python's collector with all that training needed; to
+# call it takes some 20 ms, in which other threads go on inside the compiled core.
+_SWEEP = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Running:
         self._threads, self._journal, self._folder, self._progress = threads, journal, folder, progress
         self._done: dict[_Task, Outcome] = {}
         self._recording = threading.Lock()
+        self._swept = perf_counter()
 
     def take_up(self, records: Sequence[Record]) -> None:
         """Takes what a journal has as done.
@@ -163,6 +170,10 @@ class Running:
         place = {"trial": task.trial, "unit": task.unit, "epochs_of_round": task.epochs}
         self._journal.append({**place, **asdict(outcome), "score": score, "params": self._drawn[task.trial]})
         self._done[task] = outcome
+        gc.collect(1)  # what is young
+        if perf_counter() - self._swept > _SWEEP:
+            gc.collect()
+            self._swept = perf_counter()
         if self._progress:
             self._say(task, outcome)
 
