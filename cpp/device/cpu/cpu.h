@@ -13,8 +13,8 @@ int num_threads();
 /// Throws std::invalid_argument unless n is at least 1.
 void set_num_threads(int n);
 
-/// Kernels that the calling thread starts use at most n threads from now on. Throws std::invalid_argument unless n is at
-/// least 1.
+/// Kernels that the calling thread starts use at most n threads from now on. Throws std::invalid_argument unless n is
+/// at least 1.
 void limit_threads_here(int n);
 
 /// The chosen instruction set: WHET_ISA if set, else the best this processor has. Chosen once, at first use.
