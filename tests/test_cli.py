@@ -422,3 +422,20 @@ def test_tuning_by_halving_and_folds(capsys, penguins):
     code, printed, _ = run(capsys, "tune", penguins, "--target", "species", *options)
     assert code == 0
     assert [line.split()[-2] for line in printed.splitlines()[3:6]] == ["3", "1", "1"]
+
+
+def test_ctrl_c_prints_what_is_tuned_so_far(penguins, tmp_path):
+    journal = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-m", "whet", "tune", penguins, "--target", "species", "--journal", journal]
+    process = subprocess.Popen([*command, "--epochs", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"model.hidden" in stdout
+    assert len(stdout.splitlines()) >= 5
+    assert b"Traceback" not in stderr
+    assert b"whet: interrupted" in stderr
+    assert b"the same command goes on from" in stderr

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 import warnings
@@ -130,6 +131,22 @@ def test_a_search_is_the_loop_written_by_hand(rows, threads):
         assert scores[i] == by_hand(params, *rows, train, held, seed=2)
     assert found.best.score == min(scores.values())
     assert found.threads == threads
+
+
+def test_trials_share_the_threads_of_the_kernels(rows, threads):
+    seen = []
+
+    class Look(callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(whet.get_num_threads())
+
+        def __deepcopy__(self, memo):
+            return self
+
+    threads(5)
+    tune.search(mlp, SPACE, *rows, trials=4, threads=2, callbacks=[Look()], refit=False, **FIT)
+    assert seen == [2] * 4
+    assert whet.get_num_threads() == 5
 
 
 def test_folds_are_the_loop_written_by_hand(rows):
@@ -306,6 +323,23 @@ def test_halving_goes_on_from_where_it_stopped(rows):
     assert [each.epochs for each in halved.trials] == [9] + [3] * 2 + [1] * 6
     assert list(halved.best.curve) == [1, 3, 9]
     assert halved.best.score == full[halved.best.index]
+
+
+@pytest.mark.parametrize("lost", ["journal", "checkpoints", "both"])
+def test_halving_goes_on_after_a_kill(rows, tmp_path, lost):
+    """Where the checkpoint is ahead of the journal, and where there is none any more."""
+    path = tmp_path / "runs.jsonl"
+    options = {**FIT, "epochs": 9, "optimizer": optim.Adam(lr=schedules.Cosine(0.01)), "refit": False}
+    first = tune.search(mlp, SPACE, *rows, trials=9, method="halving", journal=path, **options)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lost != "checkpoints":
+        path.write_bytes(b"".join(lines[:-1]))
+    else:
+        path.write_bytes(b"".join(lines[:11]))
+    if lost != "journal":
+        shutil.rmtree(tmp_path / "runs.jsonl.trials")
+    again = tune.search(mlp, SPACE, *rows, trials=9, method="halving", journal=path, **options)
+    assert [(e.index, e.score, e.curve) for e in again.trials] == [(e.index, e.score, e.curve) for e in first.trials]
 
 
 def test_rounds_of_halving():

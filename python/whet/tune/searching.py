@@ -96,7 +96,8 @@ def search(
         threads: How many trials run at once; by default as many as kernels may use threads. What is left over, each
             trial's kernels use.
         journal: A file with a line of JSON for everything that is finished. If it is there, the search goes on where it
-            stopped and repeats nothing. Beside it, "halving" keeps its checkpoints in a folder, NAME.trials.
+            stopped and repeats nothing; it knows functions by their names alone. Beside it, "halving" keeps its
+            checkpoints in a folder, NAME.trials.
         refit: Whether to train a model with the best arguments on all rows, `SearchResult.model`.
         progress: Whether to print a line for each trial that is finished on standard error.
         **fit: Further arguments of fit for all trials, such as `epochs` and `callbacks`. Each trial gets a copy of the
