@@ -401,13 +401,14 @@ def test_a_torn_last_line_is_done_again(rows, tmp_path, cut):
     assert [each.score for each in again.trials] == [each.score for each in first.trials]
     before, after = whole.splitlines(), path.read_bytes().splitlines()
     assert before[:-1] == after[:-1]
-    assert len(before) == len(after)
+    assert [json.loads(line).get("trial") for line in after[1:]] == [json.loads(line)["trial"] for line in before[1:]]
 
 
 def test_a_first_line_that_is_torn(rows, tmp_path):
     path = tmp_path / "runs.jsonl"
     path.write_bytes(b'{"search": {"bui')
     assert len(searched(rows, path).trials) == 6
+    assert len(list(map(json.loads, path.read_text().splitlines()))) == 7
 
 
 def test_failures_are_in_the_journal(rows, tmp_path):
