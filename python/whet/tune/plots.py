@@ -33,9 +33,10 @@ def draw_range_test(test: RangeTest) -> Axes:
     place.plot(test.rates, test.losses, label="smoothed")
     place.axvline(test.suggestion, color="C1", linestyle="--", label=f"suggestion {test.suggestion:.2g}")
     place.set_xscale("log")
-    shown = test.losses[np.isfinite(test.losses)]
-    span = shown[0] - shown.min()
-    place.set_ylim(shown.min() - 0.1 * span, shown[0] + 0.5 * span) if span > 0 else None
+    fall = test.losses[: int(np.nanargmin(test.losses)) + 1]  # what comes after may be anything
+    low, high = float(fall.min()), float(fall.max())
+    if low < high < np.inf:
+        place.set_ylim(low - 0.1 * (high - low), high + 0.2 * (high - low))
     place.set_xlabel("learning rate")
     place.set_ylabel("loss")
     place.legend()
