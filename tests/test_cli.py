@@ -392,3 +392,50 @@ except SystemExit:
     pass
 print({"pandas", "tqdm", "narwhals", "safetensors", "tempfile", "whet.data", "whet.tabular"} & set(sys.modules))
 """
+
+
+def test_tuning_prints_the_table_and_writes_the_best_model(capsys, penguins, tmp_path):
+    journal, out = tmp_path / "runs.jsonl", tmp_path / "m.whet"
+    options = ["--target", "species", "--trials", "4", "--epochs", "2", "--metric", "accuracy", "--journal", journal]
+    code, printed, messages = run(capsys, "tune", penguins, *options, "--out", out)
+    assert code == 0
+    assert messages.count(" of 4: accuracy ") == 4
+    table = printed.splitlines()[2:7]
+    assert table[0].split()[:2] == ["trial", "model.hidden"]
+    scores = [float(line.split()[-3]) for line in table[1:]]
+    assert scores == sorted(scores, reverse=True)
+    assert re.search(r"^best optimizer.lr +0\.\d+$", printed, re.MULTILINE)
+    assert whet.load(out).classes_.tolist()[0] == "Adelie, of course"
+    before = journal.read_bytes()
+    code, again, messages = run(capsys, "tune", penguins, *options, "--method", "random")
+    assert code == 0
+    assert journal.read_bytes() == before
+    assert again.splitlines()[2:7] == table
+    assert "not kept" in messages
+    code, _, messages = run(capsys, "tune", penguins, *options, "--seed", "1")
+    assert code == 1
+    assert "with other rows, seed" in messages
+
+
+def test_tuning_by_halving_and_folds(capsys, penguins):
+    options = ["--trials", "3", "--epochs", "3", "--method", "halving", "--folds", "2"]
+    code, printed, _ = run(capsys, "tune", penguins, "--target", "species", *options)
+    assert code == 0
+    assert [line.split()[-2] for line in printed.splitlines()[3:6]] == ["3", "1", "1"]
+
+
+def test_ctrl_c_prints_what_is_tuned_so_far(penguins, tmp_path):
+    journal = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-m", "whet", "tune", penguins, "--target", "species", "--journal", journal]
+    process = subprocess.Popen([*command, "--epochs", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"model.hidden" in stdout
+    assert len(stdout.splitlines()) >= 5
+    assert b"Traceback" not in stderr
+    assert b"whet: interrupted" in stderr
+    assert b"the same command goes on from" in stderr

@@ -71,11 +71,12 @@ PYTHON_ROOMS = {
     "explain": NUMERIC | {"_rows", "_show", "nn"},
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
     "models": {"_arrays", "calibration", "files", "nn", "tabular"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
+    "tune": NUMERIC | {"_elementary", "data", "training", "files", "tabular", "callbacks"},
+    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},
     "__init__": NUMERIC
-    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"}
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
     | {"calibration", "explain"},
     "__main__": {"cli"},
 }
@@ -87,10 +88,10 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"_show", "calibration", "explain", "training"},
+    "matplotlib": {"_show", "calibration", "explain", "training", "tune"},
     "mlflow": {"training"},
     "optuna": {"training"},
-    "pandas": {"_show", "calibration", "explain", "training"},
+    "pandas": {"_show", "calibration", "explain", "training", "tune"},
     "tensorboard": {"training"},
     "sklearn": {"sklearn"},
 }

@@ -10,7 +10,21 @@ from whet.errors import NonFiniteError, WhetWarning
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import calibration, callbacks, data, explain, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet import (
+        calibration,
+        callbacks,
+        data,
+        explain,
+        export,
+        losses,
+        metrics,
+        nn,
+        ops,
+        optim,
+        schedules,
+        sklearn,
+        tune,
+    )
     from whet.models import load
     from whet.tabular import TabularModel
     from whet.training import Trainer
@@ -39,6 +53,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "sklearn",
+    "tune",
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
@@ -55,6 +70,7 @@ _MODULES = (
     "optim",
     "schedules",
     "sklearn",
+    "tune",
 )
 _NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
 

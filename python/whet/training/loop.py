@@ -11,7 +11,7 @@ import numpy as np
 from whet import _core
 from whet.errors import NonFiniteError
 from whet.training.breakdown import explained
-from whet.training.callbacks.base import Run, TerminateOnNaN
+from whet.training.callbacks.base import Pause, Run, TerminateOnNaN
 from whet.training.callbacks.progress import Progress
 from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
 from whet.training.checkpoints.identity import identity
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop"]
 
 # Ends that a fit which is resumed looks at again, with its own arguments.
-_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at")
+_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at", "Pause")
 
 
 class Loop:
@@ -209,4 +209,7 @@ class Loop:
             return "max_steps"
         if time.perf_counter() - self.started >= self.plan.max_seconds:
             return "max_seconds"
-        return "epochs" if epochs >= self.plan.epochs else None
+        if epochs >= self.plan.epochs:
+            return "epochs"
+        pauses = (each.epochs for each in self.plan.callbacks if isinstance(each, Pause))
+        return "Pause" if any(epochs >= pause for pause in pauses) else None

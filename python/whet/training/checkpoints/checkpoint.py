@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -81,7 +82,7 @@ class NoCheckpoints:
     """What a loop asks of its checkpoints; of these, none are kept."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop: Loop = weakref.proxy(loop)  # which has this: what training needed goes with the last of it
 
     def __enter__(self) -> NoCheckpoints:
         return self
