@@ -47,18 +47,19 @@ FORBIDDEN_WORDS = {
 }
 
 # Python: a module or package of whet -> those it may import, besides its own. Imports inside functions count too.
-NUMERIC = {"_core", "_arrays", "_checks", "errors", "losses", "metrics", "optim", "schedules"}
+NUMERIC = {"_core", "_arrays", "_checks", "_frozen", "errors", "losses", "metrics", "optim", "schedules"}
 PYTHON_ROOMS = {
     "_core": set(),
     "errors": {"_core"},
     "_arrays": {"_core"},
     "_checks": set(),
+    "_frozen": set(),
     "_elementary": set(),
-    "optim": {"_checks", "schedules"},
+    "optim": {"_checks", "_frozen", "schedules"},
     "runtime": {"_core"},
-    "schedules": {"_checks", "_elementary"},
-    "losses": {"_checks", "_core", "_arrays"},
-    "metrics": {"_arrays", "_checks", "_core", "errors", "losses"},
+    "schedules": {"_checks", "_elementary", "_frozen"},
+    "losses": {"_checks", "_core", "_arrays", "_frozen"},
+    "metrics": {"_arrays", "_checks", "_core", "_frozen", "errors", "losses"},
     "ops": {"_checks", "_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_checks", "_core", "_arrays"},
     "training": NUMERIC | {"files"},
@@ -93,6 +94,7 @@ OUTSIDE = {
     "optuna": {"training"},
     "pandas": {"_show", "calibration", "explain", "training", "tune"},
     "tensorboard": {"training"},
+    "typing_extensions": {"_frozen"},  # while types are checked
     "sklearn": {"sklearn"},
 }
 

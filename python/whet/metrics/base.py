@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._arrays import Floats, as_weights
+from whet._frozen import Frozen
 from whet.losses import Loss
 from whet.metrics.predictions import Predictions, Reads
 
@@ -68,8 +69,7 @@ class Metric:
         return f"Metric({self.name!r}, reads={self.reads!r})"
 
 
-@dataclass(frozen=True)
-class Named(Metric):
+class Named(Frozen, Metric):
     """A metric of whet: a function of this package as a class, so that its options can be given to a fit.
 
     Args:
