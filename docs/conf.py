@@ -59,7 +59,7 @@ nitpick_ignore_regex = [("py:.*", rf"(?!(?:{'|'.join(map(re.escape, sorted(PUBLI
 def public(name: str) -> str | None:
     """The full name of what is public, such as whet.nn.Linear for nn.Linear."""
     full = name if name.startswith("whet.") else f"whet.{name}"
-    return full if full in PUBLIC and "." in name else None
+    return full if full in PUBLIC and "." in name and "__" not in name else None
 
 
 class Linked(SphinxPostTransform):

@@ -112,7 +112,7 @@ def _write(page: Path) -> None:
         )
     text = page.read_text(encoding="utf-8")
     for block, printed in reversed(list(zip(blocks_of(text), json.loads(done.stdout), strict=True))):
-        if block.shown is not None and not same(printed, block.shown):
+        if block.shown is not None:
             text = text[: block.span[0]] + printed + text[block.span[1] :]
     page.write_text(text, encoding="utf-8")
     print(f"{page.relative_to(ROOT)}: {time.perf_counter() - begin:.1f} s")
