@@ -35,10 +35,10 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
 exclude_patterns = ["images"]
 
+smartquotes = False
 default_role = "code"  # single backticks of docstrings
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-autodoc_inherit_docstrings = False  # a method that says nothing of its own stands in its base
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_type_aliases = {name: name for name in ("Features", "Floats", "ArrayLike", "Number", "Asked", "ClassWeight")}
@@ -95,9 +95,11 @@ def _escaped(text: str) -> str:
 
 
 def is_left_out(_app: Sphinx, _what: str, _name: str, thing: object, _skip: bool, _options: object) -> bool | None:
-    """Leaves out methods that other packages put in, and those whose docstring sends the reader to the base."""
+    """Leaves out methods of other packages, and those that say nothing besides what stands in their public base."""
     foreign = not (getattr(thing, "__module__", None) or "whet").startswith("whet")
-    return True if foreign or (getattr(thing, "__doc__", None) or "").startswith("See `") else None
+    said, owner = getattr(thing, "__doc__", None) or "", getattr(thing, "__qualname__", "")
+    repeats = said.startswith("See `") or (callable(thing) and not said and not owner.startswith("_"))
+    return True if foreign or repeats else None
 
 
 def setup(app: Sphinx) -> None:

@@ -1,4 +1,4 @@
-"""A job of every night: train on a Parquet file, or go on where the last run was killed, and write predictions in batches.
+"""A nightly job: train on a Parquet file, or go on where the last run was killed, and write predictions in batches.
 
 Needs PyArrow. `python examples/batch_job.py [FOLDER]`
 """

@@ -1,4 +1,4 @@
-"""Prices with an interval: one model learns three quantiles at once, and the test rows say how often the truth lies inside."""
+"""Prices with an interval: one model learns three quantiles, and the test rows say how often the truth lies between."""
 
 import numpy as np
 

@@ -63,10 +63,13 @@ with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
     Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     columns = {name: test[name].tolist() for name in test.names}
-    rows = [{name: [None if cell != cell else cell] for name, cell in zip(columns, row)} for row in zip(*columns.values())]
+    rows = [
+        {name: [None if cell != cell else cell] for name, cell in zip(columns, row, strict=True)}
+        for row in zip(*columns.values(), strict=True)
+    ]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda row: ask(url, row), rows))
-    right = sum(answer["species"] == [truth] for (_, answer), truth in zip(answers, test.labels))
+    right = sum(answer["species"] == [truth] for (_, answer), truth in zip(answers, test.labels, strict=True))
     print(f"{right} of {len(rows)} requests were answered with the right species")
     print("a table without columns:", *ask(url, {"island": ["Dream"]}))
     server.shutdown()

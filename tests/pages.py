@@ -1,7 +1,7 @@
 """Runs the programs of the pages in docs/ as a reader would: from top to bottom, in one session for each page.
 
-A ```python block runs in Python, an ```sh block whose lines begin with "whet" in a shell. A ```text block that follows one
-holds what it prints. `python -m tests.pages [PAGE ...]` runs pages and writes what was printed into them.
+A ```python block runs in Python, an ```sh block that begins with "whet" in a shell. A ```text block behind one holds
+what it prints. `python -m tests.pages [PAGE ...]` runs pages and writes what was printed into them.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def blocks_of(text: str) -> list[Block]:
 
 def same(printed: str, shown: str) -> bool:
     """Whether the words are equal, and numbers to 2 %: other processors and versions of NumPy round differently."""
-    numbers, expected = (
-        [float(each.replace(",", "")) for each in _NUMBER.findall(text)] for text in (printed, shown)
-    )
+    numbers, expected = ([float(each.replace(",", "")) for each in _NUMBER.findall(text)] for text in (printed, shown))
     words, wanted = (" ".join(_NUMBER.sub("#", text).split()) for text in (printed, shown))
     close = (abs(a - b) <= 0.02 * max(abs(a), abs(b)) + 0.002 for a, b in zip(numbers, expected, strict=False))
     return words == wanted and len(numbers) == len(expected) and all(close)
@@ -72,7 +70,8 @@ def run(page: Path, images: Path | None = None) -> list[str]:
 
     Raises what a program raises, with the line of the page.
     """
-    os.environ["MPLBACKEND"] = "Agg"
+    os.environ |= {"MPLBACKEND": "Agg", "SOURCE_DATE_EPOCH": "0"}
+    Path("matplotlibrc").write_text("svg.hashsalt: whet\n")  # pictures whose bytes are those of the last time
     for name in ("python", "docs", "examples"):
         Path(name).symlink_to(ROOT / name)
     space: dict[str, object] = {"__name__": "__main__"}
@@ -86,7 +85,8 @@ def run(page: Path, images: Path | None = None) -> list[str]:
             exec(compile("\n" * block.line + block.code, page, "exec"), space)
         printed.append(stream.getvalue())
     for picture in Path().glob("*.svg") if images else ():
-        (images / picture.name).write_bytes(picture.read_bytes())
+        lines = [line.rstrip() for line in picture.read_text(encoding="utf-8").splitlines()]
+        (images / picture.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return printed
 
 
