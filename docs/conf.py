@@ -35,7 +35,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence", "deflist"]
 exclude_patterns = ["images"]
 
-smartquotes = False
+smartquotes_action = "D"  # dashes alone: quotes of code stay what they are
 default_role = "code"  # single backticks of docstrings
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
@@ -79,14 +79,16 @@ class Linked(SphinxPostTransform):
                 link += literal
 
 
-def as_text(_app: Sphinx, _what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
+def as_text(_app: Sphinx, what: str, _name: str, _thing: object, _options: object, lines: list[str]) -> None:
     """Docstrings are plain text with code in backticks: |x| and x_ mean themselves, dotted public names are code."""
+    if what in ("property", "attribute") and lines:
+        lines[0] = f": {lines[0]}"  # what stands before a colon is no type
     for i, line in enumerate(lines):
         parts = re.split(r"(`[^`]*`)", line)
         parts[::2] = map(_escaped, parts[::2])
         lines[i] = "".join(parts)
         if i and lines[i - 1].strip() == "Returns:":
-            lines[i] = re.sub(r"(?=\S)", ": ", line, count=1)  # what stands before a colon is no type
+            lines[i] = re.sub(r"(?=\S)", ": ", lines[i], count=1)
 
 
 def _escaped(text: str) -> str:
