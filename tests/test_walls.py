@@ -24,7 +24,8 @@ CPP_ROOMS = {
     "graph/ops": {"core", "math", "device", "graph"},
     "engine": {"core", "math", "device", "graph", "graph/ops"},
     "engine/optimizers": {"core", "math", "device", "engine"},
-    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers"},
+    "linear": {"core", "graph"},
+    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers", "linear"},
 }
 
 # In a file compiled once per instruction set, a container's or an algorithm's code would be shared between the sets.
@@ -69,7 +70,7 @@ PYTHON_ROOMS = {
     "models": {"files", "nn", "tabular"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
-    "sklearn": NUMERIC | {"nn", "training", "files"},
+    "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC
     | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"},
     "__main__": {"cli"},
@@ -88,6 +89,8 @@ OUTSIDE = {
     "pandas": {"training"},
     "tensorboard": {"training"},
     "sklearn": {"sklearn"},
+    "scipy": {"sklearn"},
+    "threadpoolctl": {"sklearn"},
 }
 
 

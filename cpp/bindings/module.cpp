@@ -57,4 +57,5 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   whet::bindings::bind_engine(module);
   whet::bindings::bind_predictor(module);
   whet::bindings::bind_limits(module);
+  whet::bindings::bind_linear(module);
 }
