@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
@@ -17,7 +16,7 @@ from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Sequential
 from whet.sklearn.network import decayed, squares
-from whet.sklearn.objective import Objective
+from whet.sklearn.objective import Objective, minimize
 from whet.sklearn.protocol import Tasks
 from whet.training import Trainer
 from whet.training.callbacks.base import Callback
@@ -231,29 +230,15 @@ def fit_lbfgs(estimator: Any, model: Sequential, loss: Loss, data: Data, tasks: 
     weight = float(len(data.X)) if data.weights is None else float(data.weights.sum())
     strengths = {name: numbers["weight_decay"] for name, numbers in decayed(model, e.alpha / weight).items()}
 
-    def told(_: Any) -> None:
-        if tasks.iteration({}):
-            raise StopIteration
-
     with model._exclusive("fit") as state:
         objective = Objective(model, state, loss, rows, strengths)
         options = {"maxfun": e.max_fun, "maxiter": e.max_iter, "gtol": e.tol}
-        start = objective.vector()
-        found = scipy.optimize.minimize(
-            objective, start, method="L-BFGS-B", jac=True, options=options, callback=told if tasks.asked else None
-        )
+        found = minimize(objective, objective.vector(), lambda: tasks.iteration({}), **options)
         objective.put(found.x)
     model._loss = loss  # what predict_proba goes by
-    e.n_iter_ = min(int(found.nit), int(e.max_iter))
+    e.n_iter_ = found.nit
     e.loss_ = e._loss_factor() * float(found.fun) + e._loss_constant(data)
     if e.verbose:
         print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
     if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
         raise ValueError(_NOT_FINITE)
-    if found.status != 0 and "StopIteration" not in str(found.message):
-        warnings.warn(
-            f"lbfgs failed to converge after {e.n_iter_} iteration(s) (status={found.status}): {found.message}\n"
-            "Increase the number of iterations (max_iter) or scale the data.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
