@@ -1,47 +1,61 @@
-"""The scikit-learn estimators against scikit-learn's own checks, and beside its own networks on real data."""
+"""The estimators against scikit-learn's checks of estimators."""
 
-import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: its checks cannot run")
 
-from sklearn.datasets import load_diabetes, load_iris
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from whet.sklearn import MLPClassifier, MLPRegressor
+import whet.sklearn
+from whet import nn
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # some checks fit without convergence on purpose
+
+# What scikit-learn lists for the class of the same name.
+EXPECTED_FAILURES = {
+    "SGDClassifier": {
+        "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is no two steps",
+        "check_sample_weight_equivalence_on_sparse_data": "a row of weight 2 is no two steps",
+    },
+}
+EXPECTED_FAILURES["SGDRegressor"] = EXPECTED_FAILURES["SGDClassifier"]
+
+
+def perceptron(inputs, outputs, width=16):
+    return nn.MLP(inputs, (width,), outputs)
+
+
+ESTIMATORS = [
+    whet.sklearn.MLPClassifier(max_iter=30, learning_rate_init=0.01),
+    whet.sklearn.MLPClassifier(solver="lbfgs", max_iter=100),
+    whet.sklearn.MLPRegressor(max_iter=30, learning_rate_init=0.01),
+    whet.sklearn.LinearRegression(),
+    whet.sklearn.LinearRegression(positive=True),
+    whet.sklearn.Ridge(),
+    whet.sklearn.Ridge(solver="svd"),
+    whet.sklearn.Lasso(),
+    whet.sklearn.ElasticNet(max_iter=5),
+    whet.sklearn.LogisticRegression(),
+    whet.sklearn.LogisticRegression(solver="saga", l1_ratio=1),
+    whet.sklearn.PoissonRegressor(),
+    whet.sklearn.QuantileRegressor(alpha=0),
+    whet.sklearn.SGDClassifier(max_iter=5),
+    whet.sklearn.SGDRegressor(max_iter=5),
+    whet.sklearn.wrap(perceptron, epochs=30, optimizer=whet.optim.Adam(0.01)),
+    whet.sklearn.wrap(perceptron, "mse", epochs=30, optimizer=whet.optim.Adam(0.01)),
+]
 CHECKS = [
-    pair
-    for estimator in (MLPClassifier, MLPRegressor)
-    for pair in estimator_checks_generator(estimator(max_iter=30, learning_rate_init=0.01))
+    pytest.param(estimator, check, id=f"{type(estimator).__name__}{i}-{check.func.__name__}")
+    for i, given in enumerate(ESTIMATORS)
+    for estimator, check in estimator_checks_generator(given)
 ]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # some checks fit without convergence on purpose
-@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=[check.func.__name__ for _, check in CHECKS])
+@pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_estimator_checks(estimator, check):
-    check(estimator)
-
-
-def test_classifier_in_a_pipeline():
-    X, y = load_iris(return_X_y=True)
-    names = np.array(["setosa", "versicolor", "virginica"])[y]
-    scores = cross_val_score(make_pipeline(StandardScaler(), MLPClassifier(max_iter=100)), X, names)
-    assert scores.mean() > 0.9
-
-
-def test_regressor_in_a_pipeline():
-    X, y = load_diabetes(return_X_y=True)
-    model = make_pipeline(StandardScaler(), MLPRegressor(max_iter=100, learning_rate_init=0.01))
-    assert cross_val_score(model, X, y).mean() > 0.4
-
-
-def test_probabilities_belong_to_the_classes():
-    X, y = load_iris(return_X_y=True)
-    model = MLPClassifier(max_iter=50).fit(X, y)
-    probabilities = model.predict_proba(X)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
-    np.testing.assert_array_equal(model.classes_[probabilities.argmax(axis=1)], model.predict(X))
+    why = EXPECTED_FAILURES.get(type(estimator).__name__, {}).get(check.func.__name__)
+    if why is None:
+        check(estimator)
+        return
+    with pytest.raises(AssertionError):
+        check(estimator)

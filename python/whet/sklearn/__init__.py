@@ -4,6 +4,7 @@ from whet.sklearn.generalized import LogisticRegression, PoissonRegressor, Quant
 from whet.sklearn.linear import ElasticNet, Lasso, LinearRegression, Ridge
 from whet.sklearn.mlp import MLPClassifier, MLPRegressor
 from whet.sklearn.sgd import SGDClassifier, SGDRegressor
+from whet.sklearn.wrapper import WrappedClassifier, WrappedRegressor, wrap
 
 __all__ = [
     "ElasticNet",
@@ -17,4 +18,7 @@ __all__ = [
     "Ridge",
     "SGDClassifier",
     "SGDRegressor",
+    "WrappedClassifier",
+    "WrappedRegressor",
+    "wrap",
 ]

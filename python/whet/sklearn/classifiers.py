@@ -50,8 +50,9 @@ class LinearClassifier(CallbackSupportMixin, SparseCoefficients, ClassifierMixin
         check_is_fitted(self)
         features = validate_data(self, X, accept_sparse="csr", reset=False)
         scores = features @ self.coef_.T
-        scores = (scores.toarray() if scipy.sparse.issparse(scores) else np.asarray(scores)) + self.intercept_
-        return scores[:, 0] if scores.shape[1] == 1 else scores
+        dense = scores.toarray() if scipy.sparse.issparse(scores) else np.asarray(scores)
+        found: NDArray[Any] = dense + self.intercept_
+        return found[:, 0] if found.shape[1] == 1 else found
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The labels with the highest scores, shape (rows,)."""

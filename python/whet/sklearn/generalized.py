@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.optimize
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
@@ -382,8 +381,9 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
             mean = float(np.average(target, weights=weights))
             constant = np.array([np.log(mean) if mean > 0 else 0.0])
         if self.warm_start and hasattr(self, "coef_"):
-            start[0] = self.coef_
-            constant = np.array([self.intercept_], np.float64) if self.fit_intercept else None
+            coef, intercept = vars(self)["coef_"], vars(self)["intercept_"]
+            start[0] = coef
+            constant = np.array([intercept], np.float64) if self.fit_intercept else None
         tasks = Tasks(self, rows, target, int(self.max_iter))
         with limited(self.n_threads):
             coef, constant, self.n_iter_ = _fitted(

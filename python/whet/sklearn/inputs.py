@@ -45,7 +45,8 @@ def checked_weights(given: Any, X: NDArray[Any], class_weight: Any = None, y: An
     if class_weight is None:
         return weights
     factors = compute_sample_weight(class_weight, y).astype(X.dtype)
-    return factors if weights is None else weights * factors
+    product: NDArray[Any] = factors if weights is None else weights * factors
+    return product
 
 
 class Labels:
@@ -77,15 +78,21 @@ class Labels:
         """Targets of whet's losses: class indices, or zeros and ones in a column for each output."""
         if self.multilabel:
             return (y != 0).astype(np.float32)
-        codes = np.searchsorted(self.classes, y)
+        codes: NDArray[Any] = np.searchsorted(self.classes, y)
         if not self.binary:
             return codes
-        return ((codes == 1) if len(self.classes) == 2 else np.zeros(len(y))).astype(np.float32)[:, None]
+        column: NDArray[Any] = ((codes == 1) if len(self.classes) == 2 else np.zeros(len(y))).astype(np.float32)[
+            :, None
+        ]
+        return column
 
     def decode(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Labels from raw outputs, shape (rows, outputs)."""
         if self.multilabel:
             return (scores > 0).astype(int)
         if not self.binary:
-            return self.classes[scores.argmax(axis=1)]
-        return self.classes[(scores[:, 0] > 0).astype(int) if len(self.classes) == 2 else np.zeros(len(scores), int)]
+            codes = scores.argmax(axis=1)
+        else:
+            codes = (scores[:, 0] > 0).astype(int) if len(self.classes) == 2 else np.zeros(len(scores), int)
+        labels: NDArray[Any] = self.classes[codes]
+        return labels

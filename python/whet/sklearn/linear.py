@@ -46,8 +46,9 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
 
     def _rows(self, X: Any, y: Any, sample_weight: Any, tasks: int = 1) -> Centered:
         """Checked rows around their means."""
+        accepted = False if isinstance(self, LinearRegression) and self.positive else ["csr", "csc", "coo"]
         features, target = validate_data(
-            self, X, y, accept_sparse=["csr", "csc", "coo"], dtype=FLOATS, multi_output=True, y_numeric=True
+            self, X, y, accept_sparse=accepted, dtype=FLOATS, multi_output=True, y_numeric=True
         )
         self._dtype, self._single = features.dtype, np.ndim(target) == 1
         rows = dense(features)
@@ -321,7 +322,8 @@ def _positive(X: Doubles, y: Doubles, alpha: float) -> Doubles:
     """By the active-set method of Lawson and Hanson, on rows to which the penalty is added."""
     p = X.shape[1]
     wide = np.concatenate([X, np.sqrt(alpha) * np.eye(p)]) if alpha > 0 else X
-    factor = np.linalg.qr(np.concatenate([wide, np.concatenate([y, np.zeros(len(wide) - len(y))])[:, None]], 1), "r")
+    right = np.concatenate([y, np.zeros(len(wide) - len(y))])
+    factor = scipy.linalg.qr(np.concatenate([wide, right[:, None]], axis=1), mode="r", check_finite=False)[0]
     coef: Doubles = scipy.optimize.nnls(factor[:, :p], factor[:, p])[0]
     return coef
 
@@ -445,8 +447,10 @@ class ElasticNet(LinearRegressor):
             self.selection == "random",
             seed,
         )
-        gram = rows.X.T @ rows.X if p <= min(n, 4096) else None
-        columns = np.asfortranarray(rows.X) if gram is None else None
+        gram = self._given_gram(rows)
+        if gram is None and p <= min(n, 4096):
+            gram = rows.X.T @ rows.X
+        columns = rows.X if gram is not None else np.asfortranarray(rows.X)
         ends = []
         for weights, target in zip(coef, rows.y.T, strict=True):
             if gram is not None:
@@ -457,6 +461,29 @@ class ElasticNet(LinearRegressor):
                 self._warn(end[0], self.tol * float(target @ target))
             ends.append(end)
         return ends
+
+    def _given_gram(self, rows: Centered) -> Doubles | None:
+        """The matrix given as `precompute`, if it is that of these rows."""
+        if isinstance(self.precompute, bool) or np.ndim(self.precompute) == 0:
+            return None
+        gram = np.ascontiguousarray(self.precompute, np.float64)
+        p = rows.X.shape[1]
+        if gram.shape != (p, p):
+            raise ValueError(f"[fit] expected precompute of shape {(p, p)}, got {gram.shape}")
+        if self.fit_intercept and not np.allclose(rows.x_mean, 0):
+            warnings.warn(
+                "Gram matrix was provided but X was centered to fit intercept: recomputing Gram matrix.", stacklevel=5
+            )
+            return None
+        i, j = p // 2, min(p // 2 + 1, p - 1)
+        expected, rough = float(rows.X[:, i] @ rows.X[:, j]), self._dtype == np.float32
+        if not np.isclose(expected, gram[i, j], rtol=1e-4 if rough else 1e-7, atol=1e-5):
+            raise ValueError(
+                "Gram matrix passed in via 'precompute' parameter did not pass validation when a single element was "
+                f"checked - please check that it was computed properly. For element ({i},{j}) we computed {expected} "
+                f"but the user-supplied value was {gram[i, j]}."
+            )
+        return gram
 
     def _warn(self, gap: float, tolerance: float) -> None:
         text = (

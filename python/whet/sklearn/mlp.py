@@ -12,7 +12,6 @@ from scipy.special import xlogy
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 
 from whet.losses import CrossEntropyLoss, Loss
@@ -20,9 +19,10 @@ from whet.metrics import r2
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.sklearn import network
+from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import Labels, checked, checked_weights
-from whet.sklearn.perceptron import Perceptron, documented
-from whet.sklearn.protocol import with_callbacks
+from whet.sklearn.perceptron import Perceptron
+from whet.sklearn.protocol import available, with_callbacks
 from whet.sklearn.solvers import Data
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -36,7 +36,7 @@ def _takes_steps(estimator: Any) -> bool:
     return True
 
 
-@documented
+@shares_with(Perceptron)
 class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     """A classifier, trained with the log loss; of several labels at once where y has a column for each.
 
@@ -131,7 +131,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         self._fit(data, held, random, first, self._labels.outputs)
         return self
 
-    @available_if(_takes_steps)
+    @available(_takes_steps)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -227,7 +227,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         return tags
 
 
-@documented
+@shares_with(Perceptron)
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     """A regressor, of one value or of several.
 
@@ -314,7 +314,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._fit(data, held, check_random_state(self.random_state), first, data.y.shape[1])
         return self
 
-    @available_if(_takes_steps)
+    @available(_takes_steps)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One pass over these rows.
 

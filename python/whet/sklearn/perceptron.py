@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,7 @@ from whet.sklearn.threads import limited
 from whet.training import Trainer
 from whet.training.callbacks.base import Callback
 
-__all__ = ["Perceptron", "documented"]
+__all__ = ["Perceptron"]
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
@@ -160,7 +160,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         network.draw(self.model_, activations, random)
         self.n_layers_, self.n_outputs_, self.t_ = len(widths), outputs, 0
         self.n_iter_ = 0
-        self._trainer = None
+        self._trainer: Trainer | None = None
         self._no_improvement_count = 0
         self.out_activation_ = self._out_activation()
         if self.solver != "lbfgs" or self.optimizer is not None:
@@ -262,15 +262,3 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
-
-
-_Class = TypeVar("_Class", bound=type)
-
-
-def documented(cls: _Class) -> _Class:
-    """Completes the docstring of a perceptron with what both take and have."""
-    _, of_both = (Perceptron.__doc__ or "").split("    Args:\n")
-    arguments, attributes = of_both.split("    Attributes:\n")
-    own, have = (cls.__doc__ or "").split("    Attributes:\n")
-    cls.__doc__ = f"{own.rstrip()}\n{arguments}    Attributes:\n{have.rstrip()}\n{attributes}"
-    return cls

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from sklearn.utils.metaestimators import available_if
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _managed
 except ImportError:  # before 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
-    def with_callbacks(method: Any) -> Any:
-        """The method as it is."""
+    def _managed(method: Any) -> Any:
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+__all__ = ["CallbackSupportMixin", "Tasks", "available", "with_callbacks"]
+
+
+def with_callbacks(method: _Method) -> _Method:
+    """The method, behind which scikit-learn's callbacks are torn down however it ends."""
+    return cast("_Method", _managed(method))
+
+
+def available(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+    """The method of estimators for which `check` raises no AttributeError; the others do not have it."""
+    return cast("Callable[[_Method], _Method]", available_if(check))
 
 
 class Tasks:

@@ -15,7 +15,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -23,8 +22,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from whet import _core
 from whet.metrics import r2
 from whet.sklearn.classifiers import LinearClassifier, SparseCoefficients
+from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import FLOATS
-from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.protocol import CallbackSupportMixin, Tasks, available, with_callbacks
 
 __all__ = ["SGDClassifier", "SGDRegressor"]
 
@@ -164,7 +164,7 @@ class _Descent:
     ) -> int:
         """Trains the i-th row of coefficients. Returns the number of epochs."""
         sparse = scipy.sparse.issparse(X)
-        rows = (X.data, X.indices, X.indptr) if sparse else (X.ravel(), None, None)
+        data, index, start = (X.data, X.indices, X.indptr) if sparse else (X.ravel(), None, None)
         score = self._scorer(i, X, y, weights, held != 0) if self.early_stopping else None
         y = np.ascontiguousarray(y, np.float64)
         constant, mean, count, finite = _core.descend_rows(
@@ -172,7 +172,9 @@ class _Descent:
             self._mean_weights[i],
             float(self._constants[i]),
             float(self._mean_constants[i]),
-            *rows,
+            data,
+            index,
+            start,
             y,
             weights,
             held,
@@ -221,22 +223,14 @@ class _Descent:
             )
 
 
-def _completed(cls: Any) -> Any:
-    """Adds what both take and have to a docstring."""
-    arguments, attributes = (_Descent.__doc__ or "").split("    Args:\n")[1].split("    Attributes:\n")
-    own, have = (cls.__doc__ or "").split("    Attributes:\n")
-    cls.__doc__ = f"{own.rstrip()}\n{arguments}    Attributes:\n{have.rstrip()}\n{attributes}"
-    return cls
-
-
 def _has_probabilities(estimator: Any) -> bool:
     if estimator.loss not in ("log_loss", "modified_huber"):
         raise AttributeError(f"probability estimates are not available for loss={estimator.loss!r}")
     return True
 
 
-@_completed
-class SGDClassifier(_Descent, LinearClassifier):  # type: ignore[misc]
+@shares_with(_Descent)
+class SGDClassifier(_Descent, LinearClassifier):
     """Linear classifiers by stochastic gradient descent, one against all others where there are more than two classes.
 
     Args:
@@ -329,7 +323,7 @@ class SGDClassifier(_Descent, LinearClassifier):  # type: ignore[misc]
             coef_init = self.coef_ if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         for name in ("classes_", "_weights"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self.t_ = 1.0
         classes = np.unique(validate_data(self, y=y))
         self._epochs(X, y, classes, int(self.max_iter), sample_weight, coef_init, intercept_init)
@@ -405,7 +399,7 @@ class SGDClassifier(_Descent, LinearClassifier):  # type: ignore[misc]
     def _score(self, scores: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(np.average((scores > 0) == (y > 0), weights=weights))
 
-    @available_if(_has_probabilities)
+    @available(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probabilities, shape (rows, classes), for "log_loss" and "modified_huber" (Zadrozny and Elkan, KDD 2002)."""
         scores = self.decision_function(X)
@@ -416,7 +410,7 @@ class SGDClassifier(_Descent, LinearClassifier):  # type: ignore[misc]
         probabilities: NDArray[Any] = shares / shares.sum(axis=1, keepdims=True)
         return probabilities
 
-    @available_if(_has_probabilities)
+    @available(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Logarithms of the probabilities."""
         with np.errstate(divide="ignore"):
@@ -424,7 +418,7 @@ class SGDClassifier(_Descent, LinearClassifier):  # type: ignore[misc]
         return logarithms
 
 
-@_completed
+@shares_with(_Descent)
 class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear regressor by stochastic gradient descent.
 
@@ -506,7 +500,7 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         if self.warm_start and hasattr(self, "coef_"):
             coef_init = self.coef_ if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
-        vars(self).pop("_weights", None)
+        self.__dict__.pop("_weights", None)
         self.t_ = 1.0
         self._epochs(X, y, int(self.max_iter), sample_weight, coef_init, intercept_init)
         self._warn()

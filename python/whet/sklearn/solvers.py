@@ -111,7 +111,7 @@ class Monitor(Callback):
         penalty = 0.0
         if e.optimizer is None and e.alpha > 0 and self._weight > 0:
             penalty = 0.5 * e.alpha * squares(self.model) * self._steps / (self._rows * self._weight)
-        return e._loss_factor() * loss + self._constant + penalty
+        return float(e._loss_factor() * loss + self._constant + penalty)
 
     def _improves_loss(self) -> bool:
         e = self._estimator
