@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import losses, nn
-from whet.sklearn.classifiers import LinearClassifier, SparseCoefficients
+from whet.sklearn.classifiers import LinearClassifier
 from whet.sklearn.inputs import FLOATS, checked_weights, dense
 from whet.sklearn.objective import Objective, minimize, minimize_with_l1
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
@@ -422,7 +422,7 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         return tags
 
 
-class QuantileRegressor(SparseCoefficients, CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A quantile as a linear function, with the penalty alpha |w|_1, by linear programming.
 
     whet solves the dual problem, which has a constraint for each feature, not for each row.

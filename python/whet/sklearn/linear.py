@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         )
         self._dtype, self._single = features.dtype, np.ndim(target) == 1
         rows = dense(features)
-        weights = None if np.ndim(sample_weight) == 0 else checked_weights(sample_weight, rows)
+        weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, rows)
         self._tasks = Tasks(self, rows, target, tasks)
         return Centered(rows, target, weights, self.fit_intercept)
 

@@ -30,6 +30,7 @@ __all__ = ["SGDClassifier", "SGDRegressor"]
 
 _SEEDS = np.iinfo(np.int32).max
 _INTERCEPT_DECAY = 0.01  # of sparse rows, as in scikit-learn: their constants move too fast
+_NO_WEIGHT = "The sample weights for validation set are all zero, consider using a different random state."
 _REGRESSION = {"squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"}
 _CLASSIFICATION = {"hinge", "squared_hinge", "perceptron", "log_loss", "modified_huber"}
 Doubles = NDArray[np.float64]
@@ -102,7 +103,7 @@ class _Descent:
 
     def _begin(self: Any, outputs: int, width: int, coef: Any, intercept: Any) -> None:
         """Coefficients to start from: those given, or zeros."""
-        for given, shape, what in ((coef, (outputs, width), "coef_"), (intercept, (outputs,), "intercept_init")):
+        for given, shape, what in ((coef, (outputs, width), "coef_init"), (intercept, (outputs,), "intercept_init")):
             expected = {shape, shape[1:]} if outputs == 1 else {shape}
             if given is not None and np.shape(given) not in expected:
                 raise ValueError(f"Provided {what} does not match dataset. Expected shape {shape}.")
@@ -122,11 +123,16 @@ class _Descent:
             split = splitter(test_size=self.validation_fraction, random_state=self.random_state)
             _, rows = next(split.split(np.zeros((len(y), 1)), y))
             if not counted[rows].any():
-                raise ValueError(
-                    "The sample weights for validation set are all zero, consider using a different random state."
-                )
+                raise ValueError(_NO_WEIGHT)
             held[rows] = 1
         return held
+
+    def _counts(self: Any, sample_weight: Any, X: Any) -> Doubles:
+        """The weight of each row."""
+        if self.early_stopping and sample_weight is not None and not np.any(sample_weight):
+            raise ValueError(_NO_WEIGHT)
+        weights: Doubles = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        return weights
 
     def _options(self: Any, epochs: int, seed: int, factors: tuple[float, float], sparse: bool) -> dict[str, Any]:
         shares = {"l1": 1.0, "elasticnet": self.l1_ratio}
@@ -364,7 +370,7 @@ class SGDClassifier(_Descent, LinearClassifier):
         if len(self.classes_) < 2:
             raise ValueError(f"The number of classes has to be greater than one; got {len(self.classes_)} class")
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=target)
-        weights = _check_sample_weight(sample_weight, features, dtype=np.float64)
+        weights = self._counts(sample_weight, features)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
         if not hasattr(self, "_weights"):
             self._begin(outputs, features.shape[1], coef, intercept)
@@ -534,7 +540,7 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
             reset=first,
             y_numeric=True,
         )
-        weights = _check_sample_weight(sample_weight, features, dtype=np.float64)
+        weights = self._counts(sample_weight, features)
         if first:
             self._begin(1, features.shape[1], coef, intercept)
         if not hasattr(self, "t_"):

@@ -55,7 +55,7 @@ class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
     user_api = "whet"
     internal_api = "whet"
     filename_prefixes = ("_core",)
-    check_symbols = ("PyInit__core",)
+    check_symbols = ("whet_num_threads",)
 
     def set_additional_attributes(self) -> None:
         self.instruction_set = _core.instruction_set()

@@ -196,6 +196,8 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         self._labels = Labels(target)
         self.classes_ = self._labels.classes
         of_classes = losses.get(self.loss).kind == "classes"
+        if of_classes and len(self.classes_) < 2:
+            raise ValueError("[fit] expected labels of at least two classes, got 1 class")
         encoded = np.searchsorted(self.classes_, target) if of_classes else self._labels.encode(target)
         outputs = len(self.classes_) if of_classes else self._labels.outputs
         self._train(features, encoded, checked_weights(sample_weight, features), outputs)
@@ -241,7 +243,7 @@ class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
             The estimator.
         """
         features, target = checked(self, X, y, reset=True, regression=True)
-        self._single = target.ndim == 1
+        self._single, self._dtype = target.ndim == 1, features.dtype
         target = target.reshape(len(target), -1)
         self._train(features, target, checked_weights(sample_weight, features), target.shape[1])
         return self
@@ -249,7 +251,7 @@ class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Numbers, shape (rows,) or (rows, outputs)."""
         outputs = self._outputs(X)
-        values = losses.get(self.loss).values(outputs)
+        values = losses.get(self.loss).values(outputs).astype(self._dtype)
         return values[:, 0] if self._single else values
 
     def __sklearn_tags__(self) -> Any:
