@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed: there are no tests of it to run")
-
 from tests.helpers import ROOT
+
+sklearn = pytest.importorskip("sklearn", reason="scikit-learn is not installed: there are no tests of it to run")
 
 NAMES = [
     "neural_network.tests.test_mlp",

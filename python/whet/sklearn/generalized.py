@@ -14,6 +14,7 @@ from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import d2_tweedie_score
+from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -193,7 +194,11 @@ class LogisticRegression(LinearClassifier):
                 "scheme."
             )
         rows = dense(features)
-        weights = checked_weights(sample_weight, rows, self.class_weight, target)
+        weights = checked_weights(sample_weight, rows)
+        if self.class_weight is not None:
+            options = {"classes": self.classes_, "y": target, "sample_weight": weights}
+            factors = compute_class_weight(self.class_weight, **options)[codes].astype(rows.dtype)
+            weights = factors if weights is None else weights * factors
         total = float(len(rows)) if weights is None else float(weights.sum(dtype=np.float64))
         strength = 0.0 if penalty is None else 1 / (self.C * total)
         share = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(penalty or "", 0.0) or 0.0
