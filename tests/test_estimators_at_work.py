@@ -259,6 +259,8 @@ def test_a_wrapped_model_is_searched_by_nested_names():
     assert clone(search.best_estimator_).get_params()["model__width"] == search.best_params_["model__width"]
     with pytest.raises(ValueError, match="Invalid parameter 'width'"):
         model.set_params(width=3)
+    with pytest.raises(TypeError, match="begin with 'model__', got 'width'"):
+        wrap(perceptron, width=3)
 
 
 def test_a_wrapped_module_is_not_trained_itself():

@@ -76,15 +76,13 @@ class Labels:
 
     def encode(self, y: NDArray[Any]) -> NDArray[Any]:
         """Targets of whet's losses: class indices, or zeros and ones in a column for each output."""
-        if self.multilabel:
-            return (y != 0).astype(np.float32)
-        codes: NDArray[Any] = np.searchsorted(self.classes, y)
-        if not self.binary:
+        codes: NDArray[Any] = np.searchsorted(self.classes, y) if not self.multilabel else y
+        if not (self.multilabel or self.binary):
             return codes
-        column: NDArray[Any] = ((codes == 1) if len(self.classes) == 2 else np.zeros(len(y))).astype(np.float32)[
-            :, None
-        ]
-        return column
+        marks: NDArray[Any] = codes != 0
+        if self.multilabel:
+            return marks.astype(np.float32)
+        return (marks & (len(self.classes) == 2)).astype(np.float32)[:, None]
 
     def decode(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Labels from raw outputs, shape (rows, outputs)."""

@@ -76,17 +76,25 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.n_threads = n_threads
         for name, value in options.items():
-            self._set_option(name, value)
-
-    def _set_option(self, name: str, value: Any) -> None:
-        if not name.startswith(_OF_BUILDER):
-            raise TypeError(
-                f"[{type(self).__name__}] expected arguments of the model to begin with 'model__', got '{name}'"
-            )
-        setattr(self, name, value)
+            setattr(self, name, value)
 
     def _options(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name.startswith(_OF_BUILDER)}
+        """Arguments of the model's function, under the names they were given by."""
+        own = super().get_params(deep=False)
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in own and not name.startswith("_") and not name.endswith("_")
+        }
+
+    def _arguments_of_model(self) -> dict[str, Any]:
+        options = self._options()
+        for name in options:
+            if not name.startswith(_OF_BUILDER):
+                raise TypeError(
+                    f"[{type(self).__name__}] expected arguments of the model to begin with 'model__', got '{name}'"
+                )
+        return {name.removeprefix(_OF_BUILDER): value for name, value in options.items()}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All parameters by name; with `deep`, also the numbers of an optimizer that is an object."""
@@ -102,10 +110,8 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         }
         own = super().get_params(deep=False)
         for name, value in params.items():
-            if name in own:
+            if name in own or name.startswith(_OF_BUILDER) or name in self._options():
                 setattr(self, name, value)
-            elif name.startswith(_OF_BUILDER):
-                self._set_option(name, value)
             elif not name.startswith(_OF_OPTIMIZER):
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: "
@@ -123,8 +129,7 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             if not self.keep_values:
                 made.initialize(seed)
         else:
-            options = {name.removeprefix(_OF_BUILDER): value for name, value in self._options().items()}
-            made = self.model(X.shape[1], outputs, **options)
+            made = self.model(X.shape[1], outputs, **self._arguments_of_model())
             made.initialize(seed)
         self.model_ = made
         tasks = Tasks(self, X, y, int(self.epochs))
@@ -283,4 +288,6 @@ def wrap(
     if not isinstance(model, Module) and not callable(model):
         raise TypeError(f"[wrap] expected a module or a function that makes one, got {type(model).__name__}")
     kind = WrappedRegressor if losses.get(loss).kind == "values" else WrappedClassifier
-    return kind(model, loss=loss, **parameters)
+    made = kind(model, loss=loss, **parameters)
+    made._arguments_of_model()
+    return made
