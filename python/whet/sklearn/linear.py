@@ -275,6 +275,8 @@ class Ridge(LinearRegressor):
             raise ValueError(f"Number of targets and number of penalties do not correspond: {alphas.size} != {outputs}")
         self.n_iter_ = None
         self._keep(self._solve(rows, alphas if alphas.size > 1 else np.repeat(alphas, outputs)), rows)
+        if outputs == 1:  # also of a column, as in scikit-learn
+            self.coef_ = self.coef_.ravel()
         return self
 
     def _solve(self, rows: Centered, alphas: Doubles) -> Doubles:
