@@ -37,6 +37,8 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         feature_names_in_: Their names, where X has names.
     """
 
+    _scales_weights = False  # whether weights count as if their sum were the number of rows
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Numbers, shape (rows,) or (rows, outputs)."""
         check_is_fitted(self)
@@ -53,6 +55,8 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         self._dtype, self._single = features.dtype, np.ndim(target) == 1
         rows = dense(features)
         weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, rows)
+        if weights is not None and self._scales_weights:
+            weights = weights * (len(rows) / weights.sum())
         self._tasks = Tasks(self, rows, target, tasks)
         return Centered(rows, target, weights, self.fit_intercept)
 
@@ -366,6 +370,8 @@ class ElasticNet(LinearRegressor):
         "random_state": ["random_state"],
         "selection": [StrOptions({"cyclic", "random"})],
     }
+
+    _scales_weights = True
 
     def __init__(
         self,
