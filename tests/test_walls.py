@@ -24,7 +24,8 @@ CPP_ROOMS = {
     "graph/ops": {"core", "math", "device", "graph"},
     "engine": {"core", "math", "device", "graph", "graph/ops"},
     "engine/optimizers": {"core", "math", "device", "engine"},
-    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers"},
+    "linear": {"core", "graph"},
+    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers", "linear"},
 }
 
 # In a file compiled once per instruction set, a container's or an algorithm's code would be shared between the sets.
@@ -75,7 +76,7 @@ PYTHON_ROOMS = {
     "tune": NUMERIC | {"_elementary", "data", "training", "files", "tabular", "callbacks"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "runtime"},
     "export": NUMERIC | {"nn", "files"},
-    "sklearn": NUMERIC | {"nn", "training", "files"},
+    "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC
     | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
     | {"calibration", "explain"},
@@ -96,6 +97,8 @@ OUTSIDE = {
     "tensorboard": {"training"},
     "typing_extensions": {"_frozen"},  # while types are checked
     "sklearn": {"sklearn"},
+    "scipy": {"sklearn"},
+    "threadpoolctl": {"sklearn"},
 }
 
 

@@ -84,6 +84,49 @@ def stream(p: _Array, g: _Array, m: _Array, v: _Array, threads: int, /) -> None:
 def random_uniform(seed: int, index: int, low: float, high: float, n: int, /) -> NDArray[np.float64]: ...
 def random_normal(seed: int, index: int, mean: float, deviation: float, n: int, /) -> NDArray[np.float64]: ...
 def random_permutation(seed: int, n: int, /) -> NDArray[np.int64]: ...
+def coordinate_descent(
+    w: _Array,
+    x: _Array,
+    y: _Array,
+    l1: float,
+    l2: float,
+    tolerance: float,
+    max_sweeps: int,
+    positive: bool,
+    random: bool,
+    seed: int,
+    /,
+) -> tuple[float, int, bool]: ...
+def coordinate_descent_gram(
+    w: _Array,
+    gram: _Array,
+    q: _Array,
+    y_squares: float,
+    l1: float,
+    l2: float,
+    tolerance: float,
+    max_sweeps: int,
+    positive: bool,
+    random: bool,
+    seed: int,
+    /,
+) -> tuple[float, int, bool]: ...
+def descend_rows(
+    w: _Array,
+    average: _Array,
+    intercept: float,
+    average_intercept: float,
+    data: _Array,
+    index: _Array | None,
+    start: _Array | None,
+    y: _Array,
+    weights: _Array,
+    held: _Array,
+    t: float,
+    how: dict[str, Any],
+    score: Callable[[float], float] | None,
+    /,
+) -> tuple[float, float, int, bool]: ...
 def structure_version() -> int: ...
 def structure_changed() -> None: ...
 
