@@ -139,6 +139,7 @@ class Model:
         resume: bool = False,
         on_interrupt: str = "raise",
         on_nonfinite: str = "raise",
+        record: bool = False,
         progress: bool = False,
     ) -> History:
         """Trains the model on features and labels, from the parameters it has.
@@ -168,7 +169,8 @@ class Model:
                 ModelCheckpoint and others, or classes of one's own.
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
             max_steps: Stop after so many batches.
-            max_seconds: Stop after the first epoch at whose end so many seconds have passed.
+            max_seconds: Stop after the step at whose end so many seconds have passed, as `max_steps` does: also in the
+                middle of an epoch, whose validation and callbacks still follow.
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
                 float32, and so do evaluation and prediction.
@@ -186,6 +188,8 @@ class Model:
             on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
             on_nonfinite: Where a loss, gradient or parameter becomes NaN or infinite, "raise" NonFiniteError, or
                 "rollback": warn, go back to where the epoch began, and go on at half the learning rate.
+            record: Whether `history.layers` gets gradient norms, update ratios, dead and saturated units of every
+                epoch, from every 32nd step, and the history "gradient_norm", that of all parameters.
             progress: Show a bar on standard error.
 
         Returns:
@@ -226,6 +230,7 @@ class Model:
             resume=resume,
             on_interrupt=on_interrupt,
             on_nonfinite=on_nonfinite,
+            record=record,
             progress=progress,
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
