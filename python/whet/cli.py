@@ -30,6 +30,16 @@ _STREAM = "-"
 _TABLES = (".csv", ".csv.gz", ".npz", ".parquet", ".pq")
 # The name of the function that found an error, which says little to who did not call it; an environment variable does.
 _WHERE = re.compile(r"^\[(?!WHET_)\w+\] ")
+# What fit calls otherwise than whet train.
+_FLAGS = {
+    "epochs or max_steps": "--epochs",
+    "resume=True": "--resume",
+    "checkpoint_every": "--checkpoint-every",
+    "batch_size": "--batch-size",
+    "validation_data": "--validation",
+    "validation_fraction": "--validation",
+    "seed": "--seed",
+}
 _MOST = 2**62  # what the compiled core surely takes
 
 
@@ -253,11 +263,15 @@ def _train(arguments: argparse.Namespace) -> None:
             resume=arguments.resume,
             progress=_watched(),
         )
+    except ValueError as error:
+        raise ValueError(_in_flags(str(error))) from None
     except KeyboardInterrupt:
+        _say_resumed(arguments, model.history)
         if model.history is not None and arguments.out is not None:
             _save(model, arguments.out)
             _say(f"saved what was trained so far to {arguments.out}")
         raise
+    _say_resumed(arguments, history)
     if arguments.out is None:
         _say("the model is not kept; --out m.whet would write it")
     else:
@@ -274,6 +288,15 @@ def _train(arguments: argparse.Namespace) -> None:
         _line(f"  {name}", f"{value:.6g}", report)
     if arguments.out is not None:
         _line("saved", "standard output" if arguments.out == _STREAM else arguments.out, report)
+
+
+def _say_resumed(arguments: argparse.Namespace, history: History | None) -> None:
+    if not arguments.resume or history is None:
+        return
+    if history.resumed_at is None:
+        _say(f"there was no checkpoint to go on from in {arguments.checkpoint}: this training began at the beginning")
+    else:
+        _say(f"went on from step {history.resumed_at:,} in {arguments.checkpoint}")
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -509,6 +532,13 @@ def _watched() -> bool:
 
 def _line(name: str, value: str, stream: IO[str] | None = None) -> None:
     print(f"{name:<24}{value}".rstrip(), file=stream)
+
+
+def _in_flags(message: str) -> str:
+    """Name the flags of a training in place of fit's arguments."""
+    for argument, flag in _FLAGS.items():
+        message = re.sub(rf"\b{argument}\b", flag, message)
+    return message
 
 
 def _say(message: str) -> None:

@@ -22,6 +22,7 @@ from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
+from whet.metrics.base import scores
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
 
@@ -267,7 +268,7 @@ class TabularModel:
         truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | {score.name: score.score(seen) for score in self._scores}
+        return result | scores(self._scores, seen)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -331,6 +332,7 @@ class TabularModel:
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
             "metrics": _metrics.own(scores),
+            "absent": _metrics.absent(scores),
             "network": network,
         }
 
@@ -353,7 +355,7 @@ class TabularModel:
         given = network if hidden is None else None
         model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
         model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
-        model._scores = _metrics.restored(names)
+        model._scores = _metrics.restored(names, description.get("absent", ()))
         return model
 
     def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:

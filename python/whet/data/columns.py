@@ -67,7 +67,7 @@ def text(cell: object) -> str:
 
 def texts(column: Column) -> list[str | None]:
     """Write each category of a column as text; None stays None."""
-    cells = column.tolist()
+    cells: list[Any] = column.tolist()
     types = set(map(type, cells)) - {type(None)}
     if types == {str}:
         return cells

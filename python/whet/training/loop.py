@@ -93,6 +93,10 @@ class Loop:
                 self._checkpoints.interrupted()
                 if self.plan.on_interrupt == "raise":
                     raise
+            except BaseException as error:
+                if not isinstance(error, Exception):  # what leaves the process, as SystemExit does
+                    self._checkpoints.interrupted()
+                raise
             finally:
                 self.trainer.swap_average()
                 self.history.steps = self.trainer.steps

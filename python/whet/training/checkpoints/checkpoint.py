@@ -124,7 +124,7 @@ class NoCheckpoints:
         """Called after each epoch, with the place of the next one."""
 
     def interrupted(self) -> None:
-        """Called on Ctrl-C."""
+        """Called on Ctrl-C, and on what leaves the process."""
 
 
 class Checkpoints(NoCheckpoints):
