@@ -12,6 +12,9 @@ namespace {
 // saturation (nn-zero-to-hero, makemore part 3).
 constexpr double kFlat = 1 - 0.97 * 0.97;
 
+constexpr int64_t kMostRows = 1024;  // of a step, whatever it has
+constexpr int64_t kPart = 1 << 15;   // elements that stay in cache from one kernel to the next
+
 constexpr size_t kSteps = 0, kRows = 1, kParameters = 2;  // places in the sums
 
 /// The largest derivative of what is bounded on both sides; 0 for what is not.
@@ -103,7 +106,7 @@ Recorder::Recorder(const std::shared_ptr<const Graph>& graph, std::shared_ptr<St
   }
   sums_.resize(kParameters + 3 * state_->specs().size() + static_cast<size_t>(units));
   step_.resize(sums_.size());
-  slopes_ = Arena(static_cast<size_t>(kSlabRows * widest) * size_of(device.dtype()));
+  part_ = Arena(static_cast<size_t>(std::max(kPart, widest)) * size_of(device.dtype()));
 }
 
 void Recorder::begin() {
@@ -113,23 +116,27 @@ void Recorder::begin() {
 }
 
 void Recorder::look(const Program& program, const Pass& pass) {
-  step_[kRows] += static_cast<double>(pass.rows);
+  const int64_t rows = std::min(pass.rows, kMostRows - static_cast<int64_t>(step_[kRows]));
+  if (rows <= 0) return;
+  step_[kRows] += static_cast<double>(rows);
   double* flat = step_.data() + kParameters + 3 * state_->specs().size();
   for (const RecordedLayer& layer : layers_) {
     const Instruction& instruction = program.instructions()[layer.instruction];
-    count_flat(layer, saved_of(program, pass, instruction), *activation_of(instruction), flat);
+    ConstMatrix saved = saved_of(program, pass, instruction);
+    saved.rows = rows;
+    count_flat(layer, saved, *activation_of(instruction), flat);
     flat += layer.units;
   }
 }
 
-/// A slab of rows at a time, which stays in cache.
 void Recorder::count_flat(const RecordedLayer& layer, ConstMatrix saved, const Activation& f, double* flat) {
   const DType dtype = device_->dtype();
-  for (int64_t first = 0; first < saved.rows; first += kSlabRows) {
-    const int64_t rows = std::min(kSlabRows, saved.rows - first);
+  const int64_t most = std::max<int64_t>(kPart / layer.units, 1);
+  for (int64_t first = 0; first < saved.rows; first += most) {
+    const int64_t rows = std::min(most, saved.rows - first);
     const auto* const data =
         static_cast<const std::byte*>(saved.data) + static_cast<size_t>(first * saved.stride) * size_of(dtype);
-    const Matrix slopes{slopes_.data(), rows, layer.units, layer.units};
+    const Matrix slopes{part_.data(), rows, layer.units, layer.units};
     device_->fill(slopes, 1);
     device_->activate_backward(slopes, slopes, {data, rows, saved.cols, saved.stride}, f, false);
     if (dtype == DType::float32)
@@ -139,25 +146,30 @@ void Recorder::count_flat(const RecordedLayer& layer, ConstMatrix saved, const A
   }
 }
 
-double Recorder::squares(const void* flat, size_t parameter) const {
-  const auto first = static_cast<size_t>(state_->layout().offsets[parameter]) * size_of(state_->dtype());
-  const void* const data = static_cast<const std::byte*>(flat) + first;
-  return device_->weighted_sum(data, data, count(state_->specs()[parameter].shape));
+const void* Recorder::at(const void* flat, int64_t element) const {
+  return static_cast<const std::byte*>(flat) + static_cast<size_t>(element) * size_of(state_->dtype());
 }
+
+double Recorder::squares(const void* data, int64_t n) const { return device_->weighted_sum(data, data, n); }
 
 void Recorder::take(const Arena& gradients) {
   const size_t parameters = state_->specs().size();
-  for (size_t i = 0; i < parameters; ++i) step_[kParameters + i] = squares(gradients.data(), i);
+  for (size_t i = 0; i < parameters; ++i)
+    step_[kParameters + i] = squares(state_->at(gradients, i), count(state_->specs()[i].shape));
 }
 
 void Recorder::commit() {
   const size_t parameters = state_->specs().size();
-  const int64_t n = state_->layout().size;
-  const Matrix change{before_.data(), 1, n, n};
-  device_->combine(change, {state_->parameters(), 1, n, n}, change, math::CombinationId::Sub);
   for (size_t i = 0; i < parameters; ++i) {
-    step_[kParameters + parameters + i] = squares(before_.data(), i);
-    step_[kParameters + 2 * parameters + i] = squares(state_->parameters(), i);
+    const int64_t first = state_->layout().offsets[i], end = first + count(state_->specs()[i].shape);
+    for (int64_t begin = first; begin < end; begin += kPart) {
+      const int64_t n = std::min(kPart, end - begin);
+      const void* const now = at(state_->parameters(), begin);
+      device_->combine({part_.data(), 1, n, n}, {now, 1, n, n}, {at(before_.data(), begin), 1, n, n},
+                       math::CombinationId::Sub);
+      step_[kParameters + parameters + i] += squares(part_.data(), n);
+      step_[kParameters + 2 * parameters + i] += squares(now, n);
+    }
   }
   for (size_t i = 0; i < sums_.size(); ++i) sums_[i] += step_[i];
 }

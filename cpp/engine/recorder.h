@@ -31,7 +31,7 @@ class Recorder {
   bool samples(int64_t steps) const { return steps % every_ == 0; }
   /// Before the step.
   void begin();
-  /// After the forward pass over some of its rows.
+  /// After the forward pass over some of its rows: the first thousand of a step are looked at.
   void look(const Program& program, const Pass& pass);
   /// With the gradients of all of them, before an update may change these.
   void take(const Arena& gradients);
@@ -44,15 +44,16 @@ class Recorder {
   const std::vector<RecordedLayer>& layers() const { return layers_; }
 
  private:
-  double squares(const void* flat, size_t parameter) const;
+  const void* at(const void* flat, int64_t element) const;
+  double squares(const void* data, int64_t n) const;
   void count_flat(const RecordedLayer& layer, ConstMatrix saved, const Activation& f, double* flat);
 
   std::shared_ptr<State> state_;
   Device* device_;
   int64_t every_;
   std::vector<RecordedLayer> layers_;
-  std::vector<double> sums_, step_;  // of the epoch, and of the step that is being taken
-  Arena before_, slopes_;
+  std::vector<double> sums_, step_;  // so far, and of the step that is being taken
+  Arena before_, part_;
 };
 
 }  // namespace whet

@@ -20,13 +20,13 @@ class History(Mapping[str, list[float]]):
 
     Attributes:
         layers: With ``fit(record=True)``, one number per epoch for each layer, {kind: {name: numbers}}; else empty. The
-            engine looks at the first step of an epoch and every 32nd after it, and at all rows of these:
+            engine looks at the first step of an epoch and every 64th after it, and at the first 1024 rows of these:
 
             - "gradient_norm", by parameter: of the loss, before any clipping; the root of the mean square over steps.
             - "update_ratio", by parameter: norm of what a step changes over the norm of the parameter after it, in root
               mean squares over steps. Near 1e-3 is usual (Karpathy, "Neural Networks: Zero to Hero", makemore part 3).
-            - "dead", by activation: share of the units whose derivative was zero in every row, as of a ReLU that is
-              never above zero (Lu et al., "Dying ReLU and initialization", 2020).
+            - "dead", by activation: share of the units whose derivative was zero in all these rows, as of a ReLU that
+              is never above zero (Lu et al., "Dying ReLU and initialization", 2020).
             - "saturated", by activation that is bounded on both sides (tanh, sigmoid, softsign, hardtanh, hardsigmoid):
               share of the units whose derivative, in more than half of the rows, was less than 5.91 % of its largest;
               so it is beyond a tanh of 0.97 (Karpathy, as above).

@@ -192,7 +192,7 @@ class Model:
             on_nonfinite: Where a loss, gradient or parameter becomes NaN or infinite, "raise" NonFiniteError, or
                 "rollback": warn, go back to where the epoch began, and go on at half the learning rate.
             record: Whether `history.layers` gets gradient norms, update ratios, dead and saturated units of every
-                epoch, from every 32nd step, and the history "gradient_norm", that of all parameters.
+                epoch, from every 64th step, and the history "gradient_norm", that of all parameters.
             progress: Show a bar on standard error.
 
         Returns:
