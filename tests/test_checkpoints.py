@@ -175,6 +175,16 @@ def test_from_every_checkpoint_the_same_bits(case, data, tmp_path):
     assert whet.load(files[0]).dtype == straight[0].dtype
 
 
+@pytest.mark.parametrize("steps", [1, 5, 10])
+def test_a_resumed_fit_goes_back_to_where_its_epoch_began(data, tmp_path, steps):
+    with pytest.warns(WhetWarning, match="went back to the beginning of epoch 0"):
+        straight = trained("rollbacks", data)
+    every = dict(checkpoint_every=10**6)
+    trained("rollbacks", data, tmp_path, max_steps=steps, **every)  # before it is not finite
+    with pytest.warns(WhetWarning, match="went back to the beginning of epoch 0"):
+        assert_alike(trained("rollbacks", data, tmp_path, resume=True, **every), straight)
+
+
 def test_a_checkpoint_is_the_model_as_it_would_be(data, tmp_path):
     """Which is the average, where the optimizer keeps one."""
     case = "dropout, batch norm, average, metrics"
