@@ -135,6 +135,15 @@ def test_max_steps(data):
     assert (history.steps, len(history["loss"]), history.stopped_by) == (7, 3, "max_steps")
 
 
+def test_half_an_epoch_meets_no_target_of_a_metric(data):
+    X, y = data
+    options = dict(loss="mse", metrics="mae", stop_at={"mae": 1e9}, epochs=3, batch_size=30)
+    history = nn.Linear(6, 1).fit(X, y, max_steps=2, **options)
+    assert np.isnan(history["mae"][0])
+    assert history.stopped_by == "max_steps"
+    assert nn.Linear(6, 1).fit(X, y, **options).stopped_by == "stop_at"
+
+
 def test_batch_size_auto_depends_on_rows_alone():
     from whet.training.fit import Plan
 

@@ -125,7 +125,7 @@ class Plan:
         directions = self.directions(validates=True)
         for name, goal in self.stop_at.items():
             value = history[name][-1]
-            if (value < goal) if directions[name] else (value > goal):
+            if not ((value >= goal) if directions[name] else (value <= goal)):  # NaN, of half an epoch, meets none
                 return False
         return bool(self.stop_at)
 
