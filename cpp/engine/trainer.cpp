@@ -147,6 +147,7 @@ Trainer::Sums Trainer::differentiate(const Batch& batch, Arena& total) {
   };
   sum_parts(0, (batch.rows - 1) / block_rows_ + 1, 0, block, add);
   if (!batch.looks && batch.counts()) check_gradients(batch, total);
+  if (batch.recorder) batch.recorder->take(total);
   return sums;
 }
 
@@ -156,6 +157,7 @@ Trainer::Sums Trainer::search(Batch batch) {
   try {
     const Sums sums = differentiate(batch, gradients_);
     batch.looks = true;
+    batch.recorder = nullptr;
     batch.predictions = {};
     const auto evaluate = [&] {
       batch.watch.poll();
@@ -253,6 +255,7 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   const Block block = load(batch, first, gradients, accumulate);
   const int64_t rows = block.pass.rows;
   program_->forward(block.pass, batch.watch);
+  if (batch.recorder) batch.recorder->look(*program_, block.pass);
   const double loss = device_->weighted_sum(losses_of(batch, block), block.data.weights, rows);
   if (!std::isfinite(loss)) return loss;
   const Matrix to = batch.predictions, prediction = program_->output(block.pass);
@@ -293,14 +296,18 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     const int64_t* const order = shuffle ? order_.data() + first : nullptr;
     const Data part = shuffle ? data : slice(data, first, rows, dtype);
     const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
-    const Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    if (recorder_ && batch.counts() && recorder_->samples(position.steps)) batch.recorder = recorder_.get();
+    if (batch.recorder) batch.recorder->begin();
     const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
     if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
+    if (batch.recorder) batch.recorder->commit();
     position.loss_sum += sums.loss;
     position.weight_sum += sums.weight;
     position.batches += 1;
     position.steps += batch.counts();
     taken += batch.counts();
+    if (epoch.deadline != EpochPlan::Clock::time_point::max() && EpochPlan::Clock::now() >= epoch.deadline) break;
     watch.poll();
   }
   check_parameters();

@@ -241,8 +241,8 @@ void Program::forward(size_t i, const Pass& pass) const {
 }
 
 void Program::backward(size_t i, const Pass& pass) const {
+  if (!reverses(i)) return;
   const Instruction& instruction = instructions_[i];
-  if (!needs_gradient_[at(instruction.output)]) return;
   if (instruction.activation && !instruction.differentiated) {
     // In place: every reader of the output has added its part, and nobody reads this gradient again.
     const Matrix dy = gradient(pass, instruction.output);

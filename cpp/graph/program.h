@@ -78,6 +78,9 @@ class Program {
   void forward(size_t i, const Pass& pass) const;
   void backward(size_t i, const Pass& pass) const;
 
+  /// Whether `backward` does anything for it: what it reads is kept until then.
+  bool reverses(size_t i) const { return needs_gradient_[static_cast<size_t>(instructions_[i].output)]; }
+
   Matrix value(const Pass& pass, int value) const;
   Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
   Matrix output_gradient(const Pass& pass) const { return gradient(pass, graph_->output()); }

@@ -22,6 +22,7 @@ from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
+from whet.metrics.base import scores
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
 
@@ -308,29 +309,29 @@ class TabularModel:
         return self._evaluate_features(self._scores, preprocessor.transform(table), _labels(table), sample_weight)
 
     def _evaluate_features(
-        self, scores: Sequence[Metric], X: npt.NDArray[Any], labels: Column, sample_weight: npt.ArrayLike | None
+        self, metrics: Sequence[Metric], X: npt.NDArray[Any], labels: Column, sample_weight: npt.ArrayLike | None
     ) -> dict[str, float]:
         """Compare predictions from features with labels; see evaluate."""
         _, encoder, _ = self._fitted()
-        return self._evaluate_prepared(X, _encoded(encoder, labels), labels, scores, sample_weight)
+        return self._evaluate_prepared(X, _encoded(encoder, labels), labels, metrics, sample_weight)
 
     def _evaluate_prepared(
         self,
         X: npt.NDArray[np.float32],
         y: npt.NDArray[Any],
         labels: Column,
-        scores: Sequence[Metric],
+        metrics: Sequence[Metric],
         sample_weight: npt.ArrayLike | None = None,
     ) -> dict[str, float]:
         """See evaluate; the rows as the network takes them, and their labels."""
         _, encoder, network = self._fitted()
         if isinstance(encoder, LabelEncoder):
-            return network._evaluate_with(scores, X, y, sample_weight)
+            return network._evaluate_with(metrics, X, y, sample_weight)
         result = network._evaluate_with((), X, y, sample_weight)
         truth, value = labels.astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | {score.name: score.score(seen) for score in scores}
+        return result | scores(metrics, seen)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -394,6 +395,7 @@ class TabularModel:
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
             "metrics": _metrics.own(scores),
+            "absent": _metrics.absent(scores),
             "network": network,
         }
 
@@ -416,7 +418,7 @@ class TabularModel:
         given = network if hidden is None else None
         model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
         model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
-        model._scores = _metrics.restored(names)
+        model._scores = _metrics.restored(names, description.get("absent", ()))
         return model
 
     def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:

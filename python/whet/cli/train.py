@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from typing import TYPE_CHECKING
 
 from whet.cli.arguments import STREAM, TABLE, Commands, batch, count, fraction, path, rate, seed, widths
 from whet.cli.messages import describe, describe_history, describe_network, describe_task, line, say, watched
 from whet.cli.streams import check_writable, save
 
+if TYPE_CHECKING:
+    from whet.training.history import History
+
 __all__ = ["add"]
+
+# What fit calls otherwise than this command.
+_FLAGS = {
+    "epochs or max_steps": "--epochs",
+    "resume=True": "--resume",
+    "checkpoint_every": "--checkpoint-every",
+    "batch_size": "--batch-size",
+    "validation_data": "--validation",
+    "validation_fraction": "--validation",
+    "seed": "--seed",
+}
 
 
 def add(commands: Commands) -> None:
@@ -72,11 +88,15 @@ def _run(arguments: argparse.Namespace) -> None:
             resume=arguments.resume,
             progress=watched(),
         )
+    except ValueError as error:
+        raise ValueError(_in_flags(str(error))) from None
     except KeyboardInterrupt:
+        _say_resumed(arguments, model.history)
         if model.history is not None and arguments.out is not None:
             save(model, arguments.out)
             say(f"saved what was trained so far to {arguments.out}")
         raise
+    _say_resumed(arguments, history)
     if arguments.out is None:
         say("the model is not kept; --out m.whet would write it")
     else:
@@ -93,3 +113,19 @@ def _run(arguments: argparse.Namespace) -> None:
         line(f"  {name}", f"{value:.6g}", report)
     if arguments.out is not None:
         line("saved", "standard output" if arguments.out == STREAM else arguments.out, report)
+
+
+def _in_flags(message: str) -> str:
+    """Name the flags of a training in place of fit's arguments."""
+    for argument, flag in _FLAGS.items():
+        message = re.sub(rf"\b{argument}\b", flag, message)
+    return message
+
+
+def _say_resumed(arguments: argparse.Namespace, history: History | None) -> None:
+    if not arguments.resume or history is None:
+        return
+    if history.resumed_at is None:
+        say(f"there was no checkpoint to go on from in {arguments.checkpoint}: this training began at the beginning")
+    else:
+        say(f"went on from step {history.resumed_at:,} in {arguments.checkpoint}")

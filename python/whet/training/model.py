@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from whet import _core, losses
 from whet._arrays import Features, Floats, as_weights
 from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss, TracedLoss
-from whet.metrics import Asked, Metric, Predictions, own, restored
+from whet.metrics import Asked, Metric, Predictions, absent, own, restored
+from whet.metrics.base import scores
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.history import History
@@ -139,6 +140,7 @@ class Model:
         resume: bool = False,
         on_interrupt: str = "raise",
         on_nonfinite: str = "raise",
+        record: bool = False,
         progress: bool = False,
     ) -> History:
         """Trains the model on features and labels, from the parameters it has.
@@ -168,15 +170,18 @@ class Model:
                 ModelCheckpoint and others, or classes of one's own.
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
             max_steps: Stop after so many batches.
-            max_seconds: Stop after the first epoch at whose end so many seconds have passed.
+            max_seconds: Stop after the step at whose end so many seconds have passed, as `max_steps` does: also in the
+                middle of an epoch, whose validation and callbacks still follow.
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
                 float32, and so do evaluation and prediction.
             seed: For parameters that are not drawn yet, the order of rows, the validation rows and what dropout draws.
             checkpoint: A directory for checkpoints, made if it is not there. Each is a file that ``whet.load`` opens,
                 named after the steps taken; "best.whet" is the model after the best epoch. The last one is written
-                when the training ends, also by Ctrl-C or, in the main thread, by SIGTERM, whose handler is then
-                called. One that cannot be written is a warning, and the training goes on.
+                when the training ends, also by Ctrl-C, by what leaves the process, such as SystemExit, or, in the main
+                thread, by SIGTERM, whose handler is then called; where a callback or a read of data is waited for, as
+                soon as the training is back at a whole step. One that cannot be written is a warning, and the training
+                goes on.
             checkpoint_every: Steps from one checkpoint to the next; None: one after every epoch.
             checkpoint_keep: How many of the newest to keep.
             resume: Whether to go on from the newest good checkpoint in that directory, with the bits that a fit without
@@ -186,6 +191,8 @@ class Model:
             on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
             on_nonfinite: Where a loss, gradient or parameter becomes NaN or infinite, "raise" NonFiniteError, or
                 "rollback": warn, go back to where the epoch began, and go on at half the learning rate.
+            record: Whether `history.layers` gets gradient norms, update ratios, dead and saturated units of every
+                epoch, from every 64th step, and the history "gradient_norm", that of all parameters.
             progress: Show a bar on standard error.
 
         Returns:
@@ -226,6 +233,7 @@ class Model:
             resume=resume,
             on_interrupt=on_interrupt,
             on_nonfinite=on_nonfinite,
+            record=record,
             progress=progress,
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
@@ -268,7 +276,7 @@ class Model:
             sample_weight: Weight of each row, shape (rows,).
 
         Returns:
-            {"loss": ..., and each metric by name}.
+            {"loss": ..., and each metric by name}; without functions, of which a WhetWarning tells, if it was loaded.
 
         Raises:
             TypeError: If an array does not hold numbers of the right kind.
@@ -363,7 +371,7 @@ class Model:
         if not metrics:
             return {}
         seen = Predictions(target, self._as_returned(output, width), loss, weights)
-        return {metric.name: metric.score(seen) for metric in metrics}
+        return scores(metrics, seen)
 
     def _check_metrics(self, metrics: Sequence[Metric], target: NDArray[Any], loss: Loss, width: int) -> None:
         """Raises ValueError if a metric cannot be told of this model and such targets."""
@@ -401,6 +409,7 @@ def describe_training(model: Model) -> dict[str, Any]:
     return {
         "loss": described,
         "metrics": own(model._metrics),
+        "absent": absent(model._metrics),
     }
 
 
@@ -409,4 +418,4 @@ def restore_training(model: Model, description: Mapping[str, Any]) -> None:
     if description["loss"] is not None:
         options = dict(description["loss"])
         model._loss = type(losses.get(options.pop("name")))(**options)
-    model._metrics = restored(description["metrics"])
+    model._metrics = restored(description["metrics"], description.get("absent", ()))

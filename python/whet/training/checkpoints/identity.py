@@ -56,6 +56,10 @@ def identity(
         "precision": plan.precision,
         "seed": plan.seed,
     }
+    if plan.record:
+        found["record"] = True
+    if plan.on_nonfinite != "raise":
+        found["on_nonfinite"] = plan.on_nonfinite
     if scheduled or plan.optimizer.swa is not None:
         found["epochs or max_steps, which the schedules depend on"] = plan.total_steps(
             -(-len(rows) // plan.batch_rows(len(rows)))
