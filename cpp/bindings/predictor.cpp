@@ -22,12 +22,11 @@ struct BoundPredictor {
   bool current() const { return version == structure_version && !state->left(); }
 };
 
-void predict(BoundPredictor& self, const py::array& x, py::array& out) {
+void predict(BoundPredictor& self, const py::object& x, py::array& out) {
   const Graph& graph = *self.graph;
-  const ConstMatrix input = matrix(x, self.state->dtype(), "predict");
+  const Features input = features(x, self.state->dtype(), graph, "predict");
   const Matrix output = mutable_matrix(out, self.state->dtype(), "predict");
-  if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
-  if (output.rows != input.rows || output.cols != graph.width(graph.output()))
+  if (output.rows != input.rows() || output.cols != graph.width(graph.output()))
     fail("predict", "expected room for every output");
   Watch watch = interruptible();
   const Work work;
@@ -67,7 +66,7 @@ PyObject* fast::predict(const Call& call) {
   const bool done = run(products, [&] {
     finite = cpu_device(state.dtype()).find_nonfinite(*x) < 0;
     Watch never;
-    if (finite) self.predictor.predict(state, *x, out, never);
+    if (finite) self.predictor.predict(state, {*x, {}}, out, never);
   });
   return done && finite ? py::object(result).release().ptr() : nullptr;
 }

@@ -8,10 +8,8 @@ namespace whet {
 
 namespace {
 
-template <class M>
-M rows_of(M matrix, int64_t first, int64_t rows, DType dtype) {
-  using Byte = std::conditional_t<std::is_same_v<M, Matrix>, std::byte, const std::byte>;
-  matrix.data = static_cast<Byte*>(matrix.data) + static_cast<size_t>(first * matrix.stride) * size_of(dtype);
+Matrix rows_of(Matrix matrix, int64_t first, int64_t rows, DType dtype) {
+  matrix.data = static_cast<std::byte*>(matrix.data) + static_cast<size_t>(first * matrix.stride) * size_of(dtype);
   matrix.rows = rows;
   return matrix;
 }
@@ -38,15 +36,15 @@ void Predictor::give_back(std::unique_ptr<Arena> arena) {
   idle_.push_back(std::move(arena));
 }
 
-void Predictor::predict(const State& state, ConstMatrix input, Matrix output, Watch& watch) {
+void Predictor::predict(const State& state, const Features& input, Matrix output, Watch& watch) {
   auto arena = borrow();
-  for (int64_t row = 0; row < input.rows; row += program_.max_rows()) {
+  for (int64_t row = 0; row < input.rows(); row += program_.max_rows()) {
     Pass pass;
     pass.arena = arena->data();
     pass.parameters = state.parameters();
-    pass.rows = std::min(program_.max_rows(), input.rows - row);
+    pass.rows = std::min(program_.max_rows(), input.rows() - row);
     pass.first_row = row;
-    pass.input = rows_of(input, row, pass.rows, state.dtype());
+    pass.input = input.slice(row, pass.rows, state.dtype());
     pass.output = rows_of(output, row, pass.rows, state.dtype());
     program_.forward(pass, watch);
   }
