@@ -57,7 +57,7 @@ def with_torch(case: Record, threads: int, bag: bool):
     import torch
 
     torch.set_num_threads(threads)
-    warnings.filterwarnings("ignore", message="Sparse CSR")
+    warnings.filterwarnings("ignore", message="Sparse")
     x, y = texts(case["widths"][0])
     first, *hidden, last = case["widths"]
     wide = hidden[0] if hidden else last
