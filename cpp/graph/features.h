@@ -6,8 +6,8 @@ namespace whet {
 
 /// What a graph reads: rows that are dense or sparse.
 struct Features {
-  ConstMatrix dense;    // without data if they are sparse
-  SparseMatrix sparse;  // without starts if they are dense
+  ConstMatrix dense{};    // without data if they are sparse
+  SparseMatrix sparse{};  // without starts if they are dense
 
   bool is_sparse() const { return sparse.starts != nullptr; }
   int64_t rows() const { return is_sparse() ? sparse.rows : dense.rows; }
