@@ -54,6 +54,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   });
 
   whet::bindings::bind_device(module);
+  whet::bindings::bind_features(module);
   whet::bindings::bind_ops(module);
   whet::bindings::bind_fast_ops(module);
   whet::bindings::bind_graph(module);

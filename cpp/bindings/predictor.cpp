@@ -40,12 +40,11 @@ void check_shape(ConstMatrix given, int64_t rows, int64_t cols, const char* wher
     fail(where, "expected ", what, " of shape (", rows, ", ", cols, "), got (", given.rows, ", ", given.cols, ")");
 }
 
-void predict(BoundPredictor& self, const py::array& x, py::array& out) {
+void predict(BoundPredictor& self, const py::object& x, py::array& out) {
   const Graph& graph = *self.graph;
-  const ConstMatrix input = matrix(x, self.state->dtype(), "predict");
+  const Features input = features(x, self.state->dtype(), graph, "predict");
   const Matrix output = mutable_matrix(out, self.state->dtype(), "predict");
-  if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
-  check_shape(output, input.rows, graph.width(graph.output()), "predict", "room for outputs");
+  check_shape(output, input.rows(), graph.width(graph.output()), "predict", "room for outputs");
   Watch watch = interruptible();
   const Work work;
   self.predictor.predict(*self.state, input, output, watch);
@@ -108,7 +107,7 @@ PyObject* fast::predict(const Call& call) {
   const bool done = run(products, [&] {
     finite = cpu_device(state.dtype()).find_nonfinite(*x) < 0;
     Watch never;
-    if (finite) self.predictor.predict(state, *x, out, never);
+    if (finite) self.predictor.predict(state, {*x, {}}, out, never);
   });
   return done && finite ? py::object(result).release().ptr() : nullptr;
 }

@@ -13,7 +13,7 @@ class Predictor {
   Predictor(std::shared_ptr<const Graph> graph, DType dtype) : runner_(std::move(graph), dtype, Purpose::predict) {}
 
   /// Fills `output` (rows, width of the graph's output) from `input` (rows, width of its input).
-  void predict(const State& state, ConstMatrix input, Matrix output, Watch& watch);
+  void predict(const State& state, const Features& input, Matrix output, Watch& watch);
 
  private:
   Runner runner_;

@@ -29,16 +29,16 @@ class Runner {
 
   /// Calls body(pass) for one block of the input's rows after the other.
   template <class Body>
-  void for_blocks(const State& state, ConstMatrix input, const Body& body) {
+  void for_blocks(const State& state, const Features& input, const Body& body) {
     auto arena = borrow();
-    for (int64_t row = 0; row < input.rows; row += program_.max_rows()) {
+    for (int64_t row = 0; row < input.rows(); row += program_.max_rows()) {
       Pass pass;
       pass.arena = arena->data();
       pass.parameters = state.parameters();
       pass.settles = false;
-      pass.rows = std::min(program_.max_rows(), input.rows - row);
+      pass.rows = std::min(program_.max_rows(), input.rows() - row);
       pass.first_row = row;
-      pass.input = rows_of(input, row, pass.rows, state.dtype());
+      pass.input = input.slice(row, pass.rows, state.dtype());
       body(pass);
     }
     give_back(std::move(arena));

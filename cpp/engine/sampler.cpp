@@ -12,7 +12,7 @@ Sampler::Sampler(std::shared_ptr<const Graph> graph, DType dtype, std::vector<do
 
 void Sampler::sample(const State& state, ConstMatrix input, Matrix output, uint64_t seed, uint32_t number,
                      Watch& watch) {
-  runner_.for_blocks(state, input, [&](Pass& pass) {
+  runner_.for_blocks(state, {input, {}}, [&](Pass& pass) {
     pass.seed = seed;
     pass.step = number;
     pass.numbers = numbers_.data();

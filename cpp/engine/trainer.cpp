@@ -26,7 +26,7 @@ Data slice(const Data& data, int64_t first, int64_t rows, DType dtype) {
   const auto cut = [&](ConstMatrix x) {
     return ConstMatrix{advance(x.data, first * x.stride, dtype), rows, x.cols, x.stride};
   };
-  return {cut(data.x),
+  return {data.x.slice(first, rows, dtype),
           {cut(data.target.values), data.target.classes ? data.target.classes + first : nullptr},
           advance(data.weights, first, dtype)};
 }
@@ -78,15 +78,15 @@ void Trainer::set_row_loss(RowLoss function, int64_t targets) {
   target_width_ = targets;
 }
 
-void Trainer::plan(int64_t batch_rows) {
+void Trainer::plan(const Data& data, int64_t batch_rows) {
   const int64_t rows = std::min(batch_rows, block_rows_);
   const auto levels = static_cast<size_t>(tree_levels((batch_rows - 1) / block_rows_ + 1));
   while (partial_gradients_.size() < levels) partial_gradients_.push_back(state_->like());
-  if (program_ && program_->max_rows() >= rows) return;
   const DType dtype = device_->dtype();
+  if (!data.x.is_sparse()) batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
+  if (program_ && program_->max_rows() >= rows) return;
   auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
   arena_.reserve(program->arena_bytes());
-  batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
   batch_values_.reserve(bytes(rows * row_stride(target_width_, dtype), dtype));
   batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
   batch_weights_.reserve(bytes(rows, dtype));
@@ -95,7 +95,7 @@ void Trainer::plan(int64_t batch_rows) {
   program_ = std::move(program);
 }
 
-/// The rows of `data` that `order` names, copied into the workspace.
+/// The rows of `data` that `order` names, copied into the workspace; but sparse ones are read where they stand.
 Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
   const DType dtype = device_->dtype();
   const auto pick = [&](ConstMatrix source, const Arena& arena) {
@@ -104,7 +104,12 @@ Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
     return picked;
   };
   Data batch;
-  batch.x = pick(data.x, batch_x_);
+  batch.x = data.x;
+  batch.x.dense.rows = batch.x.sparse.rows = rows;
+  if (data.x.is_sparse())
+    batch.x.sparse.order = order;
+  else
+    batch.x.dense = pick(data.x.dense, batch_x_);
   if (data.target.classes) {
     auto* classes = reinterpret_cast<int32_t*>(batch_classes_.data());
     for (int64_t i = 0; i < rows; ++i) classes[i] = data.target.classes[order[i]];
@@ -112,7 +117,7 @@ Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
   } else {
     batch.target.values = pick(data.target.values, batch_values_);
   }
-  if (data.weights) batch.weights = pick({data.weights, data.x.rows, 1, 1}, batch_weights_).data;
+  if (data.weights) batch.weights = pick({data.weights, data.x.rows(), 1, 1}, batch_weights_).data;
   return batch;
 }
 
@@ -268,8 +273,8 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
 }
 
 double Trainer::step(const Data& data, Watch& watch) {
-  const int64_t rows = data.x.rows;
-  plan(rows);
+  const int64_t rows = data.x.rows();
+  plan(data, rows);
   const Batch batch = batch_of(data, nullptr, 0, rows, {}, watch);
   const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
   if (!updater_.searches() && accumulate(sums.weight, rows)) updater_.step(gradients_.data());
@@ -277,10 +282,10 @@ double Trainer::step(const Data& data, Watch& watch) {
 }
 
 void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch) {
-  const int64_t n = data.x.rows;
+  const int64_t n = data.x.rows();
   const int64_t batch_rows = std::min(epoch.batch_rows, n);
   const DType dtype = device_->dtype();
-  plan(batch_rows);
+  plan(data, batch_rows);
   // A batch of all rows needs no order: its mean is the same.
   const bool shuffle = epoch.shuffle && batch_rows < n;
   if (shuffle && (order_.size() != static_cast<size_t>(n) || order_epoch_ != epoch.epoch)) {

@@ -19,7 +19,7 @@ namespace whet {
 
 /// Rows to train on, borrowed: features, right answers, and perhaps a weight per row.
 struct Data {
-  ConstMatrix x;
+  Features x;
   Target target;
   const void* weights = nullptr;
 };
@@ -102,7 +102,7 @@ class Trainer {
   int64_t steps() const { return updater_.steps(); }
 
  private:
-  void plan(int64_t rows);
+  void plan(const Data& data, int64_t batch_rows);
   struct Sums {
     double loss = 0, weight = 0;
   };

@@ -29,6 +29,11 @@ class Frame {
   int parameters() const { return static_cast<int>(instruction_.node->parameters.size()); }
 
   ConstMatrix input(int i) const { return program_.value(pass_, instruction_.node->inputs[index(i)]); }
+  /// Null where that input is dense.
+  const SparseMatrix* sparse_input(int i) const {
+    const bool sparse = instruction_.node->inputs[index(i)] == 0 && pass_.input.is_sparse();
+    return sparse ? &pass_.input.sparse : nullptr;
+  }
   Matrix output() const { return program_.value(pass_, instruction_.output); }
   const void* parameter(int i) const { return at(pass_.parameters, i); }
   const Shape& parameter_shape(int i) const { return program_.graph().parameters()[parameter_index(i)].shape; }

@@ -217,7 +217,10 @@ Matrix Program::matrix(const Pass& pass, int64_t offset, int value) const {
 
 Matrix Program::value(const Pass& pass, int value) const {
   // The caller's input is only ever read: nothing writes value 0.
-  if (value == 0) return {const_cast<void*>(pass.input.data), pass.rows, pass.input.cols, pass.input.stride};
+  if (value == 0) {
+    const ConstMatrix& input = pass.input.dense;
+    return {const_cast<void*>(input.data), pass.rows, input.cols, input.stride};
+  }
   if (value == graph_->target())
     return {const_cast<void*>(pass.target.data), pass.rows, pass.target.cols, pass.target.stride};
   if (value == graph_->output() && pass.output.data) return pass.output;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "graph/features.h"
 #include "graph/graph.h"
 
 namespace whet {
@@ -41,7 +42,8 @@ struct Pass {
   const double* numbers = nullptr;    // Graph::numbers() of them
   uint64_t seed = 0;                  // for the random numbers of this step; training only
   uint32_t step = 0;
-  ConstMatrix input, target;
+  Features input;
+  ConstMatrix target;
   Matrix output;          // where to put the model's output; in the arena if null
   Matrix input_gradient;  // where to put the input's, of a program that differentiates
 };

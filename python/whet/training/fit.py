@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
-from whet._arrays import Features, Floats, as_floats, as_weights
+from whet._arrays import CoreFeatures, Features, Floats, SparseFloats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
 from whet.losses import Loss, TracedLoss
@@ -161,7 +161,7 @@ class Rows:
     `places` are the rows' indices in what a user gave, None where they are all of it.
     """
 
-    features: Floats
+    features: CoreFeatures
     target: NDArray[Any]
     truth: NDArray[Any]
     weights: Floats | None = None
@@ -212,9 +212,15 @@ class Rows:
         weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
         return Rows(self.features[rows], target, truth, weights, given, rows)
 
+    def feature_arrays(self) -> list[NDArray[Any]]:
+        """What the features are held in."""
+        if isinstance(self.features, SparseFloats):
+            return [self.features.values, self.features.columns, self.features.starts]
+        return [self.features]
+
     def given_arrays(self) -> list[NDArray[Any]]:
         """Features, targets and, if there are some, weights, as they were given."""
-        return [self.features, self.target, *([] if self.given is None else [self.given])]
+        return [*self.feature_arrays(), self.target, *([] if self.given is None else [self.given])]
 
     def __len__(self) -> int:
         return len(self.features)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from whet import _core, losses
-from whet._arrays import Features, Floats, as_weights
+from whet._arrays import CoreFeatures, Features, Floats, as_weights
 from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss, TracedLoss
 from whet.metrics import Asked, Metric, Predictions, absent, own, restored
 from whet.metrics.base import scores
@@ -61,7 +61,7 @@ class Model:
         """The graph of a loss alone, from prediction and target side by side."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
+    def _features(self, X: Features, where: str, width: int | None = None) -> CoreFeatures:
         """Features as the core takes them: several inputs side by side."""
         raise TypeError(f"[{type(self).__name__}] takes no features")
 
@@ -73,7 +73,7 @@ class Model:
         """Of the numbers that the graph reads and that change while it trains."""
         return []
 
-    def _check_indices(self, features: Floats, where: str) -> None:
+    def _check_indices(self, features: CoreFeatures, where: str) -> None:
         """Raises ValueError if a row looks up what a table has not."""
 
     def _has_one_output(self, width: int) -> bool:
@@ -147,7 +147,10 @@ class Model:
 
         Args:
             X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied. For a model
-                whose forward takes several inputs, a mapping with an array for each, by name.
+                whose forward takes several inputs, a mapping with an array for each, by name. A sparse matrix or
+                array of SciPy is never made dense, and gives the bits that its `toarray()` would; only Linear layers
+                may read it. The gradient and the optimizer's slots stay dense: a step takes time in proportion to
+                the parameters as well as to the entries.
             y: Targets as the loss takes them; see whet.losses. Shapes (rows,) and (rows, 1) are equal.
             loss: What to make small: a string such as "mse" or "cross_entropy", or an object of whet.losses.
             optimizer: A string such as "adam", or an object of whet.optim.
@@ -174,7 +177,7 @@ class Model:
                 middle of an epoch, whose validation and callbacks still follow.
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
-                float32, and so do evaluation and prediction.
+                float32, and so do evaluation, prediction and products with sparse features.
             seed: For parameters that are not drawn yet, the order of rows, the validation rows and what dropout draws.
             checkpoint: A directory for checkpoints, made if it is not there. Each is a file that ``whet.load`` opens,
                 named after the steps taken; "best.whet" is the model after the best epoch. The last one is written
@@ -243,14 +246,14 @@ class Model:
         """The raw outputs.
 
         Args:
-            X: Features, shape (rows, features).
+            X: Features, shape (rows, features), as `fit` takes them.
 
         Returns:
             Shape (rows, outputs), in the model's dtype; a tuple of such arrays if the model's forward returns a tuple.
             A row's outputs do not depend on the other rows.
 
         Raises:
-            TypeError: If `X` does not hold numbers.
+            TypeError: If `X` does not hold numbers, or is sparse and read by anything but Linear layers.
             ValueError: If its shape does not fit, or it holds NaN or infinite elements.
         """
         features = self._features(X, "predict")
@@ -328,7 +331,7 @@ class Model:
         each = rows[:, 0].astype(np.float64)
         return float(np.average(each, weights=weights))
 
-    def _outputs(self, features: Floats) -> Floats:
+    def _outputs(self, features: CoreFeatures) -> Floats:
         version = self._version()  # first: what changes meanwhile makes it old
         graph, state = self._graph(features.shape[1]), self._state()
         predictor = self._predictor
@@ -342,7 +345,7 @@ class Model:
 
     def _evaluate(
         self,
-        features: Floats,
+        features: CoreFeatures,
         target: NDArray[Any],
         loss: Loss,
         metrics: Sequence[Metric],

@@ -34,7 +34,7 @@ def identity(
     width = rows.features.shape[1]
     scheduled = [*_schedules(assignment), *model._schedules(width)]
     found: dict[str, Any] = {
-        "X": _digest(rows.features),
+        "X": _digest(*rows.feature_arrays()),
         "y": _digest(rows.target),
         "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
         "validation_data": None if validation is None else _digest(*validation.given_arrays()),
