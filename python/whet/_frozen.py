@@ -40,8 +40,8 @@ def _parameter(each: Field[Any]) -> Parameter:
 class Frozen:
     """Every class that is derived from it is a frozen dataclass, with these methods; no decorator is needed.
 
-    dataclasses compiles six methods anew for each class, and there are eighty: a quarter of what nn, losses and optim took
-    to import.
+    dataclasses compiles six methods anew for each class, and there are eighty: a quarter of the time that it took to
+    import nn, losses and optim.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]

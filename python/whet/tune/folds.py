@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import losses
-from whet._arrays import Features, as_array
+from whet._arrays import Features, as_array, is_sparse
 from whet._checks import as_count, as_flag, as_number
 from whet.data.dataset import Dataset
 from whet.data.splits import split_indices
@@ -104,9 +104,13 @@ class Arrays:
     default_epochs = 10
 
     def __init__(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
-        self._X: Any = as_array(X, "search", "X") if not isinstance(X, Mapping) else None
+        if is_sparse(X):
+            raise TypeError("[search] expected a dense X, got a sparse one; X.toarray() is dense")
+        self._X: Any
         if isinstance(X, Mapping):
             self._X = {name: as_array(each, "search", name) for name, each in X.items()}
+        else:
+            self._X = as_array(np.asarray(X), "search", "X")
         self._y = as_array(y, "search", "y")
         self._weights = None if sample_weight is None else as_array(sample_weight, "search", "sample_weight")
         self._laid = _Once()
