@@ -10,7 +10,21 @@ from whet.errors import NonFiniteError, WhetWarning
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet import (
+        calibration,
+        callbacks,
+        data,
+        explain,
+        export,
+        losses,
+        metrics,
+        nn,
+        ops,
+        optim,
+        schedules,
+        sklearn,
+        tune,
+    )
     from whet.models import load
     from whet.tabular import TabularModel
     from whet.training import Trainer
@@ -24,8 +38,10 @@ __all__ = [
     "WhetWarning",
     "__version__",
     "build_info",
+    "calibration",
     "callbacks",
     "data",
+    "explain",
     "export",
     "get_num_threads",
     "load",
@@ -37,10 +53,25 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "sklearn",
+    "tune",
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
-_MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
+_MODULES = (
+    "calibration",
+    "callbacks",
+    "data",
+    "explain",
+    "export",
+    "losses",
+    "metrics",
+    "nn",
+    "ops",
+    "optim",
+    "schedules",
+    "sklearn",
+    "tune",
+)
 _NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
 
 

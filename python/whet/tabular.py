@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,19 @@ from whet import losses, optim, schedules
 from whet import metrics as _metrics
 from whet._arrays import as_weights
 from whet._checks import as_path
-from whet.data.columns import Column, Kind, is_missing, kind_of
+from whet._prepared import (
+    Prepared,
+    by_code,
+    default_scores,
+    encoded,
+    encoder_of,
+    kind_of_target,
+    labels_of,
+    loss_of,
+    scores_of,
+    usual_scores,
+)
+from whet.data.columns import Column, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
@@ -26,6 +38,7 @@ from whet.data.streams.learning import Labels, Seen
 from whet.data.streams.stream import Stream
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
+from whet.metrics.base import present, scores
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
 from whet.training.measuring import Sums, check_combine
@@ -42,26 +55,11 @@ Task: TypeAlias = Literal["auto", "classification", "regression"]
 Network: TypeAlias = "nn.Module | Callable[[int, int], nn.Module]"
 
 _TASKS = ("auto", "classification", "regression")
-_LOSSES = {"classification": "cross_entropy", "regression": "mse"}
-_SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
 # Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE
 # there 2.4 % smaller; twice as many epochs without it, 1 %.
-_OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
+DEFAULT_OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
 
 _log = logging.getLogger(__name__)
-
-
-class _Prepared(NamedTuple):
-    """What a fit needs of its data: steps that have learned, and the rows as the network takes them."""
-
-    preprocessor: Preprocessor
-    encoder: LabelEncoder | TargetScaler
-    loss: Loss
-    X: Any
-    y: npt.NDArray[Any] | None
-    weight: npt.NDArray[Any] | None
-    validation: Any  # a table or a stream
-    validation_weight: npt.NDArray[Any] | None
 
 
 class TabularModel:
@@ -166,47 +164,89 @@ class TabularModel:
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
         _check_options(options)
+        weights: tuple[Any, Any] = (None, None)
         if isinstance(data, Stream):
             if validation_fraction or sample_weight is not None:
                 raise ValueError(
                     "[TabularModel] expected the weights of a stream as a column of it, and its validation rows as "
                     "validation_data"
                 )
-            prepared = self._prepare_stream(data, loss, options)._replace(validation=validation_data)
+            prepared = self._prepare_stream(data, loss, options)
         else:
-            prepared = self._prepare(data, loss, sample_weight, validation_data, validation_fraction, seed)
-        preprocessor, encoder, described, X, y, weight, validation_data, aside_weight = prepared
-        task = _task_of(encoder)
-        scores = _scores(metrics, task)
-        outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
-        if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
-            options["class_weight"] = _by_code(options["class_weight"], encoder)
-        validation: Any = None
+            table = as_dataset(data).with_target(self.target)
+            self._check_target(table)
+            task = self._task(table)
+            if sample_weight is not None:
+                weights = _checked_weight(sample_weight, table.rows), None
+            if validation_fraction:
+                if validation_data is not None:
+                    raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
+                sizes = (1 - validation_fraction, validation_fraction)
+                stratify = table.labels if task == "classification" else None
+                kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
+                table, validation_data = table.take(kept), table.take(aside)
+                weights = (None, None) if weights[0] is None else (weights[0][kept], weights[0][aside])
+            prepared = self._prepare(table, loss_of(task, loss))
+        held: Any = None
         if isinstance(validation_data, Stream):
-            validation = self._encoded_stream(validation_data, preprocessor, encoder)
+            held = self._encoded_stream(validation_data, prepared.preprocessor, prepared.encoder)
         elif validation_data is not None:
-            held = self._read(validation_data, preprocessor, encoder, with_target=True)
-            validation = (preprocessor.transform(held), _encoded(encoder, held), aside_weight)
-        features = len(preprocessor.feature_names)
-        network = self._make_network(features, outputs)
-        _log.info("%s of %r from %d columns as %d features", task, self.target, len(preprocessor.kinds), features)
+            held = prepared.arrays(
+                self._read(validation_data, prepared.preprocessor, prepared.encoder, with_target=True)
+            )
+        return self._fit_prepared(
+            prepared,
+            held,
+            optimizer=optimizer,
+            metrics=metrics,
+            weights=weights,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            progress=progress,
+            **options,
+        )
 
+    def _prepare(self, table: Dataset, loss: Loss) -> Prepared:
+        """What training needs of a table with the target, from its rows alone."""
+        task = self._task(table)
+        preprocessor = copy.deepcopy(self._unfitted).fit(table)
+        encoder = encoder_of(task).fit(labels_of(table))
+        if isinstance(encoder, TargetScaler) and not loss.standardizes:
+            encoder.mean_, encoder.scale_ = 0.0, 1.0
+        X, y = preprocessor.transform(table), encoded(encoder, labels_of(table))
+        return Prepared(task, loss, preprocessor, encoder, X, y)
+
+    def _fit_prepared(
+        self,
+        prepared: Prepared,
+        held: tuple[npt.NDArray[Any], npt.NDArray[Any]] | Stream | None,
+        *,
+        optimizer: str | Optimizer | None,
+        metrics: Asked | Sequence[Asked] | None = (),
+        weights: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None] = (None, None),
+        **options: Any,
+    ) -> History:
+        """Train on the rows of a table, and evaluate others after each epoch; see fit."""
+        task, described, preprocessor, encoder, X, y = prepared
+        if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
+            options["class_weight"] = by_code(options["class_weight"], encoder)
+        scores = scores_of(metrics, task)
+        features = len(preprocessor.feature_names)
+        network = self._make_network(features, prepared.outputs)
+        _log.info("%s of %r from %d columns as %d features", task, self.target, len(preprocessor.kinds), features)
         if options.get("checkpoint") is not None:
-            scored = scores or _metrics.get(_SCORES[task])
+            scored = scores or usual_scores(task)
             options["checkpoint"] = Directory(
                 os.path.abspath(as_path(options["checkpoint"], "TabularModel")),
                 lambda network: self._describe(preprocessor, encoder, scored, network),
             )
         arguments = {
             "loss": described,
-            "optimizer": _OPTIMIZER if optimizer is None else optimizer,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "validation_data": validation,
+            "optimizer": DEFAULT_OPTIMIZER if optimizer is None else optimizer,
+            "validation_data": (*held, weights[1]) if isinstance(held, tuple) else held,
             "metrics": scores,
-            "sample_weight": weight,
-            "seed": seed,
-            "progress": progress,
+            "sample_weight": weights[0],
             **options,
         }
         earlier = network.history
@@ -216,44 +256,10 @@ class TabularModel:
             # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
             if network.history is not earlier:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
-                self._scores = scores or _default_scores(task, described)
+                self._scores = scores or default_scores(task, described)
                 self.history = network.history
 
-    def _prepare(
-        self,
-        data: Any,
-        loss: str | Loss | None,
-        sample_weight: npt.ArrayLike | None,
-        validation_data: Any,
-        validation_fraction: float,
-        seed: int,
-    ) -> _Prepared:
-        """Learn what a table has to become, and make that of it."""
-        table = as_dataset(data).with_target(self.target)
-        self._check_target(table)
-        task = self._task(table)
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        aside_weight = None
-        if weight is not None and weight.shape != (table.rows,):
-            raise ValueError(f"[TabularModel] expected sample_weight of shape ({table.rows},), got {weight.shape}")
-        if validation_fraction:
-            if validation_data is not None:
-                raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
-            sizes = (1 - validation_fraction, validation_fraction)
-            stratify = table.labels if task == "classification" else None
-            kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
-            table, validation_data = table.take(kept), table.take(aside)
-            weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
-
-        preprocessor = copy.deepcopy(self._unfitted).fit(table)
-        described = losses.get(_LOSSES[task] if loss is None else loss)
-        encoder = _encoder(task).fit(_labels(table))
-        if isinstance(encoder, TargetScaler) and not described.standardizes:
-            encoder.mean_, encoder.scale_ = 0.0, 1.0
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
-        return _Prepared(preprocessor, encoder, described, X, y, weight, validation_data, aside_weight)
-
-    def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> _Prepared:
+    def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> Prepared:
         """Learn what a stream's blocks have to become, in a first pass over all of them."""
         if not data.again:
             raise ValueError(
@@ -264,7 +270,7 @@ class TabularModel:
 
         def table(block: Block) -> Dataset:
             read = self._block(block)
-            labels.add(_labels(read))
+            labels.add(labels_of(read))
             return read
 
         preprocessor = copy.deepcopy(self._unfitted)._fit_seen(Seen(data._converted(table)))
@@ -273,8 +279,8 @@ class TabularModel:
             task = "regression"
         else:
             task = self._task(Dataset({"x": np.zeros(len(short))}, short)) if short is not None else self._asked
-        described = losses.get(_LOSSES[task] if loss is None else loss)
-        encoder = _encoder(task)
+        described = loss_of(task, loss)
+        encoder = encoder_of(task)
         if isinstance(encoder, LabelEncoder):
             encoder.fit(list(labels.counts()))
             if options.get("class_weight") == "balanced":
@@ -285,7 +291,7 @@ class TabularModel:
             if not described.standardizes:
                 encoder.mean_, encoder.scale_ = 0.0, 1.0
         X = self._encoded_stream(data, preprocessor, encoder)
-        return _Prepared(preprocessor, encoder, described, X, None, None, None, None)
+        return Prepared(task, described, preprocessor, encoder, X, None)
 
     def _block(self, block: Block) -> Dataset:
         """A block of a stream as a table with the target."""
@@ -301,7 +307,7 @@ class TabularModel:
 
         def encode(block: Block) -> Block:
             table = self._read(self._block(block), preprocessor, encoder, with_target=True)
-            return replace(block, X=preprocessor.transform(table), y=_encoded(encoder, table))
+            return replace(block, X=preprocessor.transform(table), y=encoded(encoder, labels_of(table)))
 
         return data._with(encode)
 
@@ -363,16 +369,34 @@ class TabularModel:
         """
         if isinstance(data, Stream):
             return self._evaluate_stream(data)
-        preprocessor, encoder, network = self._fitted()
+        preprocessor, encoder, _ = self._fitted()
         table = self._read(data, preprocessor, encoder, with_target=True)
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        return self._evaluate_features(self._scores, preprocessor.transform(table), labels_of(table), sample_weight)
+
+    def _evaluate_features(
+        self, metrics: Sequence[Metric], X: npt.NDArray[Any], labels: Column, sample_weight: npt.ArrayLike | None
+    ) -> dict[str, float]:
+        """Compare predictions from features with labels; see evaluate."""
+        _, encoder, _ = self._fitted()
+        return self._evaluate_prepared(X, encoded(encoder, labels), labels, metrics, sample_weight)
+
+    def _evaluate_prepared(
+        self,
+        X: npt.NDArray[np.float32],
+        y: npt.NDArray[Any],
+        labels: Column,
+        metrics: Sequence[Metric],
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """See evaluate; the rows as the network takes them, and their labels."""
+        _, encoder, network = self._fitted()
         if isinstance(encoder, LabelEncoder):
-            return network._evaluate_with(self._scores, X, y, sample_weight)
+            return network._evaluate_with(metrics, X, y, sample_weight)
         result = network._evaluate_with((), X, y, sample_weight)
-        truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
+        truth, value = labels.astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | {score.name: score.score(seen) for score in self._scores}
+        return result | scores(metrics, seen)
 
     def _evaluate_stream(self, data: Stream) -> dict[str, float]:
         """See `evaluate`; a regression's stream is read twice, for the loss and in the target's own units."""
@@ -380,10 +404,10 @@ class TabularModel:
         encoded = self._encoded_stream(data, preprocessor, encoder)
         if isinstance(encoder, LabelEncoder):
             return network._evaluate_with(self._scores, encoded, None, None)
-        result = network._evaluate_with((), encoded, None, None)
-        check_combine(self._scores, "evaluate")
-        sums = Sums(self._scores)
-        for block in data._converted(lambda block: replace(block, y=_labels(self._block(block)))):
+        result, metrics = network._evaluate_with((), encoded, None, None), present(self._scores)
+        check_combine(metrics, "evaluate")
+        sums = Sums(metrics)
+        for block in data._converted(lambda block: replace(block, y=labels_of(self._block(block)))):
             truth, value = block.y.astype(np.float64), self.predict(block.X)
             weights = as_weights(block.weight, len(truth), np.float64, "evaluate", some=False)
             sums.add(_metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights))
@@ -451,6 +475,7 @@ class TabularModel:
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
             "metrics": _metrics.own(scores),
+            "absent": _metrics.absent(scores),
             "network": network,
         }
 
@@ -473,7 +498,7 @@ class TabularModel:
         given = network if hidden is None else None
         model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
         model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
-        model._scores = _metrics.restored(names)
+        model._scores = _metrics.restored(names, description.get("absent", ()))
         return model
 
     def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:
@@ -483,7 +508,7 @@ class TabularModel:
 
     def _check_target(self, table: Dataset) -> None:
         """Check that every row has a target."""
-        labels = _labels(table)
+        labels = labels_of(table)
         if not len(labels):
             raise ValueError("[TabularModel] expected at least one row, got none")
         infinite = np.isinf(labels) if labels.dtype.kind == "f" else np.zeros(len(labels), np.bool_)
@@ -496,12 +521,23 @@ class TabularModel:
 
     def _task(self, table: Dataset) -> str:
         """Decide what is learned."""
-        labels = _labels(table)
+        labels = labels_of(table)
         if self._asked == "regression" and kind_of(labels) == "category":
             raise ValueError(f"[TabularModel] expected numbers in {self.target!r} for a regression, got categories")
         if self._asked != "auto":
             return self._asked
         return "classification" if holds_classes(labels) else "regression"
+
+    def _codes(self, labels: Column) -> npt.NDArray[Any]:
+        """Give the labels of a classification as indices of classes_."""
+        return self._fitted()[1].transform(labels)
+
+    def _target_scale(self) -> tuple[float, float]:
+        """Give the target where what the network says is 0, and its units in 1 of that."""
+        encoder = self._fitted()[1]
+        if isinstance(encoder, LabelEncoder) or encoder.mean_ is None:
+            return 0.0, 1.0
+        return encoder.mean_, encoder.scale_
 
     def _read(
         self, data: Any, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler, *, with_target: bool = False
@@ -510,7 +546,7 @@ class TabularModel:
         kinds = preprocessor.kinds
         if not with_target:
             return as_dataset(data, wanted=kinds, ignored=(self.target,), kinds=kinds)
-        known = _kind(encoder)
+        known = kind_of_target(encoder)
         table = as_dataset(
             data, wanted=(*kinds, self.target), kinds=kinds if known is None else {**kinds, self.target: known}
         ).with_target(self.target)
@@ -537,41 +573,6 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise TypeError(f"[TabularModel.fit] expected arguments that fit knows, got {', '.join(map(repr, unknown))}")
 
 
-def _labels(table: Dataset) -> Column:
-    if table.labels is None:
-        raise ValueError("[TabularModel] expected a table with a target")
-    return table.labels
-
-
-def _scores(metrics: Asked | Sequence[Asked] | None, task: str) -> tuple[Metric, ...]:
-    """Look metrics up, and refuse those of another task."""
-    scores = _metrics.get(metrics)
-    for score in scores:
-        if score.reads not in ("outputs", "predictions") and (score.reads == "values") != (task == "regression"):
-            raise ValueError(f"[TabularModel] expected metrics for a {task}, got {score.name}")
-    return scores
-
-
-def _default_scores(task: str, loss: Loss) -> tuple[Metric, ...]:
-    """Those that the loss has a meaning for."""
-    return tuple(score for score in _metrics.get(_SCORES[task]) if task == "regression" or loss.kind == "classes")
-
-
-def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
-    """Tell how to read the target of a later table: text stays text, even where it looks like numbers."""
-    if isinstance(encoder, TargetScaler):
-        return "number"
-    return "category" if encoder.classes.dtype.kind == "U" else None
-
-
-def _task_of(encoder: LabelEncoder | TargetScaler) -> str:
-    return "classification" if isinstance(encoder, LabelEncoder) else "regression"
-
-
-def _encoder(task: str) -> LabelEncoder | TargetScaler:
-    return LabelEncoder() if task == "classification" else TargetScaler()
-
-
 def _ranks(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Put classes in an order: members of an ensemble agree on their mean probabilities; shape (rows, classes)."""
     loss = network._loss
@@ -583,16 +584,8 @@ def _values(network: nn.Module, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return network._fitted_loss("predict").values(output)[:, 0]
 
 
-def _by_code(weights: Mapping[Any, float], encoder: LabelEncoder) -> dict[int, float]:
-    """Give class_weight by the codes of labels."""
-    try:
-        codes = encoder.transform(list(weights)).tolist() if weights else []
-    except ValueError as error:
-        raise ValueError(f"[TabularModel] expected class_weight to name labels of the target: {error}") from None
-    return dict(zip(codes, weights.values(), strict=True))
-
-
-def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:
-    """Give the target as the network takes it: codes, or float32; shape (rows,)."""
-    y = encoder.transform(_labels(table))
-    return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
+def _checked_weight(sample_weight: npt.ArrayLike, rows: int) -> npt.NDArray[Any]:
+    weight = np.asarray(sample_weight)
+    if weight.shape != (rows,):
+        raise ValueError(f"[TabularModel] expected sample_weight of shape ({rows},), got {weight.shape}")
+    return weight

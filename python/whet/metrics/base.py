@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._arrays import Floats, as_weights
+from whet._frozen import Frozen
+from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics.predictions import Predictions, Reads
 
-__all__ = ["MeanOfRows", "Metric", "Named", "mean", "of_function", "one_of", "pair", "weights_of"]
+__all__ = [
+    "Absent",
+    "MeanOfRows",
+    "Metric",
+    "Named",
+    "mean",
+    "of_function",
+    "one_of",
+    "pair",
+    "present",
+    "scores",
+    "weights_of",
+]
 
 
 class Metric:
@@ -82,8 +98,7 @@ class Metric:
         return f"Metric({self.name!r}, reads={self.reads!r})"
 
 
-@dataclass(frozen=True)
-class Named(Metric):
+class Named(Frozen, Metric):
     """A metric of whet: a function of this package as a class, so that its options can be given to a fit.
 
     Args:
@@ -122,7 +137,6 @@ class Named(Metric):
         return f"{type(self).__name__}({options})"
 
 
-@dataclass(frozen=True)
 class MeanOfRows(Named):
     """The weighted mean over rows of what each has."""
 
@@ -135,6 +149,34 @@ class MeanOfRows(Named):
     def whole(self, part: Floats) -> float:
         """See `Metric.whole`."""
         return float(part[0] / part[1])
+
+
+class Absent(Metric):
+    """A metric of functions of a user's, which no file holds: of a model that was loaded, only its name is known."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, lambda truth, prediction: math.nan, "predictions", None)
+        self._told = False
+
+    def warn(self) -> None:
+        """Tells of it the first time."""
+        if not self._told:
+            message = f"[evaluate] the metric '{self.name}' is absent: it is a function, which no model file holds"
+            warnings.warn(message, WhetWarning, stacklevel=8)
+        self._told = True
+
+
+def present(metrics: Sequence[Metric]) -> list[Metric]:
+    """Those that are not absent; warns of those that are."""
+    for metric in metrics:
+        if isinstance(metric, Absent):
+            metric.warn()
+    return [metric for metric in metrics if not isinstance(metric, Absent)]
+
+
+def scores(metrics: Sequence[Metric], seen: Predictions) -> dict[str, float]:
+    """Each metric of a model's predictions by name; warns of those that are absent."""
+    return {metric.name: metric.score(seen) for metric in present(metrics)}
 
 
 def of_function(function: Callable[..., float]) -> Metric:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -202,7 +201,6 @@ def top_k(truth: ArrayLike, score: ArrayLike, *, k: int = 2, sample_weight: Arra
     return mean(ahead < as_count(k, "metrics", "k"), weights_of(sample_weight, len(labels)))
 
 
-@dataclass(frozen=True)
 class Accuracy(MeanOfRows):
     """`accuracy`, for a fit."""
 
@@ -216,7 +214,6 @@ class Accuracy(MeanOfRows):
         return seen.counts.right / seen.counts.total
 
 
-@dataclass(frozen=True)
 class _OfCounts(Named):
     """Made of how many rows have which label, and how many were given it."""
 
@@ -239,7 +236,6 @@ class _OfCounts(Named):
         return self._of(Counts.of_sum(part))
 
 
-@dataclass(frozen=True)
 class BalancedAccuracy(_OfCounts):
     """`balanced_accuracy` with its options, for a fit."""
 
@@ -263,7 +259,6 @@ class BalancedAccuracy(_OfCounts):
         return _balanced(counts, self.adjusted)
 
 
-@dataclass(frozen=True)
 class _Averaged(_OfCounts):
     """With the options of `precision`."""
 
@@ -291,7 +286,6 @@ class _Averaged(_OfCounts):
         return _averaged(self._ratio, counts, self.average, self.pos_label, self.zero_division)
 
 
-@dataclass(frozen=True)
 class Precision(_Averaged):
     """`precision` with its options, for a fit."""
 
@@ -300,7 +294,6 @@ class Precision(_Averaged):
     _ratio = staticmethod(_of_predicted)
 
 
-@dataclass(frozen=True)
 class Recall(_Averaged):
     """`recall` with its options, for a fit."""
 
@@ -309,7 +302,6 @@ class Recall(_Averaged):
     _ratio = staticmethod(_of_true)
 
 
-@dataclass(frozen=True)
 class F1(_Averaged):
     """`f1` with its options, for a fit."""
 
@@ -318,7 +310,6 @@ class F1(_Averaged):
     _ratio = staticmethod(_of_both)
 
 
-@dataclass(frozen=True)
 class TopK(MeanOfRows):
     """`top_k` with its option, for a fit; by default its name is "top_3" for k = 3, but "top_k" for its own k, 2."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -87,7 +86,6 @@ def _score(residual: Floats, total: Floats, multioutput: Outputs) -> float:
     return float(np.average(score, weights=total if by_variance else None))
 
 
-@dataclass(frozen=True)
 class _OfValues(Named):
     """Reads values, of which there are as many as targets."""
 
@@ -105,7 +103,6 @@ class _OfValues(Named):
             )
 
 
-@dataclass(frozen=True)
 class MAE(MeanOfRows, _OfValues):
     """`mae`, for a fit."""
 
@@ -113,7 +110,6 @@ class MAE(MeanOfRows, _OfValues):
     _function = staticmethod(mae)
 
 
-@dataclass(frozen=True)
 class RMSE(_OfValues):
     """`rmse`, for a fit."""
 
@@ -132,7 +128,6 @@ class RMSE(_OfValues):
         return float(np.sqrt(part[:-1] / part[-1]).mean())
 
 
-@dataclass(frozen=True)
 class MAPE(MeanOfRows, _OfValues):
     """`mape`, for a fit."""
 
@@ -140,7 +135,6 @@ class MAPE(MeanOfRows, _OfValues):
     _function = staticmethod(mape)
 
 
-@dataclass(frozen=True)
 class R2(_OfValues):
     """`r2` with its option, for a fit."""
 

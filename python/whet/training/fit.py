@@ -58,6 +58,7 @@ class Plan:
         resume: bool,
         on_interrupt: str,
         on_nonfinite: str,
+        record: bool,
         progress: bool,
     ) -> None:
         self.loss = losses.get(loss)
@@ -85,6 +86,7 @@ class Plan:
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
         self.on_interrupt = on_interrupt
+        self.record = as_flag(record, "fit", "record")
         self.progress = as_flag(progress, "fit", "progress")
         if isinstance(batch_size, str) and batch_size != "auto":
             raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
@@ -97,10 +99,6 @@ class Plan:
         self.checkpoint_every = None if every is None else as_count(every, "fit", "checkpoint_every")
         self.checkpoint_keep = as_count(keep, "fit", "checkpoint_keep")
         self.resume = as_flag(resume, "fit", "resume")
-        if self.checkpoint is not None and self.on_nonfinite == "rollback":
-            raise ValueError(
-                "[fit] expected on_nonfinite 'raise' with checkpoints: a fit that resumes cannot roll back"
-            )
         for name, given in (("checkpoint_every", every is not None), ("resume", self.resume)):
             if given and self.checkpoint is None:
                 raise ValueError(f"[fit] expected checkpoint to name a directory, as {name} is given")
@@ -128,7 +126,7 @@ class Plan:
         directions = self.directions(validates=True)
         for name, goal in self.stop_at.items():
             value = history[name][-1]
-            if (value < goal) if directions[name] else (value > goal):
+            if not ((value >= goal) if directions[name] else (value <= goal)):  # NaN, of half an epoch, meets none
                 return False
         return bool(self.stop_at)
 
@@ -138,7 +136,8 @@ class Plan:
             "loss": False,
             **{metric.name: metric.greater_is_better for metric in self.metrics},
         }
-        return found | ({f"val_{name}": greater for name, greater in found.items()} if validates else {})
+        found |= {f"val_{name}": greater for name, greater in found.items()} if validates else {}
+        return found | ({"gradient_norm": None} if self.record else {})
 
     def check_names(self, validates: bool) -> None:
         """Raises ValueError if `stop_at` or a callback names what the history will not have."""

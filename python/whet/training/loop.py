@@ -11,7 +11,7 @@ import numpy as np
 from whet import _core
 from whet.errors import NonFiniteError
 from whet.training.breakdown import explained
-from whet.training.callbacks.base import Run, TerminateOnNaN
+from whet.training.callbacks.base import Pause, Run, TerminateOnNaN
 from whet.training.callbacks.progress import Progress
 from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
 from whet.training.checkpoints.identity import identity, schedules
@@ -19,6 +19,7 @@ from whet.training.engine import assign, averaged, core_trainer
 from whet.training.history import History
 from whet.training.measuring import Measuring, MeasuringParts
 from whet.training.rates import LearningRates
+from whet.training.records import NoRecords, Records
 from whet.training.rollback import NoRollback, Rollback
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop"]
 
 # Ends that a fit which is resumed looks at again, with its own arguments.
-_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at")
+_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at", "Pause")
 
 
 class Loop:
@@ -74,10 +75,14 @@ class Loop:
         self.outputs = math.prod(graph.shape(graph.output))
         self.measuring = Measuring(self) if source.whole else MeasuringParts(self)
         self.rates = LearningRates(assignment, self._total)
+        self.records = NoRecords()
+        if plan.record:
+            self.records = Records(model, graph, width, self.trainer, self.rates)
+            history._record_layers()
         shown = (Progress(),) if plan.progress else ()
         self.run = Run(model, plan.callbacks, self.rates, self._params(total), shown)
         self.started = time.perf_counter()
-        self._rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
+        self.rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
         self._checkpoints = NoCheckpoints(self)
         if plan.checkpoint is not None:
             of = identity(model, plan, graph, assignment, source, validation, total)
@@ -101,10 +106,14 @@ class Loop:
                 self._checkpoints.interrupted()
                 if self.plan.on_interrupt == "raise":
                     raise
+            except BaseException as error:
+                if not isinstance(error, Exception):  # what leaves the process, as SystemExit does
+                    self._checkpoints.interrupted()
+                raise
             finally:
                 self.trainer.swap_average()
                 self.history.steps = self.trainer.steps
-                self.history.seconds = time.perf_counter() - self.started
+                self.history.seconds = self._seconds()
                 self.run.close()
         return self.run
 
@@ -114,7 +123,7 @@ class Loop:
         if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
             place.stopped_by = self._end(place.epoch, None)
         while place.stopped_by is None:
-            self._rollback.begin_epoch(place)
+            self.rollback.begin_epoch(place)
             while not self._passed(place):
                 pass
             stopped_by = self._end(place.epoch + 1, self._end_epoch(place))
@@ -127,7 +136,7 @@ class Loop:
         try:
             self._pass(place)
         except NonFiniteError as error:
-            if not self._rollback.undo(place, error):
+            if not self.rollback.undo(place, error):
                 raise
             return False
         return True
@@ -139,6 +148,7 @@ class Loop:
         self._checkpoints.begin_epoch(place)
         if not place.position.batches:
             self.measuring.begin_epoch()
+            self.records.begin_epoch()
         with self.source.parts(place.epoch, place.position.batches) as parts:
             self._whole = all(self._trained(part, place) for part in parts)
         if not self._whole:
@@ -151,7 +161,7 @@ class Loop:
         end = first + int(min(self.plan.max_steps - began, part.end - position.batches))
         schedules, changes = self._schedules(began, end - first), self.rates.changes
         predictions = self.measuring.predictions(part)
-        while position.batches < part.end and position.steps < end and not self.run.is_asked_to_end:
+        while position.batches < part.end and position.steps < end and not self._is_over(position):
             taken = position.steps
             steps = self.run.steps(self._checkpoints.steps(end - taken), self.trainer.steps)
             with explained(self.model, self.plan.optimizer, self._graph, rows, place.epoch):
@@ -166,6 +176,7 @@ class Loop:
                     [(group, name, values[taken - first :][:steps]) for group, name, values in schedules],
                     predictions,
                     position,
+                    self.plan.max_seconds - self._seconds(),
                     part.first,
                 )
             if position.batches == part.end:
@@ -176,6 +187,13 @@ class Loop:
                 schedules, changes = self._schedules(began, end - first), self.rates.changes
             self._checkpoints.after_steps(position.batches == self._batches)
         return position.batches >= part.end
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _is_over(self, position: _core.EpochPosition) -> bool:
+        """Whether an epoch ends before its last step: where a callback asks for it, or the time is over."""
+        return self.run.is_asked_to_end or (position.steps > 0 and self._seconds() >= self.plan.max_seconds)
 
     def _params(self, total: int | None) -> dict[str, Any]:
         """What callbacks may know of the fit."""
@@ -205,8 +223,9 @@ class Loop:
         plan, model, position, validation = self.plan, self.model, place.position, self._validation
         self.rates.steps = self.trainer.steps - position.steps  # the rate that the epoch began with
         numbers = {"loss": self._loss(position), "lr": self.rates.current}
+        numbers |= self.records.end_epoch(self.history.layers)
         self.rates.steps = self.trainer.steps
-        numbers |= self.measuring.numbers(self._whole)  # max_steps can end the last epoch early
+        numbers |= self.measuring.numbers(self._whole)  # a limit can end the last epoch early
         with averaged(self.trainer):
             if validation is not None:
                 found = model._evaluate_rows(validation, plan.loss, plan.metrics, "validation_data")
@@ -224,6 +243,9 @@ class Loop:
             return asked
         if self.trainer.steps >= self.plan.max_steps:
             return "max_steps"
-        if time.perf_counter() - self.started >= self.plan.max_seconds:
+        if self._seconds() >= self.plan.max_seconds:
             return "max_seconds"
-        return "epochs" if epochs >= self.plan.epochs else None
+        if epochs >= self.plan.epochs:
+            return "epochs"
+        pauses = (each.epochs for each in self.plan.callbacks if isinstance(each, Pause))
+        return "Pause" if any(epochs >= pause for pause in pauses) else None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from whet import _core
-from whet._arrays import Features, Floats, as_floats, as_weights
+from whet._arrays import CoreFeatures, Features, Floats, SparseFloats, as_floats, as_weights
 from whet._checks import as_number
 from whet.losses import Loss, TracedLoss
 from whet.training.classes import ClassWeight, class_factors
@@ -30,7 +30,7 @@ class Rows:
     `places` are the rows' indices in what a user gave, None where they are all of it.
     """
 
-    features: Floats
+    features: CoreFeatures
     target: NDArray[Any]
     truth: NDArray[Any]
     weights: Floats | None = None
@@ -117,14 +117,21 @@ class Rows:
                 mine[rows] = other
 
     def _each(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Rows:
+        assert not isinstance(self.features, SparseFloats)  # a stream has none
         target = change(self.target)
         truth = target if self.truth is self.target else change(self.truth)
         others = (None if each is None else change(each) for each in (self.weights, self.given, self.places))
         return Rows(change(self.features), target, truth, *others)
 
+    def feature_arrays(self) -> list[NDArray[Any]]:
+        """What the features are held in."""
+        if isinstance(self.features, SparseFloats):
+            return [self.features.values, self.features.columns, self.features.starts]
+        return [self.features]
+
     def given_arrays(self) -> list[NDArray[Any]]:
         """Features, targets and, if there are some, weights, as they were given."""
-        return [self.features, self.target, *([] if self.given is None else [self.given])]
+        return [*self.feature_arrays(), self.target, *([] if self.given is None else [self.given])]
 
     def __len__(self) -> int:
         return len(self.features)

@@ -79,7 +79,7 @@ class Memory:
         """See `Source.identity`."""
         rows = self.head
         return {
-            "X": f"crc32:{checksum(rows.features)}",
+            "X": f"crc32:{checksum(*rows.feature_arrays())}",
             "y": f"crc32:{checksum(rows.target)}",
             "sample_weight or class_weight": None if rows.weights is None else f"crc32:{checksum(rows.weights)}",
         }

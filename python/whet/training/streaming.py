@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from whet._arrays import Floats
+from whet._arrays import CoreFeatures, Floats
 from whet.data.dataset import Dataset
 from whet.data.streams.blocks import Block
 from whet.data.streams.prefetch import Prefetched
 from whet.data.streams.stream import Stream
 from whet.losses import Loss
 from whet.metrics import Metric
+from whet.metrics.base import present
 from whet.training.classes import ClassWeight
 from whet.training.measuring import Sums, check_combine
 from whet.training.rows import Rows
@@ -91,6 +92,7 @@ def evaluate(model: Model, stream: Stream, loss: Loss, metrics: Sequence[Metric]
     Raises:
         ValueError: For a metric that needs all rows at once.
     """
+    metrics = present(metrics)
     check_combine(metrics, where)
     sums = Sums(metrics)
     total = weight = 0.0
@@ -113,7 +115,7 @@ def evaluate(model: Model, stream: Stream, loss: Loss, metrics: Sequence[Metric]
 def predict(model: Model, stream: Stream) -> Floats:
     """The raw outputs of a stream's rows, in its order."""
 
-    def read(block: Block) -> Floats:
+    def read(block: Block) -> CoreFeatures:
         return model._features(_numbers(block.X, model), "predict")
 
     with Prefetched(lambda: stream._converted(read)) as blocks:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -37,7 +38,9 @@ __all__ = ["Checkpoints", "Directory", "NoCheckpoints", "Place"]
 #: Rises when an older whet could not go on from what this one writes.
 VERSION = 1
 
-_SLOTS, _CALLBACKS, _METRICS = (OF_TRAINING + name for name in ("slots/", "callbacks", ""))
+_SLOTS, _CALLBACKS, _RECORDS, _BACK, _METRICS = (
+    OF_TRAINING + name for name in ("slots/", "callbacks", "records/", "back/", "")
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class NoCheckpoints:
     """What a loop asks of its checkpoints; of these, none are kept."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop: Loop = weakref.proxy(loop)  # which has this: what training needed goes with the last of it
 
     def __enter__(self) -> NoCheckpoints:
         return self
@@ -122,7 +125,7 @@ class NoCheckpoints:
         """Called after each epoch, with the place of the next one."""
 
     def interrupted(self) -> None:
-        """Called on Ctrl-C."""
+        """Called on Ctrl-C, and on what leaves the process."""
 
 
 class Checkpoints(NoCheckpoints):
@@ -235,7 +238,14 @@ class Checkpoints(NoCheckpoints):
         if found["averaged"]:
             loop.trainer.swap_average()
         loop.measuring.load(_below(_METRICS, tensors))
-        loop.history._take_up(unpack(found["history"], tensors), found["best_epoch"], found["steps"])
+        if "back" in found:
+            loop.rollback.load_state(found["back"], _below(_BACK, tensors))
+        loop.records.load_state(_below(_RECORDS, tensors))
+        recorded = (
+            unpack(found["history"], tensors),
+            unpack(found.get("layers", {}), tensors),
+        )  # an older whet writes no layers
+        loop.history._take_up(*recorded, found["best_epoch"], found["steps"])
         loop.started -= found["seconds"]
         position = _core.EpochPosition(**found["position"])
         loop.rates.steps = loop.trainer.steps - position.steps
@@ -308,6 +318,9 @@ class Checkpoints(NoCheckpoints):
             return
         self._write_best()
         tensors = {**self._model[0], **self._slots(), **noted.arrays}
+        tensors |= {_RECORDS + name: array for name, array in self._loop.records.state().items()}
+        if noted.place.begun:
+            tensors |= {_BACK + name: array for name, array in self._loop.rollback.arrays.items()}
         if noted.place.position.batches:
             tensors |= {_METRICS + name: array for name, array in self._loop.measuring.tensors().items()}
         with averaged(trainer) as swapped:
@@ -319,6 +332,10 @@ class Checkpoints(NoCheckpoints):
     def _description(self, noted: _Noted) -> dict[str, Any]:
         loop, place, position = self._loop, noted.place, noted.place.position
         recorded = {name: column[: place.epoch] for name, column in loop.history.items() if place.epoch}
+        layers = {
+            kind: {name: column[: place.epoch] for name, column in names.items()}
+            for kind, names in loop.history.layers.items()
+        }
         return {
             "version": VERSION,
             "steps": loop.trainer.steps,
@@ -329,9 +346,11 @@ class Checkpoints(NoCheckpoints):
             "position": {name: getattr(position, name) for name in ("batches", "steps", "loss_sum", "weight_sum")},
             "random": {"seed": loop.history.seed},  # all else that numbers are drawn from is epoch and step
             "history": pack(recorded, "history", {}),
+            "layers": pack(layers, "layers", {}),
             "best_epoch": noted.best_epoch,
             "seconds": time.perf_counter() - loop.started,
             "rates": noted.rates,
+            **({"back": loop.rollback.state()} if place.begun else {}),
             "callbacks": noted.callbacks,
             "identity": self._identity,
         }

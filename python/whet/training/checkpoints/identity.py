@@ -62,6 +62,10 @@ def identity(
         "precision": plan.precision,
         "seed": plan.seed,
     }
+    if plan.record:
+        found["record"] = True
+    if plan.on_nonfinite != "raise":
+        found["on_nonfinite"] = plan.on_nonfinite
     if scheduled or plan.optimizer.swa is not None:
         found["epochs or max_steps, which the schedules depend on"] = total
     kept: dict[str, Any] = json.loads(json.dumps(found))  # as it comes back from a file
