@@ -36,6 +36,7 @@ _BOOKKEEPING = frozenset(
         "stop_training",
         "_loss",
         "_metrics",
+        "_optimizer",
         "_targets",
         "_predictor",
         "_flat",

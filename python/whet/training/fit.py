@@ -139,6 +139,21 @@ class Plan:
         }
         return found | ({f"val_{name}": greater for name, greater in found.items()} if validates else {})
 
+    def described(self, rows: Rows, validation: Rows | None, weighed: bool) -> dict[str, Any]:
+        """These arguments and what they were given with, as plain data; see `History.arguments`."""
+        weight = self.class_weight
+        return {
+            "loss": repr(self.loss),
+            "optimizer": repr(self.optimizer),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "batch_rows": self.batch_rows(len(rows)),
+            "class_weight": dict(weight) if isinstance(weight, Mapping) else weight,
+            "sample_weight": weighed,
+            "validation": 0 if validation is None else len(validation),
+            "callbacks": [type(each).__name__ for each in self.callbacks],
+        }
+
     def check_names(self, validates: bool) -> None:
         """Raises ValueError if `stop_at` or a callback names what the history will not have."""
         directions = self.directions(validates)
@@ -273,6 +288,7 @@ def run(
     plan.batch_rows(len(rows))  # refuses what the optimizer cannot take
     plan.optimizer.check_names(model._parameter_names())
     history = History(plan.seed)
+    history.arguments = plan.described(rows, validation, sample_weight is not None)
     with model._exclusive("fit", plan.seed) as state:
         training = Loop(model, state, plan, rows, validation, history).train()
     training.end()  # when the parameters can be written again

@@ -1,0 +1,106 @@
+"""Experiments on fresh copies of the model: what other learning rates would have done."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whet import optim
+from whet.diagnosis.rows import Rows
+from whet.errors import NonFiniteError, WhetWarning
+from whet.losses import Loss
+from whet.nn import Module
+from whet.optim import Optimizer
+from whet.training.history import History
+
+__all__ = ["RateProbe", "by_mean", "fresh", "loss_of", "try_rates"]
+
+_FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+# Steps of an experiment: what a copy does in them tells rates apart, and a large network has fewer of them.
+_FEWEST, _MOST = 30, 1000
+_WORK = 2e10  # multiplications and additions of one experiment: about a second
+
+
+@dataclass(frozen=True)
+class RateProbe:
+    """Losses of fresh copies after some steps at multiples of the run's rate; infinite where a copy diverged.
+
+    Attributes:
+        steps: how many.
+        losses: on rows that the copies did not see, by factor.
+        seen: on the rows that they were trained on.
+    """
+
+    steps: int
+    losses: Mapping[float, float]
+    seen: Mapping[float, float]
+
+    def best(self, factors: tuple[float, ...]) -> tuple[float, float]:
+        """The factor among these with the smallest loss, and that loss."""
+        return min(((factor, self.losses[factor]) for factor in factors), key=lambda pair: pair[1])
+
+
+def try_rates(
+    model: Module, loss: Loss, optimizer: Optimizer | None, rate: float, rows: Rows, history: History
+) -> RateProbe:
+    """Trains fresh copies of a model at several rates, for the same number of steps; Adam's where nobody knows."""
+    order = np.random.default_rng(2).permutation(len(rows))
+    seen, unseen = rows.take(np.sort(order[len(rows) // 3 :])), rows.take(np.sort(order[: max(len(rows) // 3, 1)]))
+    batch = max(1, min(int(history.arguments.get("batch_rows", 32)), len(seen)))
+    parameters = sum(array.size for array in model.state_dict().values())
+    steps = int(np.clip(_WORK / (6 * parameters * batch + 1), _FEWEST, _MOST))
+    kind = optim.Adam() if optimizer is None else replace(optimizer, swa=None, ema=None)
+    losses, own = {}, {}
+    for factor in _FACTORS:
+        probe = fresh(model, history.seed)
+        faster = replace(kind, lr=rate * factor)  # type: ignore[call-arg]
+        went = _train(probe, loss, faster, seen, batch, steps)
+        losses[factor] = loss_of(probe, loss, unseen) if went else math.inf
+        own[factor] = loss_of(probe, loss, seen) if went else math.inf
+    return RateProbe(steps, losses, own)
+
+
+def fresh(model: Module, seed: int) -> Module:
+    """A copy with parameters as they are drawn from the seed; those that do not train stay as they are."""
+    probe = copy.deepcopy(model)
+    kept = {name: probe.state_dict()[name] for name in probe._frozen()}
+    probe.initialize(seed)
+    if kept:
+        probe.load_state_dict({**probe.state_dict(), **kept})
+    return probe
+
+
+def loss_of(model: Module, loss: Loss, rows: Rows) -> float:
+    """The mean loss of a model as it stands; infinite where it is not finite."""
+    with np.errstate(all="ignore"):
+        found = model._evaluate(rows.features, rows.target, by_mean(loss), ())["loss"]
+    return found if math.isfinite(found) else math.inf
+
+
+def by_mean(loss: Loss) -> Loss:
+    """The loss whose value does not depend on the number of rows."""
+    return loss if loss.reduction == "mean" else replace(loss, reduction="mean")
+
+
+def _train(model: Module, loss: Loss, optimizer: Optimizer, rows: Rows, batch: int, steps: int) -> bool:
+    """Takes so many steps. Returns whether all numbers stayed finite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", WhetWarning)
+        try:
+            model.fit(
+                rows.features,
+                rows.target,
+                loss=loss,
+                optimizer=optimizer,
+                epochs=steps,
+                max_steps=steps,
+                batch_size=max(1, batch // optimizer.accumulate),
+            )
+        except NonFiniteError:
+            return False
+    return True

@@ -1,0 +1,74 @@
+"""The learning rate, by experiment: fresh copies of the model, trained for a few steps at other rates."""
+
+from __future__ import annotations
+
+import math
+
+from whet.diagnosis.facts import Facts
+from whet.diagnosis.findings import Finding
+
+__all__ = ["rate_too_high", "rate_too_low"]
+
+# Differences of losses count from this share of a constant prediction's loss: fresh copies of sound runs differ by
+# less from rate to rate than those of runs at a hundredth or a hundred times their rate.
+_GAIN = 0.05
+# And from this ratio, where all losses are small.
+_RATIO = 1.25
+# A lower rate that helps learns the rows themselves as well as the run's rate does, up to so much.
+_ALIKE, _LITTLE = 1.05, 0.02
+
+
+def rate_too_high(facts: Facts) -> Finding | None:
+    """A copy at a tenth or a hundredth of the rate gets further in a few steps than the run in all of its own."""
+    probe, rate = facts.rates, facts.rate
+    if probe is None or rate is None:
+        return None
+    factor, low = probe.best((0.01, 0.1))
+    reached = facts.run_loss if facts.failed or facts.held_loss is None else max(facts.run_loss, facts.held_loss)
+    if not _better(facts, low, probe.losses[1.0]) or not _better(facts, low, reached):
+        return None
+    if probe.seen[factor] > _ALIKE * probe.seen[1.0] + _LITTLE * (facts.baseline or 0.0):
+        return None  # the run's own rate learns its rows better: that is overfitting
+    own = "is not finite" if facts.failed else f"has a loss of {reached:.3g}"
+    return Finding(
+        "rate too high",
+        "likely",
+        f"At the run's rate of {rate:.3g}, a fresh copy reaches {_loss(probe.losses[1.0])} in {probe.steps} steps, on "
+        f"rows that it did not see; at {rate * factor:.3g} it reaches {_loss(low)}. The run itself {own}.",
+        (f"lr={_round(rate * factor)} in the optimizer, in place of {rate:.3g}.", "clip_norm=1.0 limits single steps."),
+        {"lr": rate, "better": rate * factor, "loss": probe.losses[1.0], "loss_at_better": low},
+    )
+
+
+def rate_too_low(facts: Facts) -> Finding | None:
+    """A copy at ten or a hundred times the rate gets further in a few steps than the run in all of its own."""
+    probe, rate = facts.rates, facts.rate
+    if probe is None or rate is None or facts.failed:
+        return None
+    factor, high = probe.best((10.0, 100.0, 1000.0))
+    if not _better(facts, high, probe.losses[1.0]) or not _better(facts, high, facts.run_loss):
+        return None
+    return Finding(
+        "rate too low",
+        "likely",
+        f"At the run's rate of {rate:.3g}, a fresh copy reaches {_loss(probe.losses[1.0])} in {probe.steps} steps, on "
+        f"rows that it did not see; at {rate * factor:.3g} it reaches {_loss(high)}. "
+        f"The run was at {facts.run_loss:.3g} after {facts.history.steps:,} steps.",
+        (f"lr={_round(rate * factor)} in the optimizer, in place of {rate:.3g}.",),
+        {"lr": rate, "better": rate * factor, "loss": facts.run_loss, "loss_at_better": high},
+    )
+
+
+def _better(facts: Facts, loss: float, than: float) -> bool:
+    """Whether a loss is clearly smaller."""
+    if not math.isfinite(loss):
+        return False
+    return than > _RATIO * loss and than - loss > _GAIN * (facts.baseline or abs(loss))
+
+
+def _loss(value: float) -> str:
+    return f"a loss of {value:.3g}" if math.isfinite(value) else "no finite loss"
+
+
+def _round(rate: float) -> str:
+    return f"{rate:.1g}"
