@@ -67,11 +67,14 @@ PYTHON_ROOMS = {
     "data": {"_core", "_elementary", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
     "models": {"files", "nn", "tabular"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime"},
+    "diagnosis": NUMERIC | {"data", "nn", "training", "tabular"},
+    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis"},
+    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime", "reporting"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files"},
     "__init__": NUMERIC
-    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"},
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"}
+    | {"diagnosis", "reporting"},
     "__main__": {"cli"},
 }
 
@@ -82,7 +85,7 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"training"},
+    "matplotlib": {"training", "reporting"},
     "mlflow": {"training"},
     "optuna": {"training"},
     "pandas": {"training"},

@@ -240,7 +240,7 @@ def _overfitted(case: Case) -> Case:
     labels[noisy] = rng.permutation(labels)[noisy]
     table = Dataset(dict(table.features), labels=labels, kinds=table.kinds, target=table.target)
     hidden = tuple(max(width, 64) for width in case.hidden)
-    return replace(case, table=table, hidden=hidden, stops_early=False, epochs=int(rng.integers(150, 400)))
+    return replace(case, table=table, hidden=hidden, stops_early=False, epochs=int(rng.integers(1500, 3000)))
 
 
 def _underfitted(case: Case) -> Case:

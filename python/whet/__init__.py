@@ -11,7 +11,9 @@ from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet.diagnosis import diagnose
     from whet.models import load
+    from whet.reporting import report
     from whet.tabular import TabularModel
     from whet.training import Trainer
 
@@ -26,6 +28,7 @@ __all__ = [
     "build_info",
     "callbacks",
     "data",
+    "diagnose",
     "export",
     "get_num_threads",
     "load",
@@ -34,6 +37,7 @@ __all__ = [
     "nn",
     "ops",
     "optim",
+    "report",
     "schedules",
     "set_num_threads",
     "sklearn",
@@ -41,7 +45,13 @@ __all__ = [
 
 # Imported when first used, so that `import whet` costs next to nothing.
 _MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
-_NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
+_NAMES = {
+    "TabularModel": "tabular",
+    "Trainer": "training",
+    "diagnose": "diagnosis",
+    "load": "models",
+    "report": "reporting",
+}
 
 
 def __getattr__(name: str) -> Any:

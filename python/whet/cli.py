@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     parser.print_help(sys.stderr)
                     parser.exit(2, "\nwhet: error: expected a command\n")
                 arguments = parser.parse_args(argv)
+                arguments.given = sys.argv[1:] if argv is None else list(argv)
                 _check_usage(parser, vars(arguments))
                 arguments.run(arguments)
             finally:
@@ -128,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of the rows, set aside by seed; the last loss on them is printed",
     )
     train.add_argument("--out", type=_path, metavar="m.whet", help="where to write the model; - is standard output")
+    train.add_argument(
+        "--report", type=_path, metavar="r.html", help="a page to write about the run, with its diagnosis"
+    )
     train.add_argument("--checkpoint", type=_path, metavar="RUN/", help="a directory to write checkpoints to")
     train.add_argument(
         "--checkpoint-every", type=_count, metavar="N", help="steps from one checkpoint to the next (an epoch)"
@@ -235,9 +239,12 @@ def _demo(arguments: argparse.Namespace) -> None:
 def _train(arguments: argparse.Namespace) -> None:
     from whet import optim
     from whet.data import as_dataset
+    from whet.errors import NonFiniteError
     from whet.tabular import TabularModel
 
     _check_writable(arguments.out)
+    if arguments.report is not None:
+        _check_report(arguments.report)
     table = as_dataset(arguments.table)
     model = TabularModel(arguments.target, arguments.task, hidden=arguments.hidden)
     try:
@@ -253,6 +260,10 @@ def _train(arguments: argparse.Namespace) -> None:
             resume=arguments.resume,
             progress=_watched(),
         )
+    except NonFiniteError as error:
+        if arguments.report is not None:
+            _report(model, error, table, arguments)
+        raise
     except KeyboardInterrupt:
         if model.history is not None and arguments.out is not None:
             _save(model, arguments.out)
@@ -272,8 +283,35 @@ def _train(arguments: argparse.Namespace) -> None:
     _line("scores", "on all rows of the table" if arguments.validation else "on the training rows", report)
     for name, value in model.evaluate(table).items():
         _line(f"  {name}", f"{value:.6g}", report)
+    if arguments.report is not None:
+        _report(model, history, table, arguments)
+        _line("report", arguments.report, report)
     if arguments.out is not None:
         _line("saved", "standard output" if arguments.out == _STREAM else arguments.out, report)
+
+
+def _check_report(path: str) -> None:
+    """Find out before a long training that its report could not be written."""
+    from whet.reporting import require
+
+    if path == _STREAM:
+        raise ValueError("expected a file for --report, got standard output")
+    require()
+    _check_writable(path)
+
+
+def _report(model: TabularModel, run: Any, table: Dataset, arguments: argparse.Namespace) -> None:
+    import shlex
+
+    from whet.reporting import report
+    from whet.tabular import set_aside
+
+    given = held_out = table.with_target(arguments.target)
+    if arguments.validation:
+        parts = set_aside(given, model.task, arguments.validation, arguments.seed)
+        given, held_out = (given.take(part) for part in parts)
+    command = shlex.join(["whet", *arguments.given])
+    report(model, run, given, arguments.report, held_out=held_out if arguments.validation else None, command=command)
 
 
 def _predict(arguments: argparse.Namespace) -> None:

@@ -155,9 +155,7 @@ class TabularModel:
         if validation_fraction:
             if validation_data is not None:
                 raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
-            sizes = (1 - validation_fraction, validation_fraction)
-            stratify = table.labels if task == "classification" else None
-            kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
+            kept, aside = set_aside(table, task, validation_fraction, seed)
             table, validation_data = table.take(kept), table.take(aside)
             weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
 
@@ -205,6 +203,8 @@ class TabularModel:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or _default_scores(task, described)
                 self.history = network.history
+                if self.history is not None:
+                    self.history.arguments["validation_fraction"] = validation_fraction
 
     def predict(self, data: Any) -> npt.NDArray[Any]:
         """Predict the target of each row.
@@ -406,6 +406,13 @@ class TabularModel:
         if not isinstance(network, nn.Module):
             raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
         return network
+
+
+def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share."""
+    stratify = table.labels if task == "classification" else None
+    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
+    return kept, aside
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

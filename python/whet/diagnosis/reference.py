@@ -47,9 +47,9 @@ class Reference:
 def refer(features: Floats, target: NDArray[Any], loss: Loss, model: Module) -> Reference:
     """Trains a linear model and a small network on each half of the rows, and asks them for the other half."""
     order = np.random.default_rng(1).permutation(len(features))
-    halves = order[::2], order[1::2]
+    halves, width = (order[::2], order[1::2]), _width(target)
     scaled = _scaled(features)
-    constant = _out_of_halves(halves, lambda known, asked: _constants(loss, target[known], len(asked))[0])
+    constant = _out_of_halves(halves, lambda known, asked: _constants(loss, target[known], len(asked), width)[0])
     usual = _block_losses(model, loss, constant, target)
     found = []
     for hidden in _NETWORKS:
@@ -66,7 +66,8 @@ def refer(features: Floats, target: NDArray[Any], loss: Loss, model: Module) -> 
 def constant_loss(loss: Loss, target: NDArray[Any], model: Module) -> float:
     """The mean loss of the best constant prediction that is easily found."""
     rows = len(target)
-    return min(float(_block_losses(model, loss, each, target).mean()) for each in _constants(loss, target, rows))
+    constants = _constants(loss, target, rows, _width(target))
+    return min(float(_block_losses(model, loss, each, target).mean()) for each in constants)
 
 
 def _scaled(features: Floats) -> Floats:
@@ -93,7 +94,7 @@ def _asked(features: Floats, target: NDArray[Any], loss: Loss, known: Index, ask
         shift, scale = target[known].mean(axis=0, dtype=np.float64), target[known].std(axis=0, dtype=np.float64)
         scale = np.where(scale > 0, scale, 1)
         trained_with, y = MSELoss(), ((target - shift) / scale).astype(np.float32)
-    network = MLP(features.shape[1], hidden, _outputs(loss, target)).initialize(0)
+    network = MLP(features.shape[1], hidden, _width(target)).initialize(0)
     aside = max(len(known) // 5, 1)
     inner, watched = known[aside:], known[:aside]
     with warnings.catch_warnings():
@@ -116,14 +117,14 @@ def _asked(features: Floats, target: NDArray[Any], loss: Loss, known: Index, ask
     return outputs
 
 
-def _outputs(loss: Loss, target: NDArray[Any]) -> int:
+def _width(target: NDArray[Any]) -> int:
     return int(target.max()) + 1 if target.ndim == 1 else target.shape[1]
 
 
-def _constants(loss: Loss, target: NDArray[Any], rows: int) -> list[Floats]:
-    """Constant raw outputs that are good for these targets, for so many rows."""
+def _constants(loss: Loss, target: NDArray[Any], rows: int, width: int) -> list[Floats]:
+    """Constant raw outputs that are good for these targets, for so many rows; shape (rows, width) each."""
     if loss.kind == "classes":
-        known = target if target.ndim == 2 else np.eye(_outputs(loss, target))[target]
+        known = target if target.ndim == 2 else np.eye(width)[target]
         found = [np.log(np.maximum(known.mean(axis=0), 1e-9))]
     elif loss.kind == "labels":
         share = np.clip(target.mean(axis=0, dtype=np.float64), 1e-6, 1 - 1e-6)

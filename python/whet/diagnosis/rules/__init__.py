@@ -1,7 +1,7 @@
 """The rules: each looks at the facts of a run and returns a finding, or None.
 
-To add one: a function in the file of its kind, and its line in `RULES`. A rule that finds the cause of what others would
-find says so in `EXPLAINS`.
+To add one: a function in the file of its kind, and its line in `RULES`. What a rule finds may be the cause of what
+others find: `EXPLAINS` says so.
 """
 
 from __future__ import annotations

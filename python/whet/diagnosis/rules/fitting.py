@@ -18,7 +18,7 @@ _GAP = 0.05
 _BY_HEART, _GAP_BY_HEART = 0.6, 0.2
 # Others that were trained on half of a sample, asked for rows that they do not know, should not do better than the run
 # on its own rows.
-_WORSE = 1.25
+_WORSE, _GAP_WORSE = 1.25, 0.02
 # A loss that fell by so much of a constant's in the last fifth of the epochs is still falling.
 _FALLING = 0.02
 
@@ -109,7 +109,7 @@ def _is_worse(facts: Facts) -> bool:
     reference, scale = facts.reference, facts.baseline
     if reference is None or scale is None:
         return False
-    return facts.run_loss > _WORSE * reference.loss and facts.run_loss - reference.loss > _GAP * scale
+    return facts.run_loss > _WORSE * reference.loss and facts.run_loss - reference.loss > _GAP_WORSE * scale
 
 
 def _against_underfitting(facts: Facts) -> tuple[str, ...]:

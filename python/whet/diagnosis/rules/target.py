@@ -6,6 +6,7 @@ import numpy as np
 
 from whet.diagnosis.facts import Facts
 from whet.diagnosis.findings import Finding
+from whet.diagnosis.reference import constant_loss
 
 __all__ = ["class_imbalance", "no_signal", "unscaled_target"]
 
@@ -18,7 +19,8 @@ _LITTLE = 0.03
 # ... as have those whose improvement is within so many standard errors of none, unless it is large.
 _SURPRISE, _MUCH = 2.5, 0.15
 # A run whose validation loss is so far below that of a constant prediction has found something, whatever others say.
-_BELOW = 0.95
+# Without the validation rows, the constant's loss on them is that on the training rows, give or take a tenth.
+_BELOW, _ABOUT_BELOW = 0.95, 0.85
 
 
 def unscaled_target(facts: Facts) -> Finding | None:
@@ -78,6 +80,15 @@ def _recall(facts: Facts, code: int) -> float | None:
     return float((guessed == code).mean())
 
 
+def _has_found_something(facts: Facts, constant: float) -> bool:
+    if not facts.held_losses:
+        return False
+    if facts.validation is None:
+        return min(facts.held_losses) < _ABOUT_BELOW * constant
+    held = constant_loss(facts.loss, facts.validation.target, facts.model)
+    return min(facts.held_losses) < _BELOW * held
+
+
 def no_signal(facts: Facts) -> Finding | None:
     """Labels that nothing can be told of from the features."""
     reference = facts.reference
@@ -86,8 +97,7 @@ def no_signal(facts: Facts) -> Finding | None:
     gain = 1 - reference.loss / reference.constant
     if gain > _LITTLE and (reference.surprise > _SURPRISE or gain > _MUCH):
         return None
-    best = min(facts.held_losses, default=np.inf)
-    if best < _BELOW * reference.constant and len(facts.held_losses) > 0:
+    if _has_found_something(facts, reference.constant):
         return None
     trained = f" The training loss is {facts.losses[-1]:.3g}: what it learned are the rows." if facts.losses else ""
     return Finding(
