@@ -1,10 +1,10 @@
 """Does `whet.diagnose` name seeded faults, and does it leave sound runs alone?
 
     python -m bench.diagnosis                                  # the development sets, which rules are written by
-    python -m bench.diagnosis --part held-out --draw 1 --write   # a measurement, into bench/reports/diagnosis.md
+    python -m bench.diagnosis --part held-out --draw 1 --write   # a measurement, into the record
 
-WHET_DATA has to name the folder of data sets, and scikit-learn has to be there. Draws of the held-out part are numbered:
-each number is a measurement of its own, and rules that were changed after one are measured by the next.
+WHET_DATA has to name the folder of data sets, and scikit-learn has to be there. Draws of the held-out part are
+numbered: each is a measurement of its own, and rules that were changed after one are measured by the next.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from bench.diagnosis.cases import FAULTS, SOUND, draw, train
 
 import whet
 
-REPORT = Path(__file__).resolve().parents[1] / "reports" / "diagnosis.md"
 RECORD = Path(__file__).resolve().parent / "record.jsonl"
 NONE = "nothing"
 

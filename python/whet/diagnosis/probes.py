@@ -14,7 +14,7 @@ from whet import optim
 from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss
-from whet.nn import Module
+from whet.nn import AlphaDropout, Dropout, Module
 from whet.optim import Optimizer
 from whet.training.history import History
 
@@ -48,21 +48,36 @@ class RateProbe:
 def try_rates(
     model: Module, loss: Loss, optimizer: Optimizer | None, rate: float, rows: Rows, history: History
 ) -> RateProbe:
-    """Trains fresh copies of a model at several rates, for the same number of steps; Adam's where nobody knows."""
+    """Trains fresh copies of a model at several rates, for the same number of steps; Adam's where nobody knows.
+
+    Without penalties and dropout, which have effects of their own that depend on the rate.
+    """
     order = np.random.default_rng(2).permutation(len(rows))
     seen, unseen = rows.take(np.sort(order[len(rows) // 3 :])), rows.take(np.sort(order[: max(len(rows) // 3, 1)]))
     batch = max(1, min(int(history.arguments.get("batch_rows", 32)), len(seen)))
     parameters = sum(array.size for array in model.state_dict().values())
     steps = int(np.clip(_WORK / (6 * parameters * batch + 1), _FEWEST, _MOST))
-    kind = optim.Adam() if optimizer is None else replace(optimizer, swa=None, ema=None)
+    kind = optim.Adam() if optimizer is None else _plain(optimizer)
     losses, own = {}, {}
     for factor in _FACTORS:
-        probe = fresh(model, history.seed)
+        probe = _without_dropout(fresh(model, history.seed))
         faster = replace(kind, lr=rate * factor)  # type: ignore[call-arg]
         went = _train(probe, loss, faster, seen, batch, steps)
         losses[factor] = loss_of(probe, loss, unseen) if went else math.inf
         own[factor] = loss_of(probe, loss, seen) if went else math.inf
     return RateProbe(steps, losses, own)
+
+
+def _plain(optimizer: Optimizer) -> Optimizer:
+    decay = {"weight_decay": 0.0} if "weight_decay" in optimizer.arguments() else {}
+    return replace(optimizer, swa=None, ema=None, l1=0.0, **decay)  # type: ignore[arg-type]
+
+
+def _without_dropout(model: Module) -> Module:
+    for _, module in model.named_modules():
+        if isinstance(module, (AlphaDropout, Dropout)):
+            module.p = 0.0
+    return model
 
 
 def fresh(model: Module, seed: int) -> Module:

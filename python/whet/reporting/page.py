@@ -30,7 +30,6 @@ p { margin: .3rem 0 .7rem; max-width: 46rem; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: .8rem;
   align-items: start; }
 figure { margin: 0; }
-figure.wide { grid-column: 1 / -1; }
 figcaption { color: var(--dim); font-size: .88rem; margin-top: .3rem; }
 svg { display: block; width: 100%; height: auto; color: var(--ink); }
 svg text { fill: currentColor; }
@@ -38,6 +37,7 @@ svg text { fill: currentColor; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
+table { overflow-wrap: normal; }
 td.number, th.number { text-align: right; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; overflow-x: auto;
   font: .86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }

@@ -26,6 +26,7 @@ _INK, _LINE = "#010203", "#040506"
 # Distinguishable in grey and with any colour vision (Okabe and Ito), on white and on black.
 _BLUE, _ORANGE = "#2f7fc1", "#d9822b"
 _SIZE = (4.6, 3.2)
+_PIXELS = 105  # of an inch: letters of pictures are then as large as others
 _SHORT = 24  # letters of a name beside a bar
 _DENSE = 2500  # points from which on a picture of them has pixels
 _LABELS = {"lr": "learning rate", "gradient_norm": "gradient norm"}
@@ -57,6 +58,7 @@ def _curve(kind: str, names: Sequence[str], history: History) -> str:
     finite = [value for name in names for value in history[name] if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 30 * min(finite):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
     if len(names) > 1:
         if history.best_epoch is not None:
             axes.axvline(history.best_epoch + 1, color=_LINE, linestyle="--", linewidth=1.2, label="best epoch")
@@ -86,11 +88,10 @@ def reliability(found: Reliability) -> str:
     """Said probability beside the share that came true."""
     figure, axes = _axes("calibration")
     axes.plot([0, 1], [0, 1], color=_LINE, linestyle="--", linewidth=1.2, label="perfect")
-    axes.plot(found.said, found.true, color=_BLUE, marker="o", markersize=4, label="model")
-    heights = 0.25 * found.counts / max(found.counts.max(), 1)
-    axes.bar(found.said, heights, width=0.06, color=_BLUE, alpha=0.25, label="rows")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.plot(found.said, found.true, color=_BLUE, linewidth=1, label="model")
+    axes.scatter(found.said, found.true, s=12 + 150 * found.counts / max(found.counts.max(), 1), color=_BLUE, alpha=0.6)
+    axes.set_xlim(-0.04, 1.04)
+    axes.set_ylim(-0.04, 1.04)
     axes.set_xlabel(found.what)
     axes.set_ylabel("came true")
     _legend(axes)
@@ -104,6 +105,7 @@ def predicted(truth: NDArray[np.float64], values: NDArray[np.float64]) -> str:
     ends = [min(truth.min(), values.min()), max(truth.max(), values.max())]
     axes.scatter(truth, values, s=7, alpha=0.35, color=_BLUE, linewidths=0, rasterized=len(truth) > _DENSE // 5)
     axes.plot(ends, ends, color=_LINE, linestyle="--", linewidth=1.2)
+    axes.locator_params(nbins=5)
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")
     return _figure(figure, "predicted", "Each dot is a row; on the dashed line it is right.")
@@ -114,6 +116,7 @@ def residuals(errors: NDArray[np.float64]) -> str:
     figure, axes = _axes("residuals")
     axes.hist(errors, bins=min(50, max(5, len(errors) // 5)), color=_BLUE)
     axes.axvline(0, color=_LINE, linestyle="--", linewidth=1.2)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("true - predicted")
     axes.set_ylabel("rows")
     middle, low, high = np.median(errors), *np.quantile(errors, [0.05, 0.95])
@@ -124,7 +127,7 @@ def residuals(errors: NDArray[np.float64]) -> str:
 
 def importance(found: Sequence[tuple[str, float, float]]) -> str:
     """How much worse the model is without each column: (name, mean, spread), the largest first."""
-    figure, axes = _axes("importance of columns", (8.6, 0.7 + 0.27 * len(found)))
+    figure, axes = _axes("importance of columns", (5.6, 1 + 0.27 * len(found)))
     places = np.arange(len(found))[::-1]
     names = [_short(name) for name, _, _ in found]
     means, spreads = ([each[i] for each in found] for i in (1, 2))
@@ -133,7 +136,7 @@ def importance(found: Sequence[tuple[str, float, float]]) -> str:
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=_LINE, linewidth=1)
     axes.set_xlabel("rise of the loss when the column is shuffled")
-    return _figure(figure, "importance", "", wide=True)
+    return _figure(figure, "importance", "")
 
 
 def _axes(title: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Axes]:
@@ -158,7 +161,7 @@ def _legend(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
 
 
-def _figure(figure: Any, name: str, caption: str, wide: bool = False) -> str:
+def _figure(figure: Any, name: str, caption: str) -> str:
     """The SVG of a figure inside a page: no size of its own, and the page's colours."""
     from matplotlib import rc_context
 
@@ -172,9 +175,9 @@ def _figure(figure: Any, name: str, caption: str, wide: bool = False) -> str:
     drawn = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{text(name)}"', drawn, count=1)
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
     drawn = drawn.replace(_INK, "currentColor").replace(_LINE, "var(--dim)")
-    kind = ' class="wide"' if wide else ""
+    widest = f"{_PIXELS * figure.get_figwidth():.0f}px"
     below = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
-    return f"<figure{kind}>{drawn}{below}</figure>"
+    return f'<figure style="max-width:{widest}">{drawn}{below}</figure>'
 
 
 def _short(name: str) -> str:

@@ -28,7 +28,7 @@ def headline(history: History, seen: Measured | None, on: str) -> str:
     """The numbers that one looks for first."""
     shown = []
     if seen is not None:
-        shown = [(name.replace("_", " "), f"{value:.4g}", on) for name, value in seen.scores.items()]
+        shown = [(name.replace("_", " "), _number(value), on) for name, value in seen.scores.items()]
         shown.append(_constant(seen))
     best = history.best_epoch
     epochs = len(history.get("loss", []))
@@ -38,12 +38,16 @@ def headline(history: History, seen: Measured | None, on: str) -> str:
     return cards(shown)
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
 def _constant(seen: Measured) -> tuple[str, str, str]:
     """What a constant prediction would have, to compare with."""
     if seen.classes:
         share = np.bincount(seen.truth).max() / max(seen.rows, 1)
-        return "largest class", f"{share:.4g}", "accuracy of always guessing it"
-    return "mean alone", f"{np.std(seen.truth):.4g}", "RMSE of always guessing it"
+        return "largest class", _number(share), "accuracy of always guessing it"
+    return "mean alone", _number(float(np.std(seen.truth))), "RMSE of always guessing it"
 
 
 def diagnosis(found: Diagnosis) -> str:
@@ -93,7 +97,7 @@ def calibration(seen: Measured | None) -> str:
     found = None if seen is None or seen.rows < _FEWEST else measured.reliability(seen)
     if found is None:
         return ""
-    words = "Where the line lies below the dashed one, the model is too sure of itself; bars show where its rows are."
+    words = "Where the line lies below the dashed one, the model is too sure of itself; a larger dot is more rows."
     return section("Calibration", note(words), f'<div class="plots">{plots.reliability(found)}</div>')
 
 
