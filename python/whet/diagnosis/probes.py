@@ -20,7 +20,7 @@ from whet.training.history import History
 
 __all__ = ["RateProbe", "by_mean", "fresh", "loss_of", "try_rates"]
 
-_FACTORS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+_FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 # Steps of an experiment: what a copy does in them tells rates apart, and a large network has fewer of them.
 _FEWEST, _MOST = 30, 1000
 _WORK = 2e10  # multiplications and additions of one experiment: about a second
