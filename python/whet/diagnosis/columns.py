@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whet.data.columns import Column, kind_of, texts
 
-__all__ = ["skill", "skills"]
+__all__ = ["ranks", "skill", "skills"]
 
 _SIDE = 3  # neighbours on each side whose targets are averaged
 
@@ -30,6 +31,15 @@ def ordered(column: Column) -> NDArray[np.float64]:
         return np.array([codes[name] for name in names], np.float64)
     numbers = column.astype(np.float64)
     return np.where(np.isfinite(numbers), numbers, np.inf)
+
+
+def ranks(target: NDArray[Any]) -> NDArray[np.float64]:
+    """The place of each number among those of its column, so that a few that are far away do not count for all."""
+    found = np.empty(target.shape)
+    for column, numbers in zip(found.T, target.T, strict=True):
+        ordered = np.sort(numbers)
+        column[:] = (np.searchsorted(ordered, numbers, "left") + np.searchsorted(ordered, numbers, "right")) / 2
+    return found
 
 
 def skill(

@@ -25,8 +25,8 @@ from whet.training.history import History
 
 __all__ = ["Facts"]
 
-# With fewer rows, what a model learns from one half says little of the other.
-FEWEST_ROWS = 30
+# With fewer rows, or fewer of a class, what a model learns from one half says little of the other.
+FEWEST_ROWS, FEWEST_OF_CLASS = 30, 15
 
 
 @dataclass
@@ -147,6 +147,11 @@ class Facts:
             return None
         return reference.refer(self.rows.features, self.rows.target, self.loss, self.model)
 
+    @property
+    def has_enough_of_each_class(self) -> bool:
+        """Whether the sample has enough rows of each class, on average, to tell that there is nothing to learn."""
+        return len(self.rows) >= FEWEST_OF_CLASS * max(len(self.all_rows.classes), 1)
+
     @cached_property
     def units(self) -> list[Units]:
         """What the units of each activation do on the sample."""
@@ -165,5 +170,5 @@ class Facts:
         if self.loss.kind == "classes" or self.all_rows.classes:
             codes = self.loss.labels(self.rows.target).astype(np.int64)
             return columns.skills(self.rows.columns, np.eye(int(codes.max()) + 1)[codes], are_classes=True)
-        target = self.rows.target.reshape(len(self.rows), -1).astype(np.float64)
-        return columns.skills(self.rows.columns, target, are_classes=False)
+        target = self.rows.target.reshape(len(self.rows), -1)
+        return columns.skills(self.rows.columns, columns.ranks(target), are_classes=False)

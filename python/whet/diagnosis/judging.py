@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from whet.diagnosis import rules
-from whet.diagnosis.facts import FEWEST_ROWS, Facts
+from whet.diagnosis.facts import FEWEST_OF_CLASS, FEWEST_ROWS, Facts
 from whet.diagnosis.findings import Diagnosis
 from whet.diagnosis.rows import read
 from whet.errors import NonFiniteError
@@ -85,10 +85,13 @@ def _unchecked(facts: Facts) -> dict[str, str]:
         few = len(facts.rows) < FEWEST_ROWS
         reason = f"there are fewer than {FEWEST_ROWS} rows" if few else "the loss compares with no other model"
         found |= dict.fromkeys(("no signal", "underfitting"), reason)
+    elif not facts.has_enough_of_each_class:
+        found["no signal"] = f"there are fewer than {FEWEST_OF_CLASS} rows of a class"
     if not facts.skills:
         found["leaked label"] = f"there are fewer than {FEWEST_ROWS} rows"
     if facts.rates is None:
-        found |= dict.fromkeys(("rate too high", "rate too low"), "the optimizer has no rate to change")
+        reason = "there is only one row" if len(facts.rows) < 2 else "the optimizer has no rate to change"
+        found |= dict.fromkeys(("rate too high", "rate too low"), reason)
     if facts.held_loss is None:
         found["overfitting"] = "there are no validation rows"
     return found

@@ -20,7 +20,8 @@ from whet.training.history import History
 
 __all__ = ["RateProbe", "by_mean", "fresh", "loss_of", "try_rates"]
 
-_FACTORS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
+_FACTORS = (1.0, 0.1, 0.01, 0.001, 10.0, 100.0, 1000.0)
+_LOWER = (1e-4, 1e-5, 1e-6, 1e-7)  # tried in turn while every lower rate diverges
 # Steps of an experiment: what a copy does in them tells rates apart, and a large network has fewer of them.
 _FEWEST, _MOST = 30, 1000
 _WORK = 2e10  # multiplications and additions of one experiment: about a second
@@ -40,9 +41,10 @@ class RateProbe:
     losses: Mapping[float, float]
     seen: Mapping[float, float]
 
-    def best(self, factors: tuple[float, ...]) -> tuple[float, float]:
-        """The factor among these with the smallest loss, and that loss."""
-        return min(((factor, self.losses[factor]) for factor in factors), key=lambda pair: pair[1])
+    def best(self, *, lower: bool) -> tuple[float, float]:
+        """The factor below or above 1 with the smallest loss, and that loss."""
+        found = ((factor, loss) for factor, loss in self.losses.items() if factor != 1 and (factor < 1) == lower)
+        return min(found, key=lambda pair: pair[1])
 
 
 def try_rates(
@@ -58,8 +60,11 @@ def try_rates(
     parameters = sum(array.size for array in model.state_dict().values())
     steps = int(np.clip(_WORK / (6 * parameters * batch + 1), _FEWEST, _MOST))
     kind = optim.Adam() if optimizer is None else _plain(optimizer)
-    losses, own = {}, {}
-    for factor in _FACTORS:
+    losses: dict[float, float] = {}
+    own: dict[float, float] = {}
+    for factor in (*_FACTORS, *_LOWER):
+        if factor in _LOWER and any(math.isfinite(loss) for tried, loss in losses.items() if tried < 1):
+            break
         probe = _without_dropout(fresh(model, history.seed))
         faster = replace(kind, lr=rate * factor)  # type: ignore[call-arg]
         went = _train(probe, loss, faster, seen, batch, steps)

@@ -19,7 +19,8 @@ __all__ = ["Measured", "Reliability", "confusion", "measure", "permutation_impor
 Floats = NDArray[np.float64]
 
 _BINS = 10
-_ROWS, _REPEATS = 1000, 3  # of a column's importance
+# Of a column's importance; all columns together look at so many cells at most, which take a second or two.
+_ROWS, _REPEATS, _CELLS = 1000, 3, 60_000
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def permutation_importance(model: Module | TabularModel, data: Any) -> list[tupl
     """How much the loss rises when one column's cells change places: (name, mean, spread), the largest first."""
     rng = np.random.default_rng(0)
     rows = data.rows if isinstance(data, Dataset) else len(data[1])
-    chosen = np.sort(rng.permutation(rows)[:_ROWS])
+    width = len(model.preprocessor.kinds) if isinstance(model, TabularModel) else model._width()
+    chosen = np.sort(rng.permutation(rows)[: min(_ROWS, max(_CELLS // width, 100))])
     orders = [rng.permutation(len(chosen)) for _ in range(_REPEATS)]
     if isinstance(model, TabularModel):
         table = data.take(chosen)

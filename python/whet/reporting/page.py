@@ -27,8 +27,8 @@ p { margin: .3rem 0 .7rem; max-width: 46rem; }
 .finding { border-left: 4px solid var(--bad); margin: .7rem 0; }
 .finding.none { border-left-color: var(--good); }
 .finding ul { margin: .2rem 0 0; padding-left: 1.2rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: .8rem;
-  align-items: start; }
+.plots { margin-top: .8rem; display: grid; gap: .8rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
 figure { margin: 0; }
 figcaption { color: var(--dim); font-size: .88rem; margin-top: .3rem; }
 svg { display: block; width: 100%; height: auto; color: var(--ink); }

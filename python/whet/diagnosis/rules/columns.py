@@ -82,7 +82,7 @@ def leaked_label(facts: Facts) -> Finding | None:
     if skill < _ALONE and (others is None or 1 - others < _TIMES_BETTER * (1 - skill)):
         return None
     beside = "" if others is None else f"; all others together remove {max(others, 0):.1%}"
-    what = "wrong classes" if facts.all_rows.classes else "the variance"
+    what = "wrong classes" if facts.all_rows.classes else "the variance of ranks"
     return Finding(
         "leaked label",
         "likely",

@@ -28,7 +28,7 @@ def rate_too_high(facts: Facts) -> Finding | None:
     probe, rate = facts.rates, facts.rate
     if probe is None or rate is None:
         return None
-    factor, low = probe.best((0.001, 0.01, 0.1))
+    factor, low = probe.best(lower=True)
     reached = facts.run_loss if facts.failed or facts.held_loss is None else max(facts.run_loss, facts.held_loss)
     jumps = _jump(facts)
     if not _is_lost(facts, probe, factor, reached) and not (jumps > _JUMP and _settles(facts, probe, factor, reached)):
@@ -80,7 +80,7 @@ def rate_too_low(facts: Facts) -> Finding | None:
     probe, rate = facts.rates, facts.rate
     if probe is None or rate is None or facts.failed:
         return None
-    factor, high = probe.best((10.0, 100.0, 1000.0))
+    factor, high = probe.best(lower=False)
     if not _better(facts, high, probe.losses[1.0]) or not _better(facts, high, facts.run_loss):
         return None
     return Finding(

@@ -92,7 +92,7 @@ def _has_found_something(facts: Facts, constant: float) -> bool:
 def no_signal(facts: Facts) -> Finding | None:
     """Labels that nothing can be told of from the features."""
     reference = facts.reference
-    if reference is None:
+    if reference is None or not facts.has_enough_of_each_class:
         return None
     gain = 1 - reference.loss / reference.constant
     if gain > _LITTLE and (reference.surprise > _SURPRISE or gain > _MUCH):
