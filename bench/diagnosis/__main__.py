@@ -72,18 +72,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("development", "held-out"), default="development")
     parser.add_argument("--draw", type=int, default=0, help="which cases are drawn (%(default)s)")
-    parser.add_argument("--cases", type=int, default=20, help="of each fault, and sound runs (%(default)s)")
+    parser.add_argument("--cases", type=int, default=10, help="of each fault (%(default)s)")
+    parser.add_argument("--sound", type=int, default=20, help="sound runs (%(default)s)")
     parser.add_argument("--only", default="", help="one fault")
     parser.add_argument("--write", action="store_true", help="add the cases to the record")
     arguments = parser.parse_args()
     faults = [fault for fault in (*FAULTS, SOUND) if arguments.only in ("", fault)]
-    jobs = [(fault, number, arguments.part, arguments.draw) for number in range(arguments.cases) for fault in faults]
+    counts = {fault: arguments.sound if fault == SOUND else arguments.cases for fault in faults}
+    numbers = range(max(counts.values()))
+    jobs = [(fault, i, arguments.part, arguments.draw) for i in numbers for fault in faults if i < counts[fault]]
+    lines = []
     with ProcessPoolExecutor(2) as workers:
-        lines = list(workers.map(judge, jobs))
+        for line in workers.map(judge, jobs):
+            lines.append(line)
+            if arguments.write:
+                with RECORD.open("a") as record:
+                    record.write(json.dumps(line) + "\n")
     print(confusion(lines) + "\n\n" + misses(lines))
-    if arguments.write:
-        with RECORD.open("a") as record:
-            record.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 if __name__ == "__main__":

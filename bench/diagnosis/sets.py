@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,14 @@ NOT_FEATURES = ("instant", "dteday", "casual", "registered")  # of bike: numbers
 
 def load(name: str, rows: int, rng: np.random.Generator) -> Dataset:
     """At most so many rows of a data set, drawn at random."""
-    table = _TABLES[name]() if name in _TABLES else _of_arrays(name, rng)
+    table = _read(name) if name in _TABLES else _of_arrays(name, rng)
     return table.take(np.sort(rng.permutation(table.rows)[: min(rows, MOST_ROWS)]))
+
+
+@functools.cache
+def _read(name: str) -> Dataset:
+    table: Dataset = _TABLES[name]()
+    return table
 
 
 def _folder() -> Path:
