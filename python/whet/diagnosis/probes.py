@@ -24,7 +24,7 @@ _FACTORS = (1.0, 0.1, 0.01, 0.001, 10.0, 100.0, 1000.0)
 _LOWER = (1e-4, 1e-5, 1e-6, 1e-7)  # tried in turn while every lower rate diverges
 # Steps of an experiment: what a copy does in them tells rates apart, and a large network has fewer of them.
 _FEWEST, _MOST = 30, 1000
-_WORK = 2e10  # multiplications and additions of one experiment: about a second
+_WORK = 5e9  # multiplications and additions of one experiment: a fraction of a second
 
 
 @dataclass(frozen=True)
