@@ -196,6 +196,12 @@ def test_gradients_that_vanish_and_explode():
     assert "exploding gradients" in judged(X, y, network=wild, epochs=5, callbacks=()).faults
 
 
+def test_recorded_gradients_count():
+    run, model, X, y, _ = fitted(*curved(), hidden=(8, 8), epochs=1)
+    run.layers = {"gradient_norm": {"0.weight": [1e-9], "2.weight": [1e-3], "4.weight": [1.0], "4.bias": [1.0]}}
+    assert "vanishing gradients" in whet.diagnose(run, model, X, y).faults
+
+
 def test_the_model_stays_as_it_is_and_the_diagnosis_too():
     run, model, X, y, held = fitted(*curved(), epochs=5)
     before, state = model.fingerprint(), copy.deepcopy(model.history._columns)

@@ -159,7 +159,10 @@ class Facts:
 
     @cached_property
     def gradients(self) -> Mapping[str, float]:
-        """The gradient's norm of each weight in a fresh copy, over the weight's own, in the order of the layers."""
+        """The gradient's norm of each weight over the weight's own: as recorded in the first epoch, or of a fresh copy."""
+        recorded = getattr(self.history, "layers", {}).get("gradient_norm")
+        if recorded:
+            return signals.relative(recorded, self.model)
         return signals.gradients(self.model, self.loss, self.rows, self.history.seed)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from whet.losses import Loss
 from whet.nn import Module
 from whet.training.trainer import Trainer
 
-__all__ = ["Units", "gradients", "units"]
+__all__ = ["Units", "gradients", "relative", "units"]
 
 # Activations that have a flat end: the value there, or values.
 _FLAT = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0), "hardtanh": (-1.0, 1.0)}
@@ -93,9 +93,15 @@ def gradients(model: Module, loss: Loss, rows: Rows, seed: int) -> Mapping[str, 
             trainer.step(rows.features, rows.target)
         except (NonFiniteError, ValueError):
             return {}
-    found, values = {}, probe.state_dict()
-    for name, gradient in trainer.gradients().items():
-        own = float(np.linalg.norm(values[name].astype(np.float64)))
-        if gradient.ndim >= 2 and own > 0:
-            found[name] = float(np.linalg.norm(gradient.astype(np.float64))) / own
+    norms = {name: [float(np.linalg.norm(each.astype(np.float64)))] for name, each in trainer.gradients().items()}
+    return relative(norms, probe)
+
+
+def relative(norms: Mapping[str, Sequence[float]], model: Module) -> Mapping[str, float]:
+    """The first norm of each weight's gradient over the weight's own; those that are not finite left out."""
+    found = {}
+    for name, weight in model.state_dict().items():
+        own = float(np.linalg.norm(weight.astype(np.float64)))
+        if weight.ndim >= 2 and own > 0 and name in norms and math.isfinite(norms[name][0] / own):
+            found[name] = norms[name][0] / own
     return found

@@ -23,7 +23,7 @@ _STILL = 1e-3
 
 
 def exploding_gradients(facts: Facts) -> Finding | None:
-    """Gradients of a fresh copy that are larger than the weights by far."""
+    """Gradients at the beginning that are larger than the weights by far."""
     norms = facts.gradients
     if norms and max(norms.values()) <= _EXPLODED:
         return None
@@ -34,7 +34,7 @@ def exploding_gradients(facts: Facts) -> Finding | None:
     else:
         name = max(norms, key=lambda each: norms[each])
         largest = norms[name]
-        evidence = f"In a fresh copy, the gradient of {name} is {largest:.3g} times as large as the weight itself."
+        evidence = f"At the beginning, the gradient of {name} is {largest:.3g} times as large as the weight itself."
     return Finding(
         "exploding gradients",
         "likely",
@@ -48,7 +48,7 @@ def exploding_gradients(facts: Facts) -> Finding | None:
 
 
 def vanishing_gradients(facts: Facts) -> Finding | None:
-    """Gradients of a fresh copy that die out on their way to the first layer."""
+    """Gradients at the beginning that die out on their way to the first layer."""
     norms = list(facts.gradients.items())
     if len(norms) < _FEWEST_LAYERS:
         return None
@@ -58,7 +58,7 @@ def vanishing_gradients(facts: Facts) -> Finding | None:
     return Finding(
         "vanishing gradients",
         "likely",
-        f"In a fresh copy, the gradient of {first} is {start:.3g} times its weight, that of {last} {end:.3g}: "
+        f"At the beginning, the gradient of {first} is {start:.3g} times its weight, that of {last} {end:.3g}: "
         f"the first layer learns {end / max(start, 1e-30):.3g} times more slowly.",
         (
             "Fewer layers, or nn.Residual around pairs of them.",
