@@ -154,9 +154,10 @@ def test_without_matplotlib_there_is_a_clear_error(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "import whet\nfrom whet import nn\nm = nn.MLP(1, (), 1)\nm.fit([[1.0]], [1.0], loss='mse')\n"
-        "whet.report(m, None, ([[1.0]], [1.0]), 'r.html')"
+        "whet.report(m, None, ([[1.0]], [1.0]), sys.argv[1])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    command = [sys.executable, "-c", code, str(tmp_path / "r.html")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert "ImportError: [report] needs matplotlib: pip install matplotlib" in done.stderr
     assert not list(tmp_path.iterdir())
 

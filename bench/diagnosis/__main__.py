@@ -82,7 +82,7 @@ def main() -> None:
     numbers = range(max(counts.values()))
     jobs = [(fault, i, arguments.part, arguments.draw) for i in numbers for fault in faults if i < counts[fault]]
     lines = []
-    with ProcessPoolExecutor(3) as workers:
+    with ProcessPoolExecutor(2) as workers:
         for line in workers.map(judge, jobs):
             lines.append(line)
             if arguments.write:

@@ -11,6 +11,7 @@ import numpy as np
 
 from whet import data
 from whet.data import Dataset
+from whet.data.columns import is_constant
 
 # Rules are written by looking at these alone.
 DEVELOPMENT = ("friedman", "blobs", "rings", "iris", "wine", "concrete", "energy", "power-plant", "wine-quality-red")
@@ -27,7 +28,9 @@ NOT_FEATURES = ("instant", "dteday", "casual", "registered")  # of bike: numbers
 def load(name: str, rows: int, rng: np.random.Generator) -> Dataset:
     """At most so many rows of a data set, drawn at random."""
     table = _read(name) if name in _TABLES else _of_arrays(name, rng)
-    return table.take(np.sort(rng.permutation(table.rows)[: min(rows, MOST_ROWS)]))
+    drawn = table.take(np.sort(rng.permutation(table.rows)[: min(rows, MOST_ROWS)]))
+    # Images have pixels that are never lit, which is a fault of its own.
+    return drawn.select([name for name, column in drawn.features.items() if not is_constant(column)])
 
 
 @functools.cache
@@ -63,8 +66,7 @@ _TABLES: dict[str, Any] = {
 
 def _of_arrays(name: str, rng: np.random.Generator) -> Dataset:
     X, y = _arrays(name, rng)
-    varying = X[:, X.std(axis=0) > 0]  # images have pixels that are never lit, which is a fault of its own
-    return Dataset(np.ascontiguousarray(varying), labels=y)
+    return Dataset(np.ascontiguousarray(X), labels=y)
 
 
 def _arrays(name: str, rng: np.random.Generator) -> tuple[Any, Any]:

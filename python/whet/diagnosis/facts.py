@@ -159,7 +159,7 @@ class Facts:
 
     @cached_property
     def gradients(self) -> Mapping[str, float]:
-        """The gradient's norm of each weight over the weight's own: as recorded in the first epoch, or of a fresh copy."""
+        """The gradient's norm of each weight over its own: as recorded in the first epoch, or of a fresh copy."""
         recorded = getattr(self.history, "layers", {}).get("gradient_norm")
         if recorded:
             return signals.relative(recorded, self.model)

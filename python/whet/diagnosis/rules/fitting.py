@@ -18,7 +18,7 @@ _GAP = 0.05
 _BY_HEART, _GAP_BY_HEART = 0.6, 0.2
 # Others that were trained on half of a sample, asked for rows that they do not know, should not do better than the run
 # on its own rows.
-_WORSE, _GAP_WORSE = 1.25, 0.02
+_WORSE, _GAP_WORSE = 1.1, 0.02
 # A loss that fell by so much of a constant's in the last fifth of the epochs is still falling.
 _FALLING = 0.02
 
@@ -32,7 +32,9 @@ def overfitting(facts: Facts) -> Finding | None:
     last = median(held[-3:]) if held else facts.held_loss
     best = min(held, default=last)
     rises = last > _RISE * best and last - best > _GAP * scale and not facts.stopped_early
-    by_heart = facts.run_loss < _BY_HEART * last and last - facts.run_loss > _GAP_BY_HEART * scale
+    by_heart = (
+        not facts.stopped_early and facts.run_loss < _BY_HEART * last and last - facts.run_loss > _GAP_BY_HEART * scale
+    )
     if not (rises or by_heart) or last - facts.run_loss <= _GAP * scale:
         return None
     begun = f" It was {best:.3g} after epoch {held.index(best) + 1} of {len(held)}." if rises else ""

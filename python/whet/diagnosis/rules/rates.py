@@ -80,6 +80,8 @@ def rate_too_low(facts: Facts) -> Finding | None:
     probe, rate = facts.rates, facts.rate
     if probe is None or rate is None or facts.failed:
         return None
+    if _better(facts, probe.losses[1.0], facts.run_loss):
+        return None  # at the same rate, without penalties and dropout: those hold the run back
     factor, high = probe.best(lower=False)
     if not _better(facts, high, probe.losses[1.0]) or not _better(facts, high, facts.run_loss):
         return None
