@@ -17,8 +17,6 @@ __all__ = ["rate_too_high", "rate_too_low"]
 _GAIN = 0.05
 # And from this ratio, where all losses are small.
 _RATIO = 1.25
-# Sound rates are often a few times below the fastest; a rate too low leaves more than this to be gained.
-_SLOWER = 1.25
 # A lower rate that helps learns the rows themselves as well as the run's rate does, up to so much.
 _ALIKE, _LITTLE = 1.05, 0.02
 # Training losses of sound runs move by less than 1 % of a constant's loss from epoch to epoch, in at least so many.
@@ -85,7 +83,7 @@ def rate_too_low(facts: Facts) -> Finding | None:
     if _better(facts, probe.losses[1.0], facts.run_loss):
         return None  # at the same rate, without penalties and dropout: those hold the run back
     factor, high = probe.best(lower=False)
-    if not all(_better(facts, _SLOWER * high, loss) for loss in (probe.losses[1.0], facts.run_loss)):
+    if not all(_better(facts, high, loss) for loss in (probe.losses[1.0], facts.run_loss)):
         return None
     return Finding(
         "rate too low",
