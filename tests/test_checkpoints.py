@@ -101,6 +101,16 @@ CASES = {
         optimizer=optim.LBFGS(max_iter=3, history_size=4, ema=0.5), batch_size="auto", epochs=8, metrics="accuracy"
     ),
     "noise, full batches": dict(optimizer=optim.GD(lr=0.1, noise=0.1, clip_norm=1.0), batch_size="auto", epochs=12),
+    "rollbacks": dict(
+        loss="mse",
+        one_column=True,
+        optimizer=optim.SGD(lr=1.0, momentum=0.5),
+        epochs=2,
+        batch_size=2,
+        on_nonfinite="rollback",
+        record=True,
+        metrics="mae",
+    ),
     "masked rows": dict(masked=True, batch_size=10, metrics="accuracy"),
     "a loss of one's own": dict(loss=squares, one_column=True),
     "a loss of NumPy": dict(
@@ -135,11 +145,13 @@ def assert_alike(one, other):
     ours, theirs = one[1], other[1]
     assert list(ours) == list(theirs)
     assert all(np.array_equal(ours[name], theirs[name], equal_nan=True) for name in ours)
+    assert ours.layers == theirs.layers
     assert [ours.stopped_by, ours.best_epoch, ours.steps] == [theirs.stopped_by, theirs.best_epoch, theirs.steps]
     for mine, yours in zip(one[2], other[2], strict=True):
         np.testing.assert_equal(mine.state(), yours.state())
 
 
+@pytest.mark.filterwarnings("ignore:.*went back")
 @pytest.mark.parametrize("case", CASES)
 def test_from_every_checkpoint_the_same_bits(case, data, tmp_path):
     """Three steps apart, so in the middle of epochs, at their ends, and of the finished fit."""
@@ -161,6 +173,16 @@ def test_from_every_checkpoint_the_same_bits(case, data, tmp_path):
         if (tmp_path / str(i) / "best.whet").exists():
             assert whet.load(tmp_path / str(i) / "best.whet").fingerprint() == best
     assert whet.load(files[0]).dtype == straight[0].dtype
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10])
+def test_a_resumed_fit_goes_back_to_where_its_epoch_began(data, tmp_path, steps):
+    with pytest.warns(WhetWarning, match="went back to the beginning of epoch 0"):
+        straight = trained("rollbacks", data)
+    every = dict(checkpoint_every=10**6)
+    trained("rollbacks", data, tmp_path, max_steps=steps, **every)  # before it is not finite
+    with pytest.warns(WhetWarning, match="went back to the beginning of epoch 0"):
+        assert_alike(trained("rollbacks", data, tmp_path, resume=True, **every), straight)
 
 
 def test_a_checkpoint_is_the_model_as_it_would_be(data, tmp_path):
@@ -310,6 +332,58 @@ def test_seconds_of_all_parts_count(data, tmp_path):
     first = network().fit(*data, epochs=2, **options)
     second = network().fit(*data, epochs=9, max_seconds=first.seconds + 0.1, resume=True, **options)
     assert (len(second["loss"]), second.stopped_by) == (3, "max_seconds")
+
+
+def test_seconds_end_in_the_middle_of_an_epoch_and_a_fit_of_more_goes_on_there(rng, tmp_path):
+    X = rng.normal(size=(400_000, 4)).astype(np.float32)
+    options = dict(loss="mse", epochs=1, batch_size=1, metrics="mae", checkpoint=tmp_path, seed=2)
+    model = nn.Linear(4, 1)
+    first = model.fit(X, X.sum(axis=1), max_seconds=0.05, **options)
+    assert (first.stopped_by, len(first["loss"])) == ("max_seconds", 1)
+    assert 0 < first.steps < len(X)
+    assert 0.05 <= first.seconds < 5
+    assert np.isnan(first["mae"][0])
+    straight = nn.Linear(4, 1)
+    by_steps = straight.fit(X, X.sum(axis=1), max_steps=first.steps, **{**options, "checkpoint": None})
+    assert straight.fingerprint() == model.fingerprint()
+    assert straight.history["loss"] == first["loss"] == by_steps["loss"]
+    resumed = nn.Linear(4, 1)
+    whole = resumed.fit(X, X.sum(axis=1), resume=True, **options)
+    assert (whole.resumed_at, whole.steps, whole.stopped_by) == (first.steps, len(X), "epochs")
+    again = straight.initialize(2).fit(X, X.sum(axis=1), **{**options, "checkpoint": None})
+    assert dict(again) == dict(whole)
+    assert resumed.fingerprint() == straight.fingerprint()
+
+
+@pytest.mark.parametrize("callback", [None, callbacks.LambdaCallback(on_step_end=lambda step, logs: None)])
+def test_no_seconds_at_all_are_one_step(data, callback):
+    history = network().fit(*data, loss="cross_entropy", batch_size=16, max_seconds=0, callbacks=callback)
+    assert (history.steps, history.stopped_by) == (1, "max_seconds")
+
+
+class Leaving(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [SystemExit, Leaving])
+@pytest.mark.parametrize("when", ["on_step_end", "on_epoch_begin", "on_epoch_end"])
+def test_what_leaves_the_process_leaves_a_checkpoint(data, tmp_path, error, when):
+    def leave(number, logs):
+        if number == {"on_step_end": 11}.get(when, 1):  # of 8 in an epoch
+            raise error
+
+    options = dict(loss="cross_entropy", epochs=3, batch_size=16, checkpoint_every=10**6)
+    model = network()
+    with pytest.raises(error):
+        model.fit(*data, checkpoint=tmp_path, callbacks=callbacks.LambdaCallback(**{when: leave}), **options)
+    (file,) = checkpoints(tmp_path)
+    steps = {"on_step_end": 11, "on_epoch_begin": 8, "on_epoch_end": 16}[when]
+    assert read_model(file)[1]["checkpoint"]["steps"] == model.history.steps == steps
+    resumed = network()
+    resumed.fit(*data, checkpoint=tmp_path, callbacks=callbacks.LambdaCallback(), resume=True, **options)
+    straight = network()
+    straight.fit(*data, loss="cross_entropy", epochs=3, batch_size=16)
+    assert resumed.fingerprint() == straight.fingerprint()
 
 
 def test_a_log_has_every_epoch_once(data, tmp_path):

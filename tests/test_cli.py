@@ -300,8 +300,10 @@ def test_the_demo_beats_least_squares_by_far(capsys, seed):
 def test_ctrl_c_saves_what_was_trained(penguins, tmp_path):
     out = tmp_path / "m.whet"
     command = [sys.executable, "-m", "whet", "train", penguins, "--target", "species", "--epochs", "100000000"]
-    process = subprocess.Popen([*command, "--out", out], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(3)
+    kept = ["--checkpoint", tmp_path / "run", "--checkpoint-every", "20"]  # the first one shows that it trains
+    process = subprocess.Popen([*command, "--out", out, *kept], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and not list((tmp_path / "run").glob("checkpoint-*")):
+        time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -323,12 +325,25 @@ def test_a_training_that_is_terminated_is_resumed(penguins, tmp_path):
     assert not (tmp_path / "m.whet").exists()
     newest = max((tmp_path / "run").glob("checkpoint-*"))
     assert whet_command("predict", newest, penguins).returncode == 0
-    assert b"or resume=True" in whet_command(*train, tmp_path / "m.whet", *kept).stderr
+    refused = whet_command(*train, tmp_path / "m.whet", *kept).stderr
+    assert b"or --resume to go on from" in refused
+    assert b"resume=True" not in refused
+    other = whet_command(*train, tmp_path / "m.whet", *kept, "--resume", "--batch-size", "7", "--epochs", "101").stderr
+    assert re.search(rb"other: .*--epochs, which the schedules depend on .*", other)
+    assert re.search(rb"--batch-size \(\d+ before, now 7\)", other)
     again = whet_command(*train, tmp_path / "m.whet", *kept, "--resume")
     assert again.returncode == 0
+    assert re.search(rb"whet: went on from step [\d,]+ in .*run\n", again.stderr)
     assert re.search(rb"epochs, the last of them from step \d+ on, in", again.stdout)
     loaded, whole = whet.load(tmp_path / "m.whet"), whet.load(tmp_path / "whole.whet")
     assert loaded.network.fingerprint() == whole.network.fingerprint()
+
+
+def test_a_training_with_nothing_to_resume_says_so(penguins, tmp_path):
+    train = ["train", penguins, "--target", "species", "--epochs", "1", "--checkpoint", tmp_path / "run", "--resume"]
+    first = whet_command(*train)
+    assert first.returncode == 0
+    assert b"whet: there was no checkpoint to go on from in " in first.stderr
 
 
 def test_a_reader_that_goes_away_is_no_error(penguins, model):
@@ -392,3 +407,50 @@ except SystemExit:
     pass
 print({"pandas", "tqdm", "narwhals", "safetensors", "tempfile", "whet.data", "whet.tabular"} & set(sys.modules))
 """
+
+
+def test_tuning_prints_the_table_and_writes_the_best_model(capsys, penguins, tmp_path):
+    journal, out = tmp_path / "runs.jsonl", tmp_path / "m.whet"
+    options = ["--target", "species", "--trials", "4", "--epochs", "2", "--metric", "accuracy", "--journal", journal]
+    code, printed, messages = run(capsys, "tune", penguins, *options, "--out", out)
+    assert code == 0
+    assert messages.count(" of 4: accuracy ") == 4
+    table = printed.splitlines()[2:7]
+    assert table[0].split()[:2] == ["trial", "model.hidden"]
+    scores = [float(line.split()[-3]) for line in table[1:]]
+    assert scores == sorted(scores, reverse=True)
+    assert re.search(r"^best optimizer.lr +0\.\d+$", printed, re.MULTILINE)
+    assert whet.load(out).classes_.tolist()[0] == "Adelie, of course"
+    before = journal.read_bytes()
+    code, again, messages = run(capsys, "tune", penguins, *options, "--method", "random")
+    assert code == 0
+    assert journal.read_bytes() == before
+    assert again.splitlines()[2:7] == table
+    assert "not kept" in messages
+    code, _, messages = run(capsys, "tune", penguins, *options, "--seed", "1")
+    assert code == 1
+    assert "with other rows, seed" in messages
+
+
+def test_tuning_by_halving_and_folds(capsys, penguins):
+    options = ["--trials", "3", "--epochs", "3", "--method", "halving", "--folds", "2"]
+    code, printed, _ = run(capsys, "tune", penguins, "--target", "species", *options)
+    assert code == 0
+    assert [line.split()[-2] for line in printed.splitlines()[3:6]] == ["3", "1", "1"]
+
+
+def test_ctrl_c_prints_what_is_tuned_so_far(penguins, tmp_path):
+    journal = tmp_path / "runs.jsonl"
+    command = [sys.executable, "-m", "whet", "tune", penguins, "--target", "species", "--journal", journal]
+    process = subprocess.Popen([*command, "--epochs", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"model.hidden" in stdout
+    assert len(stdout.splitlines()) >= 5
+    assert b"Traceback" not in stderr
+    assert b"whet: interrupted" in stderr
+    assert b"the same command goes on from" in stderr

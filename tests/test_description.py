@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from whet import data
 from whet.cli import main
+from whet.data.columns import counted
 from whet.data.rows import row_hashes
 
 TABLE = data.Dataset(
@@ -155,6 +156,27 @@ def test_tables_without_rows_or_features():
     assert repr(found)
     alone = data.Dataset({"a": [1, 2]}, [0, 0]).select([])
     assert alone.describe().duplicates == 1
+
+
+def test_the_most_frequent_of_many_categories_are_those_of_a_full_sort(rng):
+    for most_common in (1, 3, 1000):
+        cells = [f"c{i}" for i in rng.integers(0, 40, 300)] + ["often"] * most_common + [None, None]
+        column = data.Dataset({"c": cells}).describe().columns[0]
+        wanted = pd.Series(cells).value_counts().sort_index().sort_values(ascending=False, kind="stable")
+        assert (column.distinct, column.missing) == (len(wanted), 2)
+        assert list(column.frequent.items()) == list(wanted.items())[:10]
+        assert list(counted(np.array(cells, object)).items()) == list(wanted.items())
+
+
+def test_a_column_of_equal_categories_is_constant():
+    kinds = (
+        ({"c": ["a"] * 3}, True),
+        ({"c": ["a", None]}, False),
+        ({"c": [None, None]}, True),
+        ({"c": ["a", "b"]}, False),
+    )
+    for columns, constant in kinds:
+        assert data.Dataset(columns).describe().columns[0].constant is constant
 
 
 def test_the_command_line_describes_tables(tmp_path, capsys):

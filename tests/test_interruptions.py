@@ -44,6 +44,17 @@ def fit(data, directory, epochs=3, **more):
     return model, model.fit(*data, **options, **more)
 
 
+def sends(number, step=100):
+    """A callback that has another thread send a signal once so many steps are taken."""
+    thread = threading.Timer(0.01, os.kill, [os.getpid(), number])
+
+    def start(taken, logs):
+        if taken == step:
+            thread.start()
+
+    return callbacks.LambdaCallback(on_step_end=start, every_n_steps=step)
+
+
 def steps_in(directory):
     return [read_model(file)[1]["checkpoint"]["steps"] for file in checkpoints(str(directory))]
 
@@ -56,15 +67,12 @@ def test_stopped_at_random_moments(number):
 def test_sigterm_writes_one_and_calls_the_handler_that_was_there(data, tmp_path, handled):
     """A handler that returns lets the fit go on."""
     handler = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
-    watch = callbacks.LambdaCallback(on_train_begin=lambda logs: timer.start())
-    model, history = fit(data, tmp_path, epochs=10_000, max_seconds=1, callbacks=watch)
+    model, history = fit(data, tmp_path, epochs=10, callbacks=sends(signal.SIGTERM))
     assert handled == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is handler
     assert len(steps_in(tmp_path)) == 2
     assert 0 < steps_in(tmp_path)[1] < steps_in(tmp_path)[0] == history.steps
-    epochs = len(history["loss"])
-    assert model.fingerprint() == fit(data, None, epochs=epochs)[0].fingerprint()
+    assert model.fingerprint() == fit(data, None, epochs=10)[0].fingerprint()
 
 
 def test_what_the_handler_raises_comes_out_of_fit_in_the_middle_of_an_epoch(rng, tmp_path):
@@ -76,7 +84,6 @@ def test_what_the_handler_raises_comes_out_of_fit_in_the_middle_of_an_epoch(rng,
         sys.exit(3)
 
     before = signal.signal(signal.SIGTERM, leave)
-    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM])
     try:
         with pytest.raises(SystemExit):
             nn.Linear(4, 1).fit(
@@ -86,7 +93,7 @@ def test_what_the_handler_raises_comes_out_of_fit_in_the_middle_of_an_epoch(rng,
                 epochs=10_000,
                 batch_size=1,
                 checkpoint=tmp_path,
-                callbacks=callbacks.LambdaCallback(on_train_begin=lambda logs: timer.start()),
+                callbacks=sends(signal.SIGTERM),
             )
         assert signal.getsignal(signal.SIGTERM) is leave
     finally:
@@ -106,6 +113,30 @@ def test_sigterm_between_epochs_is_not_lost(data, tmp_path, handled, when):
     assert handled == [signal.SIGTERM]
     assert model.fingerprint() == straight
     assert fit(data, tmp_path, callbacks=callbacks.LambdaCallback())[0].fingerprint() == straight
+
+
+@pytest.mark.parametrize("when", ["on_step_end", "on_epoch_begin", "on_epoch_end"])
+def test_sigterm_while_a_callback_waits(data, tmp_path, handled, when):
+    """The wait goes on to its end; then one is written, where the training stands, before another step."""
+    told = []
+
+    def wait(number, logs):
+        if not told:
+            threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
+            while not os.path.exists(tmp_path / "go on"):
+                if signal.getsignal(signal.SIGTERM).__self__.asked:
+                    (tmp_path / "go on").touch()
+            told.append(number)
+            assert not handled
+            assert not checkpoints(str(tmp_path))
+
+    after = []
+    look = callbacks.LambdaCallback(on_step_end=lambda step, logs: after.append((step, len(handled))))
+    fit(data, tmp_path, 1 if when == "on_step_end" else 2, callbacks=[callbacks.LambdaCallback(**{when: wait}), look])
+    assert handled == [signal.SIGTERM]
+    at = {"on_step_end": 1, "on_epoch_begin": 0, "on_epoch_end": 625}[when]
+    assert sorted(steps_in(tmp_path))[0] == at
+    assert [count for step, count in after if step > at] == [1] * (after[-1][0] - at)
 
 
 def test_by_default_sigterm_ends_the_process(tmp_path):
@@ -150,8 +181,7 @@ def test_sigterm_that_is_ignored_stays_ignored(data, tmp_path):
 
 @pytest.mark.parametrize("on_interrupt", ["raise", "return"])
 def test_ctrl_c_writes_one(data, tmp_path, on_interrupt):
-    timer = threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT])
-    start = callbacks.LambdaCallback(on_train_begin=lambda logs: timer.start())
+    start = sends(signal.SIGINT)
     if on_interrupt == "raise":
         with pytest.raises(KeyboardInterrupt):
             fit(data, tmp_path, 10_000, callbacks=start)

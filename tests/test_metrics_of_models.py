@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ sk = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installe
 
 import whet  # noqa: E402
 from whet import callbacks, losses, metrics, nn, optim  # noqa: E402
+from whet.errors import WhetWarning  # noqa: E402
+from whet.tabular import TabularModel  # noqa: E402
 
 STILL = optim.SGD(lr=0.0)
 OF_CLASSES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "brier")
@@ -346,12 +349,14 @@ def test_options_and_names_are_saved(rng, tmp_path):
     found = model.evaluate(X, y)
     del found["len_of"]
     loaded = whet.load(tmp_path / "m.whet")
-    assert loaded.evaluate(X, y) == found
-    assert loaded._metrics == model._metrics[:-1]
+    with pytest.warns(WhetWarning, match="'len_of' is absent"):
+        assert loaded.evaluate(X, y) == found
+    assert loaded._metrics[:-1] == model._metrics[:-1]
     table = whet.TabularModel("y")
     table.fit({"x": X[:, 0], "y": y}, metrics=asked, epochs=1)
     table.save(tmp_path / "t.whet")
-    assert {*whet.load(tmp_path / "t.whet").evaluate({"x": X[:, 0], "y": y})} == {"loss", *(found.keys() - {"loss"})}
+    with pytest.warns(WhetWarning, match="'len_of' is absent"):
+        assert {*whet.load(tmp_path / "t.whet").evaluate({"x": X[:, 0], "y": y})} == found.keys()
 
 
 def test_what_is_no_description_of_a_metric_is_refused():
@@ -375,3 +380,28 @@ def test_metrics_of_labels_are_made_of_one_count(rng):
         made.append(seen.counts)
     assert all(each is made[0] for each in made)
     assert "probabilities" not in vars(seen)
+
+
+def own_error(truth, prediction):
+    return float(abs(truth - prediction).max())
+
+
+def test_functions_of_a_loaded_model_are_told_to_be_absent(rng, tmp_path):
+    X, y = rng.normal(size=(60, 3)), rng.normal(size=60)
+    model = nn.Linear(3, 1)
+    model.fit(X, y, loss="mse", metrics=["mae", own_error], epochs=1)
+    table = TabularModel("y", hidden=())
+    table.fit({"x": X[:, 0], "y": y}, metrics=["mae", own_error], epochs=1)
+    for each, rows in ((model, (X, y)), (table, ({"x": X[:, 0], "y": y},))):
+        each.save(tmp_path / "a.whet")
+        loaded = whet.load(tmp_path / "a.whet")
+        loaded.save(tmp_path / "b.whet")
+        for twin in (loaded, whet.load(tmp_path / "b.whet")):
+            with pytest.warns(WhetWarning, match="the metric 'own_error' is absent: it is a function") as told:
+                found = twin.evaluate(*rows)
+            assert len(told) == 1
+            wanted = each.evaluate(*rows)
+            assert found == {name: wanted[name] for name in ("loss", "mae")}
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                twin.evaluate(*rows)

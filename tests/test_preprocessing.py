@@ -368,3 +368,13 @@ def test_numbers_written_as_text_and_other_tables():
         fitted.transform({"a": ["\u0663"]})
     with pytest.raises(ValueError, match=r"'a'.*row 1"):
         data.Preprocessor().fit(data.read_csv(io.StringIO("a\n1\n1e400\n")))
+
+
+@pytest.mark.parametrize("encoder", [data.OneHotEncoder(), data.OrdinalEncoder()])
+def test_every_feature_knows_its_column(encoder):
+    table = {"kind": ["a", "b", "a", "c"], "size": [1.0, np.nan, 2.0, 3.0], "age": [1, 2, 3, 4], "more": list("xyxy")}
+    steps = data.Preprocessor(encoder=encoder).fit(table)
+    assert len(steps.feature_columns) == steps.transform(table).shape[1]
+    assert set(steps.feature_columns) == set(table)
+    for name, column in zip(steps.feature_names, steps.feature_columns, strict=True):
+        assert name.split("=")[0].removesuffix(" is missing") == column

@@ -143,6 +143,46 @@ def test_a_real_terminal(data):
     assert max(len(line) for line in re.split(r"[\r\n]", text)) == 49
 
 
+class Screen(Terminal):
+    columns = 80
+
+    def fileno(self):
+        return 99
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    out = Screen()
+    size = lambda handle: os.terminal_size((out.columns, 24))  # noqa: E731
+    monkeypatch.setattr(module.os, "get_terminal_size", size)
+    return out
+
+
+@pytest.mark.parametrize("columns", [200, 120, 80, 60, 40, 20, 2])
+def test_the_bar_has_the_room_that_the_terminal_leaves(monkeypatch, screen, columns):
+    screen.columns = columns
+    shown(callbacks.Progress(stream=screen), Clock(monkeypatch))
+    lines = screen.getvalue()[:-1].split("\r")[1:]
+    assert max(map(len, lines)) <= columns - 1
+    bar = re.search(r"\[([=> ]*)\]", lines[-1])
+    if columns >= 120:
+        assert 20 < len(bar[1]) <= 60
+    if 80 <= columns <= 120:
+        assert columns - 1 - len(lines[-1].rstrip()) < 5  # a notch
+        assert lines[-1].rstrip().endswith("left") or re.search(r"\d:\d\d$", lines[-1].rstrip())
+
+
+def test_letters_of_two_columns_do_not_wrap(monkeypatch, screen):
+    screen.columns = 60
+    progress = callbacks.Progress(stream=screen)
+    progress._screen = module._Terminal(screen)
+    progress.params = {"total_steps": 10, "epochs": 1, "steps": 10, "rows": 10}
+    progress._step, progress._first, progress._numbers = 5, 0, {"\u7cbe\u5ea6" * 20: 0.5}
+    line = progress._fitting(1.0)
+    assert module._columns(line) in (58, 59)
+    assert len(line) < 59
+
+
 def test_what_is_left_of_a_longer_line_is_erased(monkeypatch):
     out = Terminal()
     screen = module._Terminal(out)

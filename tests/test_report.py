@@ -179,10 +179,11 @@ def test_numbers_of_a_report():
     truth = np.array([0, 1, 0, 0])
     seen = Measured(4, {}, ("a", "b"), truth, said.argmax(axis=1), said)
     assert measured.confusion(seen).tolist() == [[2, 1], [0, 1]]
-    found = measured.reliability(seen)
-    assert found.said.tolist() == [0.1, 0.35, 0.7, 0.8]
-    assert found.true.tolist() == [0, 0, 0, 1]
-    assert found.error == pytest.approx((0.1 + 0.35 + 0.7 + 0.2) / 4)
+    what, found = measured.calibration(seen)
+    assert what == "said probability of b"
+    assert found.confidence.tolist() == [0.1, 0.35, 0.7, 0.8]
+    assert found.accuracy.tolist() == [0, 0, 0, 1]
+    assert found.expected_calibration_error == pytest.approx((0.1 + 0.35 + 0.7 + 0.2) / 4)
 
 
 def test_the_column_that_matters_leads():
@@ -191,7 +192,7 @@ def test_the_column_that_matters_leads():
     model = nn.MLP(5, (16,), 1)
     model.fit(X, X[:, 3], loss="mse", epochs=40, optimizer=optim.Adam(lr=3e-3))
     before = X.copy()
-    found = measured.permutation_importance(model, (X, X[:, 3]))
+    found = measured.importance(model, (X, X[:, 3]))
     assert found[0][0] == "x3"
     # Two independent values of variance 1 differ by one of variance 2.
     assert found[0][1] == pytest.approx(2, rel=0.2)

@@ -24,7 +24,8 @@ CPP_ROOMS = {
     "graph/ops": {"core", "math", "device", "graph"},
     "engine": {"core", "math", "device", "graph", "graph/ops"},
     "engine/optimizers": {"core", "math", "device", "engine"},
-    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers"},
+    "linear": {"core", "graph"},
+    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers", "linear"},
 }
 
 # In a file compiled once per instruction set, a container's or an algorithm's code would be shared between the sets.
@@ -47,18 +48,19 @@ FORBIDDEN_WORDS = {
 }
 
 # Python: a module or package of whet -> those it may import, besides its own. Imports inside functions count too.
-NUMERIC = {"_core", "_arrays", "_checks", "errors", "losses", "metrics", "optim", "schedules"}
+NUMERIC = {"_core", "_arrays", "_checks", "_frozen", "errors", "losses", "metrics", "optim", "schedules"}
 PYTHON_ROOMS = {
     "_core": set(),
     "errors": {"_core"},
     "_arrays": {"_core"},
     "_checks": set(),
+    "_frozen": set(),
     "_elementary": set(),
-    "optim": {"_checks", "schedules"},
+    "optim": {"_checks", "_frozen", "schedules"},
     "runtime": {"_core"},
-    "schedules": {"_checks", "_elementary"},
-    "losses": {"_checks", "_core", "_arrays"},
-    "metrics": {"_arrays", "_checks", "_core", "errors", "losses"},
+    "schedules": {"_checks", "_elementary", "_frozen"},
+    "losses": {"_checks", "_core", "_arrays", "_frozen"},
+    "metrics": {"_arrays", "_checks", "_core", "_frozen", "errors", "losses"},
     "ops": {"_checks", "_core", "_arrays", "losses", "optim", "schedules"},
     "files": {"_checks", "_core", "_arrays"},
     "training": NUMERIC | {"files"},
@@ -66,15 +68,20 @@ PYTHON_ROOMS = {
     "nn": NUMERIC | {"training", "files"},
     "data": {"_core", "_elementary", "errors"},
     "tabular": NUMERIC | {"data", "nn", "training", "files"},
-    "models": {"files", "nn", "tabular"},
+    "_show": set(),
+    "_rows": NUMERIC | {"data", "nn", "tabular"},
+    "explain": NUMERIC | {"_rows", "_show", "nn"},
+    "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
+    "models": {"_arrays", "calibration", "files", "nn", "tabular"},
     "diagnosis": NUMERIC | {"data", "nn", "training", "tabular"},
-    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "models", "runtime", "reporting"},
+    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
+    "tune": NUMERIC | {"_elementary", "data", "training", "files", "tabular", "callbacks"},
+    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
     "export": NUMERIC | {"nn", "files"},
-    "sklearn": NUMERIC | {"nn", "training", "files"},
+    "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC
-    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "export", "sklearn"}
-    | {"diagnosis", "reporting"},
+    | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
+    | {"calibration", "explain", "diagnosis", "reporting"},
     "__main__": {"cli"},
 }
 
@@ -85,12 +92,15 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"training", "reporting"},
+    "matplotlib": {"_show", "calibration", "explain", "reporting", "training", "tune"},
     "mlflow": {"training"},
     "optuna": {"training"},
-    "pandas": {"training"},
+    "pandas": {"_show", "calibration", "explain", "training", "tune"},
     "tensorboard": {"training"},
+    "typing_extensions": {"_frozen"},  # while types are checked
     "sklearn": {"sklearn"},
+    "scipy": {"sklearn"},
+    "threadpoolctl": {"sklearn"},
 }
 
 

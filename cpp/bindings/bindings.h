@@ -13,6 +13,8 @@
 
 #include "device/cpu/cpu.h"
 #include "device/device.h"
+#include "graph/features.h"
+#include "graph/graph.h"
 #include "graph/watch.h"
 #include "math/registry.h"
 
@@ -53,6 +55,17 @@ Precision parse_precision(const std::string& name);
 ConstMatrix matrix(const py::array& array, DType dtype, const char* where);
 Matrix mutable_matrix(py::array& array, DType dtype, const char* where);
 
+/// Rows that Python hands over as arrays, checked and kept alive.
+struct SparseRows {
+  py::array values;
+  py::array_t<int32_t> columns;
+  py::array_t<int64_t> starts;
+  SparseMatrix matrix;
+};
+
+/// A matrix or SparseRows, for a graph that takes it.
+Features features(const py::object& x, DType dtype, const Graph& graph, const char* where);
+
 /// A one-dimensional contiguous array of n elements.
 const void* vector(const py::array& array, DType dtype, int64_t n, const char* where);
 void* mutable_vector(py::array& array, DType dtype, int64_t n, const char* where);
@@ -66,6 +79,7 @@ using LossOptions = std::vector<std::pair<std::string, std::variant<double, std:
 Loss parse_loss(const std::string& name, const LossOptions& options);
 Activation parse_activation(const std::string& name, const Options& options);
 
+void bind_features(py::module_& module);
 void bind_device(py::module_& module);
 void bind_ops(py::module_& module);
 void bind_fast_ops(py::module_& module);
@@ -73,5 +87,6 @@ void bind_graph(py::module_& module);
 void bind_engine(py::module_& module);
 void bind_predictor(py::module_& module);
 void bind_limits(py::module_& module);
+void bind_linear(py::module_& module);
 
 }  // namespace whet::bindings

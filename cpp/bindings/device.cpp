@@ -23,6 +23,7 @@ py::dict entry(const Info& info) {
 void bind_device(py::module_& module) {
   module.def("num_threads", &cpu::num_threads);
   module.def("set_num_threads", &cpu::set_num_threads, py::arg("n"));
+  module.def("limit_threads_here", &cpu::limit_threads_here, py::arg("n"));
   module.def("instruction_set", &cpu::instruction_set);
   module.def("available_instruction_sets", &cpu::available_instruction_sets);
 #if defined(__clang__)

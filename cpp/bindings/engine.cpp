@@ -16,15 +16,15 @@ py::array view(DType dtype, const Shape& shape, void* data, py::handle owner) {
   return py::array(numpy_dtype(dtype), shape, data, owner);
 }
 
-Data borrow(const Trainer& trainer, const Graph& graph, const Loss& loss, const py::array& x, const py::array& y,
+Data borrow(const Trainer& trainer, const Graph& graph, const Loss& loss, const py::object& x, const py::array& y,
             const std::optional<py::array>& weights) {
   const DType dtype = trainer.state().dtype();
   Data data;
-  data.x = matrix(x, dtype, "fit");
-  if (data.x.rows == 0) fail("fit", "expected at least one row, got none");
-  if (data.x.cols != graph.width(0)) fail("fit", "expected ", graph.width(0), " features, got ", data.x.cols);
-  data.target = target(y, dtype, data.x.rows, trainer.target_width(), loss);
-  data.weights = weights ? vector(*weights, dtype, data.x.rows, "sample_weight") : nullptr;
+  data.x = features(x, dtype, graph, "fit");
+  const int64_t rows = data.x.rows();
+  if (rows == 0) fail("fit", "expected at least one row, got none");
+  data.target = target(y, dtype, rows, trainer.target_width(), loss);
+  data.weights = weights ? vector(*weights, dtype, rows, "sample_weight") : nullptr;
   return data;
 }
 
@@ -109,19 +109,21 @@ void call_row_loss(const py::function& function, DType dtype, ConstMatrix predic
   if (gradient.data) cpu_device(dtype).copy(gradient, from, false);
 }
 
-double step(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights) {
+double step(BoundTrainer& self, const py::object& x, const py::array& y, const std::optional<py::array>& weights) {
   const Data batch = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   Watch watch = interruptible();
   const Work work;
   return self.trainer.step(batch, watch);
 }
 
-void epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std::optional<py::array>& weights,
+constexpr double kMostSeconds = 1e9;  // more is for ever, and what a clock can count
+
+void epoch(BoundTrainer& self, const py::object& x, const py::array& y, const std::optional<py::array>& weights,
            int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps, const std::vector<Series>& schedules,
-           std::optional<py::array> predictions, EpochPosition& position) {
+           std::optional<py::array> predictions, EpochPosition& position, double seconds) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
-  const int64_t steps = std::min((data.x.rows - 1) / batch_rows + 1 - position.batches, max_steps);
+  const int64_t steps = std::min((data.x.rows() - 1) / batch_rows + 1 - position.batches, max_steps);
   std::vector<Scheduled> scheduled;
   for (const auto& [group, option, values] : schedules) {
     if (static_cast<int64_t>(values.size()) < steps)
@@ -129,14 +131,22 @@ void epoch(BoundTrainer& self, const py::array& x, const py::array& y, const std
     scheduled.push_back({number_of(self.trainer, group, option), values.data()});
   }
   EpochPlan plan{batch_rows, shuffle, number, max_steps, scheduled, {}};
+  if (seconds < kMostSeconds)
+    plan.deadline = EpochPlan::Clock::now() + std::chrono::duration_cast<EpochPlan::Clock::duration>(
+                                                  std::chrono::duration<double>(std::max(seconds, 0.0)));
   if (predictions) {
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
-    if (plan.predictions.rows != data.x.rows || plan.predictions.cols != self.graph->width(self.graph->output()))
+    if (plan.predictions.rows != data.x.rows() || plan.predictions.cols != self.graph->width(self.graph->output()))
       fail("fit", "expected room for one prediction per row");
   }
   Watch watch = interruptible();
   const Work work;
   self.trainer.epoch(data, plan, position, watch);
+}
+
+Recorder& recorder_of(BoundTrainer& self) {
+  if (!self.trainer.recorder()) fail("fit", "records nothing");
+  return *self.trainer.recorder();
 }
 
 }  // namespace
@@ -216,7 +226,21 @@ void bind_engine(py::module_& module) {
           py::arg("factor"), py::arg("mean"))
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
-           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"))
+           py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"),
+           py::arg("seconds"))
+      .def("record", [](BoundTrainer& self, int64_t every) { self.trainer.record(every); })
+      .def_property_readonly("sums",
+                             [](const py::object& self) {
+                               const std::span<double> sums = recorder_of(self.cast<BoundTrainer&>()).sums();
+                               return view(DType::float64, {static_cast<int64_t>(sums.size())}, sums.data(), self);
+                             })
+      .def_property_readonly("recorded",
+                             [](BoundTrainer& self) {
+                               py::list found;
+                               for (const RecordedLayer& each : recorder_of(self).layers())
+                                 found.append(py::make_tuple(each.node, each.units, each.squashes));
+                               return found;
+                             })
       .def("gradient",
            [](const py::object& self, size_t i) {
              const Trainer& trainer = self.cast<BoundTrainer&>().trainer;

@@ -24,6 +24,7 @@ void bind_graph(py::module_& module) {
       .def_property_readonly("target", &Graph::target)
       .def("shape", [](const Graph& graph, int value) { return py::tuple(py::cast(graph.shape(value))); })
       .def_property_readonly("output", &Graph::output)
+      .def_property_readonly("dense_reader", &Graph::dense_reader)
       .def_property_readonly("parameter_shapes",
                              [](const Graph& graph) {
                                std::vector<Shape> shapes;

@@ -34,6 +34,9 @@ void set_breakdown(const py::object& type, const whet::BreakdownError& error) {
 
 }  // namespace
 
+// The name by which threadpoolctl tells this library from others that are called _core.
+extern "C" PYBIND11_EXPORT int whet_num_threads() { return whet::cpu::num_threads(); }
+
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   module.doc() = "The compiled core of whet.";
   module.attr("__version__") = WHET_VERSION;
@@ -51,10 +54,12 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   });
 
   whet::bindings::bind_device(module);
+  whet::bindings::bind_features(module);
   whet::bindings::bind_ops(module);
   whet::bindings::bind_fast_ops(module);
   whet::bindings::bind_graph(module);
   whet::bindings::bind_engine(module);
   whet::bindings::bind_predictor(module);
   whet::bindings::bind_limits(module);
+  whet::bindings::bind_linear(module);
 }

@@ -4,6 +4,8 @@
 
 #include "bindings/fast_ops.h"
 #include "core/error.h"
+#include "engine/differentiator.h"
+#include "engine/sampler.h"
 
 namespace whet::bindings {
 
@@ -22,16 +24,54 @@ struct BoundPredictor {
   bool current() const { return version == structure_version && !state->left(); }
 };
 
-void predict(BoundPredictor& self, const py::array& x, py::array& out) {
+/// A Sampler or a Differentiator, likewise.
+template <class Engine>
+struct Bound {
+  std::shared_ptr<Graph> graph;
+  std::shared_ptr<State> state;
+  Engine engine;
+};
+using BoundSampler = Bound<Sampler>;
+using BoundDifferentiator = Bound<Differentiator>;
+
+/// Throws std::invalid_argument unless a matrix has so many rows and the columns of a value.
+void check_shape(ConstMatrix given, int64_t rows, int64_t cols, const char* where, const char* what) {
+  if (given.rows != rows || given.cols != cols)
+    fail(where, "expected ", what, " of shape (", rows, ", ", cols, "), got (", given.rows, ", ", given.cols, ")");
+}
+
+void predict(BoundPredictor& self, const py::object& x, py::array& out) {
   const Graph& graph = *self.graph;
-  const ConstMatrix input = matrix(x, self.state->dtype(), "predict");
+  const Features input = features(x, self.state->dtype(), graph, "predict");
   const Matrix output = mutable_matrix(out, self.state->dtype(), "predict");
-  if (input.cols != graph.width(0)) fail("predict", "expected ", graph.width(0), " features, got ", input.cols);
-  if (output.rows != input.rows || output.cols != graph.width(graph.output()))
-    fail("predict", "expected room for every output");
+  check_shape(output, input.rows(), graph.width(graph.output()), "predict", "room for outputs");
   Watch watch = interruptible();
   const Work work;
   self.predictor.predict(*self.state, input, output, watch);
+}
+
+void sample(BoundSampler& self, const py::array& x, py::array& out, uint64_t seed, uint32_t pass) {
+  const Graph& graph = *self.graph;
+  const ConstMatrix input = matrix(x, self.state->dtype(), "sample");
+  const Matrix output = mutable_matrix(out, self.state->dtype(), "sample");
+  check_shape(input, input.rows, graph.width(0), "sample", "features");
+  check_shape(output, input.rows, graph.width(graph.output()), "sample", "room for outputs");
+  Watch watch = interruptible();
+  const Work work;
+  self.engine.sample(*self.state, input, output, seed, pass, watch);
+}
+
+void differentiate(BoundDifferentiator& self, const py::array& x, const py::array& dy, py::array& dx) {
+  const Graph& graph = *self.graph;
+  const ConstMatrix input = matrix(x, self.state->dtype(), "differentiate");
+  const ConstMatrix output_gradient = matrix(dy, self.state->dtype(), "differentiate");
+  const Matrix input_gradient = mutable_matrix(dx, self.state->dtype(), "differentiate");
+  check_shape(input, input.rows, graph.width(0), "differentiate", "features");
+  check_shape(output_gradient, input.rows, graph.width(graph.output()), "differentiate", "a gradient of outputs");
+  check_shape(input_gradient, input.rows, input.cols, "differentiate", "room for gradients");
+  Watch watch = interruptible();
+  const Work work;
+  self.engine.differentiate(*self.state, input, output_gradient, input_gradient, watch);
 }
 
 }  // namespace
@@ -67,7 +107,7 @@ PyObject* fast::predict(const Call& call) {
   const bool done = run(products, [&] {
     finite = cpu_device(state.dtype()).find_nonfinite(*x) < 0;
     Watch never;
-    if (finite) self.predictor.predict(state, *x, out, never);
+    if (finite) self.predictor.predict(state, {*x, {}}, out, never);
   });
   return done && finite ? py::object(result).release().ptr() : nullptr;
 }
@@ -84,6 +124,18 @@ void bind_predictor(py::module_& module) {
       .def_readonly("state", &BoundPredictor::state)
       .def_readwrite("version", &BoundPredictor::version)
       .def("predict", &predict, py::arg("x"), py::arg("out"));
+  py::class_<BoundSampler>(module, "Sampler")
+      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state, std::vector<double> numbers) {
+             return new BoundSampler{graph, state, {graph, state->dtype(), std::move(numbers)}};
+           }),
+           py::arg("graph"), py::arg("state"), py::arg("numbers"))
+      .def("sample", &sample, py::arg("x"), py::arg("out"), py::arg("seed"), py::arg("number"));
+  py::class_<BoundDifferentiator>(module, "Differentiator")
+      .def(py::init([](std::shared_ptr<Graph> graph, std::shared_ptr<State> state) {
+             return new BoundDifferentiator{graph, state, {graph, state->dtype()}};
+           }),
+           py::arg("graph"), py::arg("state"))
+      .def("differentiate", &differentiate, py::arg("x"), py::arg("dy"), py::arg("dx"));
 }
 
 }  // namespace whet::bindings

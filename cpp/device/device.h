@@ -28,6 +28,16 @@ struct Matrix {
   operator ConstMatrix() const { return {data, rows, cols, stride}; }
 };
 
+/// Rows of which few elements are not zero: row i has values[k] in column columns[k] for k from starts[i] to
+/// starts[i + 1] - 1, in ascending order of columns. With an `order`, row i is row order[i] of these.
+struct SparseMatrix {
+  const void* values = nullptr;
+  const int32_t* columns = nullptr;
+  const int64_t* starts = nullptr;
+  const int64_t* order = nullptr;
+  int64_t rows = 0, cols = 0;
+};
+
 struct Activation {
   math::ActivationId id = math::ActivationId::Identity;
   math::OptionValues options{};
@@ -102,6 +112,16 @@ class Device {
   /// y (m, n) = a^T b with a (rows, m) and b (rows, n), summed over the rows in slabs. With `accumulate`, added to y.
   /// `scales`, if given, holds a factor for each row of b.
   virtual void gemm_over_rows(Matrix y, ConstMatrix a, ConstMatrix b, const void* scales, bool accumulate) = 0;
+
+  /// As gemm with a sparse a, whose zeros are left out of the chains: the bits of the dense product, but for the sign
+  /// of a zero. In full precision always.
+  virtual void sparse_gemm(Matrix y, const SparseMatrix& a, ConstMatrix b, bool transpose_b,
+                           const Epilogue& epilogue) = 0;
+
+  /// y (n, m) = b^T a, or with `transpose_y` y (m, n) = a^T b, with a sparse a (rows, m) and b (rows, n): as
+  /// gemm_over_rows, in full precision always.
+  virtual void sparse_gemm_over_rows(Matrix y, bool transpose_y, const SparseMatrix& a, ConstMatrix b,
+                                     bool accumulate) = 0;
 
   /// y (cols) = the sum of x over its rows, in slabs. With `accumulate`, added to y.
   virtual void column_sums(void* y, ConstMatrix x, bool accumulate) = 0;

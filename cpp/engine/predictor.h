@@ -1,12 +1,8 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
-#include <vector>
 
-#include "core/arena.h"
-#include "engine/state.h"
-#include "graph/program.h"
+#include "engine/runner.h"
 #include "graph/watch.h"
 
 namespace whet {
@@ -14,18 +10,13 @@ namespace whet {
 /// Runs a graph forward over any number of rows, block by block. May be called from many threads at once.
 class Predictor {
  public:
-  Predictor(std::shared_ptr<const Graph> graph, DType dtype);
+  Predictor(std::shared_ptr<const Graph> graph, DType dtype) : runner_(std::move(graph), dtype, Purpose::predict) {}
 
   /// Fills `output` (rows, width of the graph's output) from `input` (rows, width of its input).
-  void predict(const State& state, ConstMatrix input, Matrix output, Watch& watch);
+  void predict(const State& state, const Features& input, Matrix output, Watch& watch);
 
  private:
-  std::unique_ptr<Arena> borrow();
-  void give_back(std::unique_ptr<Arena> arena);
-
-  Program program_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Arena>> idle_;
+  Runner runner_;
 };
 
 }  // namespace whet

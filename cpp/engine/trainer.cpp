@@ -26,7 +26,7 @@ Data slice(const Data& data, int64_t first, int64_t rows, DType dtype) {
   const auto cut = [&](ConstMatrix x) {
     return ConstMatrix{advance(x.data, first * x.stride, dtype), rows, x.cols, x.stride};
   };
-  return {cut(data.x),
+  return {data.x.slice(first, rows, dtype),
           {cut(data.target.values), data.target.classes ? data.target.classes + first : nullptr},
           advance(data.weights, first, dtype)};
 }
@@ -78,15 +78,15 @@ void Trainer::set_row_loss(RowLoss function, int64_t targets) {
   target_width_ = targets;
 }
 
-void Trainer::plan(int64_t batch_rows) {
+void Trainer::plan(const Data& data, int64_t batch_rows) {
   const int64_t rows = std::min(batch_rows, block_rows_);
   const auto levels = static_cast<size_t>(tree_levels((batch_rows - 1) / block_rows_ + 1));
   while (partial_gradients_.size() < levels) partial_gradients_.push_back(state_->like());
-  if (program_ && program_->max_rows() >= rows) return;
   const DType dtype = device_->dtype();
+  if (!data.x.is_sparse()) batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
+  if (program_ && program_->max_rows() >= rows) return;
   auto program = std::make_unique<Program>(graph_, *device_, rows, Purpose::train);
   arena_.reserve(program->arena_bytes());
-  batch_x_.reserve(bytes(rows * row_stride(graph_->width(0), dtype), dtype));
   batch_values_.reserve(bytes(rows * row_stride(target_width_, dtype), dtype));
   batch_classes_.reserve(static_cast<size_t>(rows) * sizeof(int32_t));
   batch_weights_.reserve(bytes(rows, dtype));
@@ -95,7 +95,7 @@ void Trainer::plan(int64_t batch_rows) {
   program_ = std::move(program);
 }
 
-/// The rows of `data` that `order` names, copied into the workspace.
+/// The rows of `data` that `order` names, copied into the workspace; but sparse ones are read where they stand.
 Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
   const DType dtype = device_->dtype();
   const auto pick = [&](ConstMatrix source, const Arena& arena) {
@@ -104,7 +104,12 @@ Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
     return picked;
   };
   Data batch;
-  batch.x = pick(data.x, batch_x_);
+  batch.x = data.x;
+  batch.x.dense.rows = batch.x.sparse.rows = rows;
+  if (data.x.is_sparse())
+    batch.x.sparse.order = order;
+  else
+    batch.x.dense = pick(data.x.dense, batch_x_);
   if (data.target.classes) {
     auto* classes = reinterpret_cast<int32_t*>(batch_classes_.data());
     for (int64_t i = 0; i < rows; ++i) classes[i] = data.target.classes[order[i]];
@@ -112,7 +117,7 @@ Data Trainer::gather(const Data& data, const int64_t* order, int64_t rows) {
   } else {
     batch.target.values = pick(data.target.values, batch_values_);
   }
-  if (data.weights) batch.weights = pick({data.weights, data.x.rows, 1, 1}, batch_weights_).data;
+  if (data.weights) batch.weights = pick({data.weights, data.x.rows(), 1, 1}, batch_weights_).data;
   return batch;
 }
 
@@ -147,6 +152,7 @@ Trainer::Sums Trainer::differentiate(const Batch& batch, Arena& total) {
   };
   sum_parts(0, (batch.rows - 1) / block_rows_ + 1, 0, block, add);
   if (!batch.looks && batch.counts()) check_gradients(batch, total);
+  if (batch.recorder) batch.recorder->take(total);
   return sums;
 }
 
@@ -156,6 +162,7 @@ Trainer::Sums Trainer::search(Batch batch) {
   try {
     const Sums sums = differentiate(batch, gradients_);
     batch.looks = true;
+    batch.recorder = nullptr;
     batch.predictions = {};
     const auto evaluate = [&] {
       batch.watch.poll();
@@ -253,6 +260,7 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   const Block block = load(batch, first, gradients, accumulate);
   const int64_t rows = block.pass.rows;
   program_->forward(block.pass, batch.watch);
+  if (batch.recorder) batch.recorder->look(*program_, block.pass);
   const double loss = device_->weighted_sum(losses_of(batch, block), block.data.weights, rows);
   if (!std::isfinite(loss)) return loss;
   const Matrix to = batch.predictions, prediction = program_->output(block.pass);
@@ -265,8 +273,8 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
 }
 
 double Trainer::step(const Data& data, Watch& watch) {
-  const int64_t rows = data.x.rows;
-  plan(rows);
+  const int64_t rows = data.x.rows();
+  plan(data, rows);
   const Batch batch = batch_of(data, nullptr, 0, rows, {}, watch);
   const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
   if (!updater_.searches() && accumulate(sums.weight, rows)) updater_.step(gradients_.data());
@@ -274,10 +282,10 @@ double Trainer::step(const Data& data, Watch& watch) {
 }
 
 void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch) {
-  const int64_t n = data.x.rows;
+  const int64_t n = data.x.rows();
   const int64_t batch_rows = std::min(epoch.batch_rows, n);
   const DType dtype = device_->dtype();
-  plan(batch_rows);
+  plan(data, batch_rows);
   // A batch of all rows needs no order: its mean is the same.
   const bool shuffle = epoch.shuffle && batch_rows < n;
   if (shuffle && (order_.size() != static_cast<size_t>(n) || order_epoch_ != epoch.epoch)) {
@@ -293,14 +301,18 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     const int64_t* const order = shuffle ? order_.data() + first : nullptr;
     const Data part = shuffle ? data : slice(data, first, rows, dtype);
     const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
-    const Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    if (recorder_ && batch.counts() && recorder_->samples(position.steps)) batch.recorder = recorder_.get();
+    if (batch.recorder) batch.recorder->begin();
     const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
     if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
+    if (batch.recorder) batch.recorder->commit();
     position.loss_sum += sums.loss;
     position.weight_sum += sums.weight;
     position.batches += 1;
     position.steps += batch.counts();
     taken += batch.counts();
+    if (epoch.deadline != EpochPlan::Clock::time_point::max() && EpochPlan::Clock::now() >= epoch.deadline) break;
     watch.poll();
   }
   check_parameters();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "core/arena.h"
 #include "engine/breakdown.h"
+#include "engine/recorder.h"
 #include "engine/state.h"
 #include "engine/updater.h"
 #include "graph/program.h"
@@ -17,7 +19,7 @@ namespace whet {
 
 /// Rows to train on, borrowed: features, right answers, and perhaps a weight per row.
 struct Data {
-  ConstMatrix x;
+  Features x;
   Target target;
   const void* weights = nullptr;
 };
@@ -38,12 +40,14 @@ struct Scheduled {
 };
 
 struct EpochPlan {
+  using Clock = std::chrono::steady_clock;
   int64_t batch_rows = 1;
   bool shuffle = true;
   uint32_t epoch = 0;
   int64_t max_steps = INT64_MAX;           // of this call
   std::span<const Scheduled> schedules{};  // from the first step of this call
   Matrix predictions{};                    // where each row's prediction of this epoch is put, or null data
+  Clock::time_point deadline = Clock::time_point::max();  // the call ends after the step that passes it
 };
 
 /// Where an epoch stands, between two steps.
@@ -83,6 +87,11 @@ class Trainer {
   /// epoch) if shuffled. The position follows every whole step, also where something throws.
   void epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch);
 
+  /// From now on, `epoch` notes every so manieth step of each.
+  void record(int64_t every) { recorder_ = std::make_unique<Recorder>(graph_, state_, *device_, every); }
+  /// Null if there is none.
+  Recorder* recorder() const { return recorder_.get(); }
+
   const State& state() const { return *state_; }
   /// Of the last step, before clipping.
   const Arena& gradients() const { return gradients_; }
@@ -93,7 +102,7 @@ class Trainer {
   int64_t steps() const { return updater_.steps(); }
 
  private:
-  void plan(int64_t rows);
+  void plan(const Data& data, int64_t batch_rows);
   struct Sums {
     double loss = 0, weight = 0;
   };
@@ -110,7 +119,8 @@ class Trainer {
     double divisor;  // of the sum of losses
     Matrix predictions;
     Watch& watch;
-    bool looks = false;  // at a place of a search: no loss is refused, and running statistics stay
+    Recorder* recorder = nullptr;  // that notes this step
+    bool looks = false;            // at a place of a search: no loss is refused, and running statistics stay
 
     // Rows of weight zero are masked: a batch of them alone is seen, but is no step.
     bool counts() const { return weight > 0; }
@@ -153,6 +163,7 @@ class Trainer {
   Arena gradients_;
   std::vector<Range> statistics_;
   Arena kept_statistics_;
+  std::unique_ptr<Recorder> recorder_;
   Arena before_, elsewhere_;  // of a search: the parameters before the step, gradients of the other places it looks at
 
   // Of the batches since the last step: their gradients times their weights, in sum.

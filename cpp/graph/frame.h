@@ -29,6 +29,11 @@ class Frame {
   int parameters() const { return static_cast<int>(instruction_.node->parameters.size()); }
 
   ConstMatrix input(int i) const { return program_.value(pass_, instruction_.node->inputs[index(i)]); }
+  /// Null where that input is dense.
+  const SparseMatrix* sparse_input(int i) const {
+    const bool sparse = instruction_.node->inputs[index(i)] == 0 && pass_.input.is_sparse();
+    return sparse ? &pass_.input.sparse : nullptr;
+  }
   Matrix output() const { return program_.value(pass_, instruction_.output); }
   const void* parameter(int i) const { return at(pass_.parameters, i); }
   const Shape& parameter_shape(int i) const { return program_.graph().parameters()[parameter_index(i)].shape; }
@@ -36,7 +41,7 @@ class Frame {
   const Shape& input_shape(int i) const { return program_.graph().shape(instruction_.node->inputs[index(i)]); }
   const Shape& output_shape() const { return program_.graph().shape(instruction_.node->output); }
 
-  /// Whether a backward pass may follow: statistics are then those of the batch.
+  /// Whether statistics are those of the batch, and become running ones.
   bool training() const { return program_.purpose() == Purpose::train; }
   /// A running statistic, to be changed by `settle` alone: a step that fails leaves it as it was.
   void* statistic(int i) const { return const_cast<void*>(parameter(i)); }
@@ -72,10 +77,10 @@ class Frame {
                                                        : Matrix{};
   }
   bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
-  /// Null if it is not trained.
+  /// Null if it is not trained, or not wanted.
   void* parameter_gradient(int i) const {
-    return program_.graph().parameters()[parameter_index(i)].trainable ? const_cast<void*>(at(pass_.gradients, i))
-                                                                       : nullptr;
+    const bool wanted = pass_.gradients && program_.graph().parameters()[parameter_index(i)].trainable;
+    return wanted ? const_cast<void*>(at(pass_.gradients, i)) : nullptr;
   }
   bool accumulates_parameter(int i) const {
     return pass_.accumulate_gradients || instruction_.accumulates_parameter[index(i)];

@@ -58,6 +58,14 @@ bool Graph::needs_whole_batch() const {
   return std::ranges::any_of(nodes_, [](const Node& node) { return node.op->needs_whole_batch(); });
 }
 
+int Graph::dense_reader() const {
+  const auto found = std::ranges::find_if(nodes_, [](const Node& node) {
+    return std::ranges::find(node.inputs, 0) != node.inputs.end() && !node.op->reads_sparse();
+  });
+  if (found == nodes_.end() && output_ != 0 && loss_ != 0) return -1;
+  return static_cast<int>(found - nodes_.begin());
+}
+
 OpMemory Graph::memory(const Node& node, int64_t rows) const {
   std::vector<Shape> inputs, parameters;
   for (int value : node.inputs) inputs.push_back(shape(value));

@@ -56,6 +56,9 @@ class Graph {
   /// Numbers that operations read and a schedule may change.
   size_t numbers() const;
   bool needs_whole_batch() const;
+  /// The first node that reads the input and cannot read it sparse, the number of nodes if the input is itself a
+  /// result, or -1.
+  int dense_reader() const;
   OpMemory memory(const Node& node, int64_t rows) const;
   const Shape& shape(int value) const;
   int64_t width(int value) const { return widths_[static_cast<size_t>(value)]; }

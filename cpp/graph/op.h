@@ -64,6 +64,9 @@ class Op {
   /// Whether it is the identity of its only input wherever nothing is being trained.
   virtual bool only_in_training() const { return false; }
 
+  /// Whether its only input may be sparse (Frame::sparse_input).
+  virtual bool reads_sparse() const { return false; }
+
   /// The activation that this operation is, if it is nothing else, so that another one can fuse it.
   virtual const ActivationCall* as_activation() const { return nullptr; }
 

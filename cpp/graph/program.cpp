@@ -11,7 +11,11 @@
 namespace whet {
 
 namespace {
+
 size_t at(int i) { return static_cast<size_t>(i); }
+
+bool keeps_drawing(Purpose purpose) { return purpose == Purpose::sample || purpose == Purpose::train; }
+
 }  // namespace
 
 ParameterLayout::ParameterLayout(const std::vector<ParameterSpec>& parameters, DType dtype) {
@@ -22,7 +26,7 @@ ParameterLayout::ParameterLayout(const std::vector<ParameterSpec>& parameters, D
 }
 
 Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose)
-    : graph_(purpose == Purpose::predict ? for_prediction(std::move(graph)) : std::move(graph)),
+    : graph_(keeps_drawing(purpose) ? std::move(graph) : for_prediction(std::move(graph))),
       device_(&device),
       purpose_(purpose),
       max_rows_(max_rows),
@@ -31,7 +35,7 @@ Program::Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max
       value_offsets_(graph_->values(), -1),
       gradient_offsets_(graph_->values(), -1) {
   fuse();
-  if (purpose == Purpose::train) {
+  if (has_backward()) {
     mark_gradients();
     fuse_derivatives();
   }
@@ -81,11 +85,14 @@ void Program::fuse() {
 
 /// Which gradients are needed, and which contribution to each is the first: it overwrites, the others accumulate.
 void Program::mark_gradients() {
+  const bool of_input = purpose_ == Purpose::differentiate;
+  needs_gradient_[0] = of_input;
   for (const Instruction& instruction : instructions_) {
     const Node& node = *instruction.node;
     needs_gradient_[at(instruction.output)] =
         node.op->differentiable() &&
-        (std::ranges::any_of(node.parameters, [&](int p) { return graph_->parameters()[at(p)].trainable; }) ||
+        ((!of_input &&
+          std::ranges::any_of(node.parameters, [&](int p) { return graph_->parameters()[at(p)].trainable; })) ||
          std::ranges::any_of(node.inputs, [&](int value) { return needs_gradient_[at(value)]; }));
   }
   // Where no way leads on to what the backward pass starts from, none arrives.
@@ -137,9 +144,9 @@ void Program::fuse_derivatives() {
 
 /// Lifetimes on a time axis on which instruction i runs forward at i and backward at 2 n - i, with the loss at n.
 void Program::place() {
-  const bool train = purpose_ == Purpose::train;
+  const bool returns = has_backward();
   const int n = static_cast<int>(instructions_.size());
-  const int end = train ? 2 * n + 1 : n;
+  const int end = returns ? 2 * n + 1 : n;
   constexpr int kNever = -1;
   std::vector<int> first(graph_->values(), kNever), last(graph_->values(), kNever),
       gradient_first(graph_->values(), kNever), gradient_last(graph_->values(), kNever);
@@ -150,7 +157,7 @@ void Program::place() {
     const Instruction& instruction = instructions_[at(i)];
     const Op& op = *instruction.node->op;
     const int backward = 2 * n - i;
-    const bool reverses = train && needs_gradient_[at(instruction.output)];
+    const bool reverses = returns && needs_gradient_[at(instruction.output)];
     make(instruction.output, i);
     if (instruction.activation_input >= 0 && reverses) make(instruction.activation_input, i);
     for (int value : instruction.node->inputs) read(value, reverses && op.backward_reads_inputs() ? backward : i);
@@ -166,7 +173,7 @@ void Program::place() {
   }
   read(graph_->output(), n);
   read(start(), n);
-  if (train && needs_gradient_[at(start())]) gradient_first[at(start())] = n;
+  if (returns && needs_gradient_[at(start())]) gradient_first[at(start())] = n;
 
   std::vector<Lifetime> buffers;
   std::vector<int64_t*> places;
@@ -184,11 +191,11 @@ void Program::place() {
   };
   for (int i = 0; i < n; ++i) {
     Instruction& instruction = instructions_[at(i)];
-    const bool reverses = train && needs_gradient_[at(instruction.output)];
+    const bool reverses = returns && needs_gradient_[at(instruction.output)];
     const int backward = 2 * n - i;
     const OpMemory memory = graph_->memory(*instruction.node, max_rows_);
     // At n, before the backward pass, running statistics settle.
-    const int last_use = reverses ? backward : train ? n : i;
+    const int last_use = reverses ? backward : returns ? n : i;
     if (memory.kept > 0) request_bytes(memory.kept * element, i, last_use, instruction.kept);
     if (memory.scratch > 0 && reverses)
       request_bytes(memory.scratch * element, backward, backward, instruction.scratch);
@@ -210,7 +217,10 @@ Matrix Program::matrix(const Pass& pass, int64_t offset, int value) const {
 
 Matrix Program::value(const Pass& pass, int value) const {
   // The caller's input is only ever read: nothing writes value 0.
-  if (value == 0) return {const_cast<void*>(pass.input.data), pass.rows, pass.input.cols, pass.input.stride};
+  if (value == 0) {
+    const ConstMatrix& input = pass.input.dense;
+    return {const_cast<void*>(input.data), pass.rows, input.cols, input.stride};
+  }
   if (value == graph_->target())
     return {const_cast<void*>(pass.target.data), pass.rows, pass.target.cols, pass.target.stride};
   if (value == graph_->output() && pass.output.data) return pass.output;
@@ -218,6 +228,7 @@ Matrix Program::value(const Pass& pass, int value) const {
 }
 
 Matrix Program::gradient(const Pass& pass, int value) const {
+  if (value == 0) return pass.input_gradient;
   return matrix(pass, gradient_offsets_[at(value)], value);
 }
 
@@ -233,8 +244,8 @@ void Program::forward(size_t i, const Pass& pass) const {
 }
 
 void Program::backward(size_t i, const Pass& pass) const {
+  if (!reverses(i)) return;
   const Instruction& instruction = instructions_[i];
-  if (!needs_gradient_[at(instruction.output)]) return;
   if (instruction.activation && !instruction.differentiated) {
     // In place: every reader of the output has added its part, and nobody reads this gradient again.
     const Matrix dy = gradient(pass, instruction.output);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "graph/features.h"
 #include "graph/graph.h"
 
 namespace whet {
@@ -41,18 +42,21 @@ struct Pass {
   const double* numbers = nullptr;    // Graph::numbers() of them
   uint64_t seed = 0;                  // for the random numbers of this step; training only
   uint32_t step = 0;
-  ConstMatrix input, target;
-  Matrix output;  // where to put the model's output; in the arena if null
+  Features input;
+  ConstMatrix target;
+  Matrix output;          // where to put the model's output; in the arena if null
+  Matrix input_gradient;  // where to put the input's, of a program that differentiates
 };
 
 /// Something to do between two instructions: throws to abandon the pass.
 class Watch;
 
-enum class Purpose { predict, train };
+/// To sample is to predict with what only training draws; to differentiate, to predict and to go back to the input.
+enum class Purpose { predict, sample, differentiate, train };
 
 /// A graph planned for a device: the order of operations, what is fused, and where every value lies in the arena.
-/// Immutable and shared: it holds no data and serves any number of rows up to the planned one. For predicting, it holds
-/// the graph without what is there for training alone.
+/// Immutable and shared: it holds no data and serves any number of rows up to the planned one. For predicting and for
+/// differentiating, it holds the graph without what is there for training alone.
 class Program {
  public:
   Program(std::shared_ptr<const Graph> graph, Device& device, int64_t max_rows, Purpose purpose);
@@ -69,12 +73,15 @@ class Program {
   void forward(const Pass& pass, Watch& watch) const;
 
   /// From the gradient of the output, or of the loss where the graph has one, which the caller has put there, the
-  /// gradients of all parameters.
+  /// gradients of all parameters; those of the input, for a program that differentiates.
   void backward(const Pass& pass, Watch& watch) const;
 
   /// The parts of both that instruction `i` has.
   void forward(size_t i, const Pass& pass) const;
   void backward(size_t i, const Pass& pass) const;
+
+  /// Whether `backward` does anything for it: what it reads is kept until then.
+  bool reverses(size_t i) const { return needs_gradient_[static_cast<size_t>(instructions_[i].output)]; }
 
   Matrix value(const Pass& pass, int value) const;
   Matrix output(const Pass& pass) const { return value(pass, graph_->output()); }
@@ -86,6 +93,7 @@ class Program {
   Matrix saved(const Pass& pass, const Instruction& instruction) const;
 
  private:
+  bool has_backward() const { return purpose_ == Purpose::differentiate || purpose_ == Purpose::train; }
   /// The value whose gradient the backward pass starts from.
   int start() const { return graph_->loss() >= 0 ? graph_->loss() : graph_->output(); }
   void fuse();

@@ -10,7 +10,21 @@ from whet.errors import NonFiniteError, WhetWarning
 from whet.runtime import build_info, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from whet import callbacks, data, export, losses, metrics, nn, ops, optim, schedules, sklearn
+    from whet import (
+        calibration,
+        callbacks,
+        data,
+        explain,
+        export,
+        losses,
+        metrics,
+        nn,
+        ops,
+        optim,
+        schedules,
+        sklearn,
+        tune,
+    )
     from whet.diagnosis import diagnose
     from whet.models import load
     from whet.reporting import report
@@ -26,9 +40,11 @@ __all__ = [
     "WhetWarning",
     "__version__",
     "build_info",
+    "calibration",
     "callbacks",
     "data",
     "diagnose",
+    "explain",
     "export",
     "get_num_threads",
     "load",
@@ -41,10 +57,25 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "sklearn",
+    "tune",
 ]
 
 # Imported when first used, so that `import whet` costs next to nothing.
-_MODULES = ("callbacks", "data", "export", "losses", "metrics", "nn", "ops", "optim", "schedules", "sklearn")
+_MODULES = (
+    "calibration",
+    "callbacks",
+    "data",
+    "explain",
+    "export",
+    "losses",
+    "metrics",
+    "nn",
+    "ops",
+    "optim",
+    "schedules",
+    "sklearn",
+    "tune",
+)
 _NAMES = {
     "TabularModel": "tabular",
     "Trainer": "training",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -12,10 +12,80 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from whet import _core
 
 Floats = NDArray[np.floating[Any]]
-#: Features of a model: an array, or one for each input of its forward, by name.
-Features = ArrayLike | Mapping[str, ArrayLike]
+
+
+class SparseLike(Protocol):
+    """A sparse matrix or array of SciPy, in any of its formats."""
+
+    def tocsr(self) -> Any: ...
+
+
+#: Features of a model: an array, or one for each input of its forward, by name; or a sparse matrix.
+Features = ArrayLike | Mapping[str, ArrayLike] | SparseLike
 
 _TABLE_HINT = "whet.TabularModel takes tables with text and missing values"
+
+
+class SparseFloats(_core.SparseRows):
+    """Rows of which few elements are not zero, as the core takes them: checked, finite, columns in ascending order.
+
+    Args:
+        values: The elements that are stored, row by row.
+        columns: The column of each.
+        starts: Where each row begins among them, and the end.
+        kind: The class of SciPy that the rows were given as.
+    """
+
+    def __init__(
+        self, values: Floats, columns: NDArray[np.int32], starts: NDArray[np.int64], width: int, kind: type[Any]
+    ) -> None:
+        super().__init__(values, columns, starts, width)
+        self._kind = kind
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.values.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice) -> SparseFloats:
+        """A copy of some rows."""
+        index = np.arange(len(self))[rows]
+        counts = np.diff(self.starts)[index]
+        starts = np.concatenate([[0], counts.cumsum()])
+        places = np.arange(starts[-1]) + np.repeat(self.starts[index] - starts[:-1], counts)
+        return SparseFloats(self.values[places], self.columns[places], starts, self.shape[1], self._kind)
+
+    def as_given(self) -> Any:
+        """The rows as SciPy's matrix or array."""
+        return self._kind((self.values, self.columns, self.starts), shape=self.shape)
+
+    def largest(self) -> Floats:
+        """The largest magnitude in each column, shape (columns,)."""
+        found = np.zeros(self.shape[1], self.dtype)
+        np.maximum.at(found, self.columns, abs(self.values))
+        return found
+
+
+#: Features as the core takes them.
+CoreFeatures = Floats | SparseFloats
+
+
+def is_sparse(X: object) -> TypeGuard[SparseLike]:
+    """Whether `X` is a sparse matrix or array of SciPy, which is not imported for it."""
+    return hasattr(type(X), "tocsr")
+
+
+def as_dense(features: CoreFeatures, where: str) -> Floats:
+    """Features of a function that takes only dense ones.
+
+    Raises:
+        TypeError: For sparse ones.
+    """
+    if isinstance(features, SparseFloats):
+        raise TypeError(f"[{where}] expected a dense X, got a sparse one; X.toarray() is dense")
+    return features
 
 
 def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
@@ -25,6 +95,8 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
         TypeError: For text, objects, dates, complex numbers, masked or sparse arrays.
         ValueError: For lists of unequal lengths.
     """
+    if is_sparse(value):
+        raise TypeError(f"[{where}] expected {name} as a dense array, which its toarray() makes of a sparse one")
     # numpy.ma takes 20 ms to import, and has been if there is an array of it.
     if "numpy.ma" in sys.modules and np.ma.is_masked(value):
         raise TypeError(f"[{where}] expected {name} without masked elements; {_TABLE_HINT}")
@@ -52,23 +124,40 @@ def as_floats(array: NDArray[Any], dtype: DTypeLike, where: str, name: str) -> F
         overflow = np.isinf(cast) & np.isfinite(array)
         if overflow.any():
             position = tuple(int(i) for i in np.argwhere(overflow)[0])
-            raise ValueError(f"[{where}] {name} has a number too large for {cast.dtype}, {describe(position)}")
+            raise _refused(array[position], where, name, position, cast.dtype)
     return cast
 
 
 def check_finite(array: Floats, where: str, name: str) -> None:
     """Raises ValueError naming the first row and column of a two-dimensional array that is NaN or infinite."""
     found = _core.find_nonfinite(array)
-    if found is None:
-        return
-    if np.isnan(array[found]):
-        raise ValueError(f"[{where}] {name} has a missing value (NaN), {describe(found)}; {_TABLE_HINT}")
-    raise ValueError(f"[{where}] {name} has an infinite value, {describe(found)}")
+    if found is not None:
+        raise _refused(array[found], where, name, found, array.dtype)
+
+
+def _refused(number: Any, where: str, name: str, position: tuple[int, ...], dtype: np.dtype[Any]) -> ValueError:
+    """What to raise for a number of a user's that is not finite, or would not be in `dtype`."""
+    if np.isnan(number):
+        return ValueError(f"[{where}] {name} has a missing value (NaN), {describe(position)}; {_TABLE_HINT}")
+    if np.isinf(number):
+        return ValueError(f"[{where}] {name} has an infinite value, {describe(position)}")
+    return ValueError(f"[{where}] {name} has a number too large for {dtype}, {describe(position)}")
 
 
 def describe(position: tuple[int, ...]) -> str:
     """The place of an element in words, without its value."""
     return f"first in row {position[0]}" + (f", column {position[1]}" if len(position) > 1 else "")
+
+
+def _check_shape(shape: tuple[int, ...], where: str, width: int | None) -> None:
+    """Raises ValueError unless it is that of rows of so many features."""
+    if len(shape) != 2:
+        hint = "; X.reshape(-1, 1) makes a column of it" if len(shape) == 1 else ""
+        raise ValueError(f"[{where}] expected X with shape (rows, features), got {shape}{hint}")
+    if shape[1] == 0:
+        raise ValueError(f"[{where}] expected X with at least one feature, got shape {shape}")
+    if width is not None and shape[1] != width:
+        raise ValueError(f"[{where}] expected X with {width} features, got shape {shape}")
 
 
 def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = None) -> Floats:
@@ -85,16 +174,38 @@ def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = 
         ValueError: If it has another rank or width, or NaN or infinite elements.
     """
     array = as_array(X, where, "X")
-    if array.ndim != 2:
-        hint = "; X.reshape(-1, 1) makes a column of it" if array.ndim == 1 else ""
-        raise ValueError(f"[{where}] expected X with shape (rows, features), got {array.shape}{hint}")
-    if array.shape[1] == 0:
-        raise ValueError(f"[{where}] expected X with at least one feature, got shape {array.shape}")
-    if width is not None and array.shape[1] != width:
-        raise ValueError(f"[{where}] expected X with {width} features, got shape {array.shape}")
+    _check_shape(array.shape, where, width)
     features = as_floats(array, dtype, where, "X")
     check_finite(features, where, "X")
     return features
+
+
+def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = None) -> SparseFloats:
+    """`X` as finite floats in rows whose columns ascend; what is so already is not copied.
+
+    Args and errors are those of `as_features`.
+    """
+    shape = tuple(getattr(X, "shape", ()))
+    _check_shape(shape, where, width)
+    if shape[1] > np.iinfo(np.int32).max:
+        raise ValueError(f"[{where}] expected sparse X with at most {np.iinfo(np.int32).max} features, got {shape[1]}")
+    rows = X.tocsr()
+    if rows.dtype.kind not in "biuf":
+        raise TypeError(f"[{where}] expected X to hold numbers, got dtype {rows.dtype}")
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # what a user holds stays as it is
+        rows.sum_duplicates()
+    stored = int(rows.indptr[-1])
+    columns = np.require(rows.indices[:stored], np.int32, "C")
+    starts = np.require(rows.indptr, np.int64, "C")
+    with np.errstate(over="ignore"):
+        values: Floats = np.require(rows.data[:stored], dtype, ["C", "A"])
+    found = _core.find_nonfinite(values[np.newaxis])
+    if found is not None:
+        place = found[1]
+        position = (int(np.searchsorted(starts, place, "right")) - 1, int(columns[place]))
+        raise _refused(rows.data[place], where, "X", position, values.dtype)
+    return SparseFloats(values, columns, starts, shape[1], type(rows))
 
 
 def as_weights(sample_weight: ArrayLike | None, rows: int, dtype: DTypeLike, where: str) -> Floats | None:

@@ -7,6 +7,7 @@ from whet.training.callbacks.base import (
     CSVLogger,
     LambdaCallback,
     LearningRateScheduler,
+    Pause,
     TerminateOnNaN,
 )
 from whet.training.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
@@ -22,6 +23,7 @@ __all__ = [
     "MLflow",
     "ModelCheckpoint",
     "OptunaPruning",
+    "Pause",
     "Progress",
     "ReduceLROnPlateau",
     "TensorBoard",

@@ -25,7 +25,7 @@ class NonFiniteError(ArithmeticError):
         operation: What it computed there, such as "linear + exp".
         rows: Indices, in the data given, of the rows of the batch that have it: int64, sorted; empty where not a row
             but a parameter, or a sum over rows, is not finite.
-        features: Those rows, shape (len(rows), features), as the model takes them.
+        features: Those rows, shape (len(rows), features), as the model takes them; sparse where X was.
         advice: What may help.
     """
 
@@ -34,7 +34,7 @@ class NonFiniteError(ArithmeticError):
     layer: str | None = None
     operation: str | None = None
     rows: NDArray[np.int64] | None = None
-    features: NDArray[Any] | None = None
+    features: Any = None
     advice: tuple[str, ...] = ()
 
 

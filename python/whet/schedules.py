@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whet._checks import as_flag, as_number
 from whet._elementary import cos_pi, log, power
+from whet._frozen import Frozen
 
 __all__ = [
     "Constant",
@@ -64,8 +64,7 @@ def _falling(share: Array) -> Array:
     return cos_pi(share / 2) ** 2
 
 
-@dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(Frozen, Schedule):
     """Always `start`: what may follow a warm-up.
 
     Args:
@@ -82,8 +81,7 @@ class Constant(Schedule):
         return np.full_like(progress, self.start)
 
 
-@dataclass(frozen=True)
-class _FromStart(Schedule):
+class _FromStart(Frozen, Schedule):
     start: float
 
     def __post_init__(self) -> None:
@@ -100,7 +98,6 @@ class _FromStart(Schedule):
             raise ValueError(f"[{type(self).__name__}] expected {name} above 0 and at most 1, got {value}")
 
 
-@dataclass(frozen=True)
 class Step(_FromStart):
     """`start`, multiplied by `gamma` after every period, as torch.optim.lr_scheduler.StepLR.
 
@@ -127,7 +124,6 @@ class Step(_FromStart):
         return value
 
 
-@dataclass(frozen=True)
 class MultiStep(_FromStart):
     """`start`, multiplied by `gamma` at each milestone, as torch.optim.lr_scheduler.MultiStepLR in shares of training.
 
@@ -156,7 +152,6 @@ class MultiStep(_FromStart):
         return value
 
 
-@dataclass(frozen=True)
 class Linear(_FromStart):
     """A straight line from `start` to `end`.
 
@@ -176,7 +171,6 @@ class Linear(_FromStart):
         return self.start + (self.end - self.start) * progress
 
 
-@dataclass(frozen=True)
 class Exponential(_FromStart):
     """start gamma^progress, as torch.optim.lr_scheduler.ExponentialLR.
 
@@ -197,7 +191,6 @@ class Exponential(_FromStart):
         return self.start * power(np.full_like(progress, self.gamma), progress)
 
 
-@dataclass(frozen=True)
 class Polynomial(_FromStart):
     """end + (start - end) (1 - progress)^power, as torch.optim.lr_scheduler.PolynomialLR.
 
@@ -219,7 +212,6 @@ class Polynomial(_FromStart):
         return self.end + (self.start - self.end) * power(1 - progress, self.power)
 
 
-@dataclass(frozen=True)
 class Inverse(_FromStart):
     """start / (1 + decay_rate progress)^power: inverse time decay.
 
@@ -241,7 +233,6 @@ class Inverse(_FromStart):
         return self.start / power(1 + self.decay_rate * progress, self.power)
 
 
-@dataclass(frozen=True)
 class Cosine(_FromStart):
     """Half a cosine wave from `start` to `end`, as torch.optim.lr_scheduler.CosineAnnealingLR.
 
@@ -261,7 +252,6 @@ class Cosine(_FromStart):
         return self.end + (self.start - self.end) * _falling(progress)
 
 
-@dataclass(frozen=True)
 class CosineRestarts(_FromStart):
     """Half cosine waves from `start` to `end`, one after the other (Loshchilov and Hutter, "SGDR", ICLR 2017).
 
@@ -295,8 +285,7 @@ class CosineRestarts(_FromStart):
         return self.end + (self.start - self.end) * _falling(share)
 
 
-@dataclass(frozen=True)
-class WarmUp(Schedule):
+class WarmUp(Frozen, Schedule):
     """A straight line up to where another schedule begins, which has the rest of the training.
 
     As torch.optim.lr_scheduler.SequentialLR of a LinearLR and that schedule.
@@ -326,8 +315,7 @@ class WarmUp(Schedule):
         return np.where(warm, after.first * rising, after.at(rest))
 
 
-@dataclass(frozen=True)
-class OneCycle(Schedule):
+class OneCycle(Frozen, Schedule):
     """Up to `max_lr` and down again (Smith and Topin, "Super-convergence", 2017).
 
     As torch.optim.lr_scheduler.OneCycleLR without its momentum, with phases that end at shares of training: from
@@ -374,8 +362,7 @@ class OneCycle(Schedule):
         return result
 
 
-@dataclass(frozen=True)
-class CosLog4(Schedule):
+class CosLog4(Frozen, Schedule):
     """Four waves, each twice as long as the one before it: peak (1 - cos(2 pi log2(1 + 15 progress))) / 2.
 
     The learning rate of RealMLP (Holzmueller et al., "Better by default", NeurIPS 2024), as pytabkit's "coslog4". It
@@ -396,7 +383,6 @@ class CosLog4(Schedule):
         return self.peak * (1 - _falling(2 * octaves))
 
 
-@dataclass(frozen=True)
 class FlatCos(_FromStart):
     """`start` for the first half, then half a cosine wave to 0: pytabkit's "flat_cos", of RealMLP.
 
@@ -409,8 +395,7 @@ class FlatCos(_FromStart):
         return self.start * _falling(np.maximum(2 * progress - 1, 0))
 
 
-@dataclass(frozen=True)
-class UserDefined(Schedule):
+class UserDefined(Frozen, Schedule):
     """A function of one's own.
 
     Args:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from whet.data.preprocessing import Preprocessor
 from whet.data.splits import split_indices
 from whet.data.tables import as_dataset
 from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
+from whet.metrics.base import scores
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
 
@@ -41,9 +42,29 @@ _LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 _SCORES = {"classification": ("accuracy", "log_loss"), "regression": ("rmse", "mae", "r2")}
 # Chosen on validation rows of the bundled housing data, among 1e-3 to 5e-3. The lower rate at the end makes the RMSE
 # there 2.4 % smaller; twice as many epochs without it, 1 %.
-_OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
+DEFAULT_OPTIMIZER = optim.Adam(lr=schedules.MultiStep(3e-3, milestones=(0.8,), gamma=0.1))
 
 _log = logging.getLogger(__name__)
+
+
+class Prepared(NamedTuple):
+    """The rows of a table as a network takes them, and what was learnt from them on the way."""
+
+    task: str
+    loss: Loss
+    preprocessor: Preprocessor
+    encoder: LabelEncoder | TargetScaler
+    X: npt.NDArray[np.float32]
+    y: npt.NDArray[Any]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network returns for a row."""
+        return len(self.encoder.classes) if isinstance(self.encoder, LabelEncoder) else 1
+
+    def arrays(self, table: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        """Features and targets of another table."""
+        return self.preprocessor.transform(table), _encoded(self.encoder, _labels(table))
 
 
 class TabularModel:
@@ -159,23 +180,54 @@ class TabularModel:
             table, validation_data = table.take(kept), table.take(aside)
             weight, aside_weight = (None, None) if weight is None else (weight[kept], weight[aside])
 
+        prepared = self._prepare(table, loss_of(task, loss))
+        held = None
+        if validation_data is not None:
+            held = prepared.arrays(
+                self._read(validation_data, prepared.preprocessor, prepared.encoder, with_target=True)
+            )
+        return self._fit_prepared(
+            prepared,
+            held,
+            optimizer=optimizer,
+            metrics=metrics,
+            weights=(weight, aside_weight),
+            validation_fraction=validation_fraction,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            progress=progress,
+            **options,
+        )
+
+    def _prepare(self, table: Dataset, loss: Loss) -> Prepared:
+        """What training needs of a table with the target, from its rows alone."""
+        task = self._task(table)
         preprocessor = copy.deepcopy(self._unfitted).fit(table)
-        described = losses.get(_LOSSES[task] if loss is None else loss)
         encoder = _encoder(task).fit(_labels(table))
-        if isinstance(encoder, TargetScaler) and not described.standardizes:
+        if isinstance(encoder, TargetScaler) and not loss.standardizes:
             encoder.mean_, encoder.scale_ = 0.0, 1.0
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
-        outputs = len(encoder.classes) if isinstance(encoder, LabelEncoder) else 1
+        X, y = preprocessor.transform(table), _encoded(encoder, _labels(table))
+        _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
+        return Prepared(task, loss, preprocessor, encoder, X, y)
+
+    def _fit_prepared(
+        self,
+        prepared: Prepared,
+        held: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+        *,
+        optimizer: str | Optimizer | None,
+        metrics: Asked | Sequence[Asked] | None = (),
+        weights: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None] = (None, None),
+        validation_fraction: float = 0.0,
+        **options: Any,
+    ) -> History:
+        """Train on the rows of a table, and evaluate others after each epoch; see fit."""
+        task, described, preprocessor, encoder, X, y = prepared
         if isinstance(encoder, LabelEncoder) and isinstance(options.get("class_weight"), Mapping):
             options["class_weight"] = _by_code(options["class_weight"], encoder)
         scores = _scores(metrics, task)
-        validation = None
-        if validation_data is not None:
-            held = self._read(validation_data, preprocessor, encoder, with_target=True)
-            validation = (preprocessor.transform(held), _encoded(encoder, held), aside_weight)
-        network = self._make_network(X.shape[1], outputs)
-        _log.info("%s of %r from %d columns as %d features", task, self.target, table.columns, X.shape[1])
-
+        network = self._make_network(X.shape[1], prepared.outputs)
         if options.get("checkpoint") is not None:
             scored = scores or _metrics.get(_SCORES[task])
             options["checkpoint"] = Directory(
@@ -184,14 +236,10 @@ class TabularModel:
             )
         arguments = {
             "loss": described,
-            "optimizer": _OPTIMIZER if optimizer is None else optimizer,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "validation_data": validation,
+            "optimizer": DEFAULT_OPTIMIZER if optimizer is None else optimizer,
+            "validation_data": None if held is None else (*held, weights[1]),
             "metrics": scores,
-            "sample_weight": weight,
-            "seed": seed,
-            "progress": progress,
+            "sample_weight": weights[0],
             **options,
         }
         earlier = network.history
@@ -258,16 +306,34 @@ class TabularModel:
             TypeError, OSError, ValueError, RuntimeError: see predict; targets that are missing or of unknown classes
                 (ValueError).
         """
-        preprocessor, encoder, network = self._fitted()
+        preprocessor, encoder, _ = self._fitted()
         table = self._read(data, preprocessor, encoder, with_target=True)
-        X, y = preprocessor.transform(table), _encoded(encoder, table)
+        return self._evaluate_features(self._scores, preprocessor.transform(table), _labels(table), sample_weight)
+
+    def _evaluate_features(
+        self, metrics: Sequence[Metric], X: npt.NDArray[Any], labels: Column, sample_weight: npt.ArrayLike | None
+    ) -> dict[str, float]:
+        """Compare predictions from features with labels; see evaluate."""
+        _, encoder, _ = self._fitted()
+        return self._evaluate_prepared(X, _encoded(encoder, labels), labels, metrics, sample_weight)
+
+    def _evaluate_prepared(
+        self,
+        X: npt.NDArray[np.float32],
+        y: npt.NDArray[Any],
+        labels: Column,
+        metrics: Sequence[Metric],
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """See evaluate; the rows as the network takes them, and their labels."""
+        _, encoder, network = self._fitted()
         if isinstance(encoder, LabelEncoder):
-            return network._evaluate_with(self._scores, X, y, sample_weight)
+            return network._evaluate_with(metrics, X, y, sample_weight)
         result = network._evaluate_with((), X, y, sample_weight)
-        truth, value = _labels(table).astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
+        truth, value = labels.astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
         seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | {score.name: score.score(seen) for score in self._scores}
+        return result | scores(metrics, seen)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one file that whet.load opens, all or nothing.
@@ -331,6 +397,7 @@ class TabularModel:
             "preprocessor": preprocessor.describe(),
             "encoder": encoder.describe(),
             "metrics": _metrics.own(scores),
+            "absent": _metrics.absent(scores),
             "network": network,
         }
 
@@ -353,7 +420,7 @@ class TabularModel:
         given = network if hidden is None else None
         model = cls(target, task, given, hidden or (), preprocessor=preprocessor)
         model._preprocessor, model._encoder, model._network = preprocessor, encoder, network
-        model._scores = _metrics.restored(names)
+        model._scores = _metrics.restored(names, description.get("absent", ()))
         return model
 
     def _fitted(self) -> tuple[Preprocessor, LabelEncoder | TargetScaler, nn.Module]:
@@ -382,6 +449,17 @@ class TabularModel:
         if self._asked != "auto":
             return self._asked
         return "classification" if holds_classes(labels) else "regression"
+
+    def _codes(self, labels: Column) -> npt.NDArray[Any]:
+        """Give the labels of a classification as indices of classes_."""
+        return self._fitted()[1].transform(labels)
+
+    def _target_scale(self) -> tuple[float, float]:
+        """Give the target where what the network says is 0, and its units in 1 of that."""
+        encoder = self._fitted()[1]
+        if isinstance(encoder, LabelEncoder) or encoder.mean_ is None:
+            return 0.0, 1.0
+        return encoder.mean_, encoder.scale_
 
     def _read(
         self, data: Any, preprocessor: Preprocessor, encoder: LabelEncoder | TargetScaler, *, with_target: bool = False
@@ -444,6 +522,11 @@ def _default_scores(task: str, loss: Loss) -> tuple[Metric, ...]:
     return tuple(score for score in _metrics.get(_SCORES[task]) if task == "regression" or loss.kind == "classes")
 
 
+def loss_of(task: str, loss: str | Loss | None) -> Loss:
+    """Look the loss up, or take that of the task."""
+    return losses.get(_LOSSES[task] if loss is None else loss)
+
+
 def _kind(encoder: LabelEncoder | TargetScaler) -> Kind | None:
     """Tell how to read the target of a later table: text stays text, even where it looks like numbers."""
     if isinstance(encoder, TargetScaler):
@@ -475,7 +558,7 @@ def _by_code(weights: Mapping[Any, float], encoder: LabelEncoder) -> dict[int, f
     return dict(zip(codes, weights.values(), strict=True))
 
 
-def _encoded(encoder: LabelEncoder | TargetScaler, table: Dataset) -> npt.NDArray[Any]:
+def _encoded(encoder: LabelEncoder | TargetScaler, labels: Column) -> npt.NDArray[Any]:
     """Give the target as the network takes it: codes, or float32; shape (rows,)."""
-    y = encoder.transform(_labels(table))
+    y = encoder.transform(labels)
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)

@@ -187,8 +187,7 @@ TEST(a_prediction_allocates_nothing) {
   std::vector<float> out(training.y.size());
   Watch watch;
   const auto predict = [&](int64_t rows) {
-    ConstMatrix x = training.data.x;
-    x.rows = rows;
+    const Features x = training.data.x.slice(0, rows, DType::float32);
     predictor.predict(*training.state, x, {out.data(), rows, 1, 1}, watch);
   };
   for (const int64_t rows : {1, 7, 330}) CHECK(settles([&] { predict(rows); }), rows, " rows");

@@ -6,11 +6,16 @@
 /// What users may ask of the CPU device besides its kernels.
 namespace whet::cpu {
 
-/// Threads that kernels may use: what was set, else WHET_NUM_THREADS, else the processors this process may use.
+/// Threads that kernels may use: what was set, else WHET_NUM_THREADS, else the processors this process may use; at most
+/// the limit of the calling thread.
 int num_threads();
 
 /// Throws std::invalid_argument unless n is at least 1.
 void set_num_threads(int n);
+
+/// Kernels that the calling thread starts use at most n threads from now on. Throws std::invalid_argument unless n is
+/// at least 1.
+void limit_threads_here(int n);
 
 /// The chosen instruction set: WHET_ISA if set, else the best this processor has. Chosen once, at first use.
 /// Throws std::invalid_argument if WHET_ISA names a set that is unknown or that this processor lacks.

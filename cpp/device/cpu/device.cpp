@@ -16,6 +16,7 @@
 #include "device/cpu/pool.h"
 #include "device/cpu/select.h"
 #include "device/cpu/slabs.h"
+#include "device/cpu/sparse.h"
 
 namespace whet::cpu {
 
@@ -55,6 +56,20 @@ class CpuDevice final : public Device {
     const FlushDenormals flush;
     multiply_over_rows(kernels_, {precision_, static_cast<const T*>(scales)}, data(y), y.stride, y.rows, y.cols, a.rows,
                        data(a), a.stride, data(b), b.stride, accumulate);
+  }
+
+  void sparse_gemm(Matrix y, const SparseMatrix& a, ConstMatrix b, bool transpose_b,
+                   const Epilogue& epilogue) override {
+    const FlushDenormals flush;
+    const Operand<T> right{data(b), transpose_b ? 1 : b.stride, transpose_b ? b.stride : 1};
+    multiply_sparse(kernels_, data(y), y.stride, y.cols, a, right, finish(epilogue));
+  }
+
+  void sparse_gemm_over_rows(Matrix y, bool transpose_y, const SparseMatrix& a, ConstMatrix b,
+                             bool accumulate) override {
+    const FlushDenormals flush;
+    const SparseSum<T> sum{data(y), transpose_y ? y.stride : 1, transpose_y ? 1 : y.stride, accumulate};
+    multiply_sparse_over_rows(kernels_, sum, a, data(b), b.stride, b.cols);
   }
 
   void column_sums(void* y, ConstMatrix x, bool accumulate) override {

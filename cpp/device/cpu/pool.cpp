@@ -180,6 +180,8 @@ int initial_threads() {
 
 std::atomic<int> chosen_threads{0};
 
+thread_local int most_threads_here = kMaxThreads;
+
 }  // namespace
 
 void run_tasks(int threads, int64_t tasks, Task task) {
@@ -191,15 +193,22 @@ void run_tasks(int threads, int64_t tasks, Task task) {
 }
 
 int num_threads() {
-  if (const int chosen = chosen_threads.load(std::memory_order_relaxed)) return chosen;
-  int nobody = 0;
-  const int initial = initial_threads();
-  return chosen_threads.compare_exchange_strong(nobody, initial) ? initial : nobody;
+  int chosen = chosen_threads.load(std::memory_order_relaxed);
+  if (chosen == 0) {
+    const int initial = initial_threads();
+    if (chosen_threads.compare_exchange_strong(chosen, initial)) chosen = initial;
+  }
+  return std::min(chosen, most_threads_here);
 }
 
 void set_num_threads(int n) {
   if (n < 1) fail("set_num_threads", "expected at least 1, got ", n);
   chosen_threads.store(std::min(n, kMaxThreads), std::memory_order_relaxed);
+}
+
+void limit_threads_here(int n) {
+  if (n < 1) fail("limit_threads_here", "expected at least 1, got ", n);
+  most_threads_here = std::min(n, kMaxThreads);
 }
 
 }  // namespace whet::cpu

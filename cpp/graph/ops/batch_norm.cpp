@@ -95,7 +95,8 @@ class BatchNorm final : public Op {
       device.copy(vector(frame, dshift), shift, frame.accumulates_parameter(4));
     const Matrix dx = frame.input_gradient(0);
     if (!dx.data) return;
-    const double share = 1 / static_cast<double>(x.rows);
+    // Running statistics do not depend on the rows.
+    const double share = frame.training() ? 1 / static_cast<double>(x.rows) : 0;
     device.combine(shift, shift, slope, math::CombinationId::Mul);
     scale(frame, shift, shift, share);
     device.combine(square, slope, factor, math::CombinationId::Mul);

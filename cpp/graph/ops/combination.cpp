@@ -197,6 +197,8 @@ class Where final : public Op {
     const Matrix zero{frame.scratch(), frame.rows(), 1, 1};
     const Matrix whole{column_block(zero, frame.rows(), 1, device.dtype()).data, frame.rows(), dy.cols, dy.cols};
     device.fill(zero, 0);
+    // The condition changes by leaps.
+    if (const Matrix dx = frame.input_gradient(0); dx.data && !frame.accumulates_input(0)) device.fill(dx, 0);
     for (int i = 1; i < 3; ++i) {
       const Matrix dx = frame.input_gradient(i);
       if (!dx.data) continue;

@@ -33,23 +33,33 @@ class Linear final : public Op {
   bool backward_reads_inputs() const override { return true; }
   bool backward_reads_output() const override { return false; }
   bool fuses_activation() const override { return true; }
+  bool reads_sparse() const override { return true; }
 
   void forward(const Frame& frame) const override {
     const ConstMatrix w = weight(frame);
     const int64_t in = frame.input_shape(0).back(), out = frame.output_shape().back();
     const Epilogue epilogue{frame.parameters() > 1 ? frame.parameter(1) : nullptr, frame.activation(),
                             lines(frame.activation_input(), out)};
-    frame.device().gemm(lines(frame.output(), out), lines(frame.input(0), in), false, w, !transposed_, false, epilogue);
+    const Matrix y = lines(frame.output(), out);
+    if (const SparseMatrix* const x = frame.sparse_input(0))
+      frame.device().sparse_gemm(y, *x, w, !transposed_, epilogue);
+    else
+      frame.device().gemm(y, lines(frame.input(0), in), false, w, !transposed_, false, epilogue);
   }
 
   void backward(const Frame& frame) const override {
     Device& device = frame.device();
     const ConstMatrix w = weight(frame);
     const int64_t in = frame.input_shape(0).back(), out = frame.output_shape().back();
-    const ConstMatrix x = lines(frame.input(0), in), dy = lines(frame.output_gradient(), out);
-    if (void* const dw = frame.parameter_gradient(0))
-      device.gemm_over_rows({dw, w.rows, w.cols, w.cols}, transposed_ ? x : dy, transposed_ ? dy : x, nullptr,
-                            frame.accumulates_parameter(0));
+    const ConstMatrix dy = lines(frame.output_gradient(), out);
+    if (void* const data = frame.parameter_gradient(0)) {
+      const Matrix dw{data, w.rows, w.cols, w.cols};
+      const ConstMatrix x = lines(frame.input(0), in);
+      if (const SparseMatrix* const sparse = frame.sparse_input(0))
+        device.sparse_gemm_over_rows(dw, transposed_, *sparse, dy, frame.accumulates_parameter(0));
+      else
+        device.gemm_over_rows(dw, transposed_ ? x : dy, transposed_ ? dy : x, nullptr, frame.accumulates_parameter(0));
+    }
     if (void* const db = frame.parameters() > 1 ? frame.parameter_gradient(1) : nullptr)
       device.column_sums(db, dy, frame.accumulates_parameter(1));
     if (const Matrix dx = frame.input_gradient(0); dx.data) {

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import decimal
 import fractions
+import heapq
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from itertools import compress
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +32,7 @@ __all__ = [
     "is_missing",
     "kind_of",
     "label",
+    "most_frequent",
     "refused",
     "text",
     "texts",
@@ -64,8 +67,11 @@ def text(cell: object) -> str:
 
 def texts(column: Column) -> list[str | None]:
     """Write each category of a column as text; None stays None."""
-    cells = column.tolist()
-    if len(set(map(type, cells)) - {type(None)}) > 1:  # True and 1 are equal, and are two categories
+    cells: list[Any] = column.tolist()
+    types = set(map(type, cells)) - {type(None)}
+    if types == {str}:
+        return cells
+    if len(types) > 1:  # True and 1 are equal, and are two categories
         return [None if cell is None else text(cell) for cell in cells]
     # Each distinct cell once, as there are few: a tenth of the time.
     known = {cell: None if cell is None else text(cell) for cell in set(cells)}
@@ -184,16 +190,31 @@ def is_missing(column: Column) -> npt.NDArray[np.bool_]:
 
 def is_constant(column: Column) -> bool:
     """Tell whether all cells are equal, or all missing."""
-    if column.dtype == object:
-        return len(set(column.tolist())) <= 1
     first = column[:1]
     return bool(np.all((column == first) | ((column != column) & (first != first))))
 
 
 def counted(column: Column) -> dict[str, int]:
     """Count the categories of a column as text, the most frequent first, equally frequent ones in sorted order."""
-    counts = [(cell, count) for cell, count in Counter(texts(column)).items() if cell is not None]
-    return dict(sorted(counts, key=lambda item: (-item[1], item[0])))
+    counts = _counts(column)
+    # Two sorts without a function of each cell: a third of the time, where there are many.
+    return {cell: counts[cell] for cell in sorted(sorted(counts), key=counts.__getitem__, reverse=True)}
+
+
+def most_frequent(column: Column, most: int) -> tuple[int, dict[str, int]]:
+    """Tell how many categories a column has, and count the first ones of `counted`, without sorting all."""
+    counts = _counts(column)
+    numbers = np.fromiter(counts.values(), np.int64, len(counts))
+    least = int(np.partition(numbers, -most)[-most]) if len(numbers) > most else 0
+    often = sorted(compress(counts, numbers > least), key=lambda cell: (-counts[cell], cell))
+    others = heapq.nsmallest(most - len(often), compress(counts, numbers == least))
+    return len(counts), {cell: counts[cell] for cell in [*often, *others]}
+
+
+def _counts(column: Column) -> dict[str, int]:
+    counts: dict[Any, int] = Counter(texts(column))
+    counts.pop(None, None)
+    return counts
 
 
 def refused(name: str, what: str) -> TypeError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from whet.data.columns import Column, Kind, convert, counted, is_constant, is_missing, kind_of
+from whet.data.columns import Column, Kind, convert, counted, is_constant, is_missing, kind_of, most_frequent
 from whet.data.dataset import Dataset
 from whet.data.rows import found, repeated, row_hashes
 from whet.data.tables import as_dataset
@@ -140,9 +140,8 @@ def _feature_hashes(table: Dataset, other: Any) -> Any:
 def _column(name: str, column: Column) -> ColumnDescription:
     missing, constant = int(is_missing(column).sum()), is_constant(column)
     if kind_of(column) == "category":
-        counts = counted(column)
-        frequent = dict(islice(counts.items(), _KEPT))
-        return ColumnDescription(name, "category", missing, constant, distinct=len(counts), frequent=frequent)
+        distinct, frequent = most_frequent(column, _KEPT)
+        return ColumnDescription(name, "category", missing, constant, distinct=distinct, frequent=frequent)
     finite = column[np.isfinite(column)]
     infinite = len(column) - missing - len(finite)
     if not len(finite):

@@ -163,6 +163,16 @@ class Preprocessor:
         )
 
     @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """The column of the table that each of the matrix's columns comes from."""
+        encoded = zip(self._categories, self._encoder.widths, strict=True) if self._categories else ()
+        return (
+            *self._numbers,
+            *(self._numbers[position] for position in self._imputer.indicated_),
+            *(name for name, width in encoded for _ in range(width)),
+        )
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """How many numbers each column of categories has with OrdinalEncoder, in the order of the matrix; else none."""
         encoder = self._encoder

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from whet.data.columns import Column, kind_of, texts
+from whet.data.columns import Column, is_missing, kind_of, texts
 
 __all__ = ["found", "repeated", "row_hashes"]
 
@@ -60,9 +60,9 @@ def _numbers(column: Column) -> Hashes:
 
 
 def _categories(column: Column) -> Hashes:
-    cells = texts(column)
-    known = {cell: hash(cell) for cell in set(cells)} | {None: int(_MISSING)}
-    return np.fromiter(map(known.__getitem__, cells), np.int64, len(cells)).view(np.uint64)
+    bits = np.fromiter(map(hash, texts(column)), np.int64, len(column)).view(np.uint64)
+    bits[is_missing(column)] = _MISSING
+    return bits
 
 
 def _mixed(bits: Hashes) -> Hashes:

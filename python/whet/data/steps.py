@@ -385,6 +385,11 @@ class Encoder(Step):
         """Name the encoded columns."""
         raise TypeError("[data] Encoder is a base class: use OneHotEncoder or OrdinalEncoder")
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many encoded columns each column has."""
+        return (1,) * len(self._fitted())
+
 
 @dataclass
 class OneHotEncoder(Encoder):
@@ -407,6 +412,11 @@ class OneHotEncoder(Encoder):
     def names(self, columns: Sequence[str]) -> list[str]:
         """Name the encoded columns, "column=category"."""
         return [f"{name}={level}" for name, kept in zip(columns, self._fitted(), strict=True) for level in kept]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many encoded columns each column has: one for each category."""
+        return tuple(len(kept) for kept in self._fitted())
 
 
 @dataclass

@@ -160,7 +160,7 @@ class Facts:
     @cached_property
     def gradients(self) -> Mapping[str, float]:
         """The gradient's norm of each weight over its own: as recorded in the first epoch, or of a fresh copy."""
-        recorded = getattr(self.history, "layers", {}).get("gradient_norm")
+        recorded = self.history.layers.get("gradient_norm")
         if recorded:
             return signals.relative(recorded, self.model)
         return signals.gradients(self.model, self.loss, self.rows, self.history.seed)

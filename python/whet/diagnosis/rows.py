@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whet._arrays import Floats
+from whet._arrays import Floats, as_dense
 from whet.data.columns import Column
 from whet.data.targets import LabelEncoder
 from whet.losses import Loss
@@ -73,7 +73,7 @@ def read(model: Module | TabularModel, loss: Loss, X: Any, y: Any, where: str) -
         return _of_table(model, X, where)
     if y is None:
         raise TypeError(f"[{where}] expected X and y, as the model is a {type(model).__name__}; got no y")
-    features = model._features(X, where)
+    features = as_dense(model._features(X, where), where)
     if not len(features):
         raise ValueError(f"[{where}] expected at least one row, got none")
     target = loss.target(y, len(features), model._width_of_target(features.shape[1], loss), model.dtype, where)
@@ -85,7 +85,7 @@ def read(model: Module | TabularModel, loss: Loss, X: Any, y: Any, where: str) -
 def _of_table(model: TabularModel, data: Any, where: str) -> Rows:
     preprocessor, encoder, network = model._fitted()
     table: Dataset = model._read(data, preprocessor, encoder, with_target=True)
-    features = network._features(preprocessor.transform(table), where)
+    features = as_dense(network._features(preprocessor.transform(table), where), where)
     loss = network._fitted_loss(where)
     codes = encoder.transform(table.labels if table.labels is not None else [])
     width = network._width_of_target(features.shape[1], loss)

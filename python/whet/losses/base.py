@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from whet import _core
 from whet._arrays import Floats, as_array, as_floats, check_finite
 from whet._checks import as_number
+from whet._frozen import Frozen
 
 __all__ = ["Loss", "one_or_each", "positive", "refuse"]
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(Frozen):
     """What a model is trained to make small: the mean over rows of a row's loss, or their sum.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +15,6 @@ from whet.losses.base import Loss, one_or_each
 __all__ = ["CrossEntropyLoss"]
 
 
-@dataclass(frozen=True)
 class CrossEntropyLoss(Loss):
     """Mean over rows of H(t, softmax(p)), as torch.nn.CrossEntropyLoss.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +33,6 @@ def _columns(y: ArrayLike, rows: int, dtype: DTypeLike, where: str) -> Floats:
     return target
 
 
-@dataclass(frozen=True)
 class TracedLoss(Loss):
     """A loss that becomes a part of the model's graph: what `row_losses` says runs once, on traced values.
 
@@ -64,7 +62,6 @@ class TracedLoss(Loss):
         return _columns(y, rows, dtype, where)
 
 
-@dataclass(frozen=True)
 class FunctionLoss(TracedLoss):
     """What a function of prediction and target says of each row: the mean over rows of what it returns.
 
@@ -86,7 +83,6 @@ class FunctionLoss(TracedLoss):
         return self.function(prediction, target)
 
 
-@dataclass(frozen=True)
 class NumPyLoss(Loss):
     """What a function of NumPy arrays says of each row, where a loss cannot be traced: the mean over rows.
 
@@ -137,7 +133,6 @@ class NumPyLoss(Loss):
         return checked[0], checked[1]
 
 
-@dataclass(frozen=True)
 class GaussianNLLLoss(TracedLoss):
     """Mean over rows and columns of (log v + (m - t)^2 / v) / 2, as torch.nn.GaussianNLLLoss.
 
@@ -176,7 +171,6 @@ class GaussianNLLLoss(TracedLoss):
         return loss + 0.5 * _LOG_2_PI if self.full else loss
 
 
-@dataclass(frozen=True)
 class CosineEmbeddingLoss(TracedLoss):
     """Mean over rows of 1 - cos(x1, x2) where y is 1, and max(0, cos(x1, x2) - margin) where y is -1.
 
@@ -212,7 +206,6 @@ class CosineEmbeddingLoss(TracedLoss):
         return alike * (1.0 - cosine) + (1.0 - alike) * (cosine - self.margin).maximum(0.0)
 
 
-@dataclass(frozen=True)
 class MemberLoss(TracedLoss):
     """The mean of a loss over the members of an ensemble, each with the same target.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
@@ -14,7 +12,6 @@ from whet.losses.base import Loss, one_or_each, refuse
 __all__ = ["BCEWithLogitsLoss", "FocalLoss", "HingeLoss", "SoftMarginLoss", "SquaredHingeLoss"]
 
 
-@dataclass(frozen=True)
 class _Binary(Loss):
     """Targets lie in [0, 1]."""
 
@@ -30,7 +27,6 @@ class _Binary(Loss):
         return target
 
 
-@dataclass(frozen=True)
 class BCEWithLogitsLoss(_Binary):
     """Mean over rows and columns of the binary cross-entropy of sigmoid(p), as torch.nn.BCEWithLogitsLoss.
 
@@ -47,7 +43,6 @@ class BCEWithLogitsLoss(_Binary):
         self._keep(pos_weight=one_or_each(self.pos_weight, "BCEWithLogitsLoss", "pos_weight"))
 
 
-@dataclass(frozen=True)
 class FocalLoss(_Binary):
     """Mean of a (1 - q)^gamma times the binary cross-entropy of sigmoid(p), where q is the true class's probability.
 
@@ -69,7 +64,6 @@ class FocalLoss(_Binary):
         self._keep(alpha=alpha, gamma=gamma)
 
 
-@dataclass(frozen=True)
 class _Signs(Loss):
     """Targets are -1 and 1, or 0 and 1, which stand for them."""
 
@@ -87,21 +81,18 @@ class _Signs(Loss):
         return np.where(zero, target.dtype.type(-1), target)
 
 
-@dataclass(frozen=True)
 class HingeLoss(_Signs):
     """Mean of max(1 - t p, 0) for targets -1 and 1, as sklearn.metrics.hinge_loss and keras.losses.Hinge."""
 
     name = "hinge"
 
 
-@dataclass(frozen=True)
 class SquaredHingeLoss(_Signs):
     """Mean of max(1 - t p, 0)^2 for targets -1 and 1, as keras.losses.SquaredHinge."""
 
     name = "squared_hinge"
 
 
-@dataclass(frozen=True)
 class SoftMarginLoss(_Signs):
     """Mean of log(1 + exp(-t p)) for targets -1 and 1, as torch.nn.SoftMarginLoss."""
 

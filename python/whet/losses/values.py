@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,18 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
 class MSELoss(Loss):
     """Mean over rows and columns of (p - t)^2, as torch.nn.MSELoss."""
 
     name = "mse"
 
 
-@dataclass(frozen=True)
 class L1Loss(Loss):
     """Mean over rows and columns of |p - t|, as torch.nn.L1Loss."""
 
     name = "l1"
 
 
-@dataclass(frozen=True)
 class HuberLoss(Loss):
     """Mean of (p - t)^2 / 2 up to a distance of delta, delta (|p - t| - delta / 2) beyond, as torch.nn.HuberLoss."""
 
@@ -51,7 +47,6 @@ class HuberLoss(Loss):
         self._keep(delta=positive(self.delta, "HuberLoss", "delta"))
 
 
-@dataclass(frozen=True)
 class SmoothL1Loss(Loss):
     """Mean of (p - t)^2 / (2 beta) below a distance of beta, |p - t| - beta / 2 beyond, as torch.nn.SmoothL1Loss."""
 
@@ -62,14 +57,12 @@ class SmoothL1Loss(Loss):
         self._keep(beta=as_number(self.beta, "SmoothL1Loss", "beta", low=0))
 
 
-@dataclass(frozen=True)
 class LogCoshLoss(Loss):
     """Mean of log(cosh(p - t)): quadratic near zero, linear far away, smooth everywhere; as keras.losses.LogCosh."""
 
     name = "log_cosh"
 
 
-@dataclass(frozen=True)
 class QuantileLoss(Loss):
     """The pinball loss, whose minimum is a quantile: the mean of q (t - p) where t > p, (1 - q) (p - t) elsewhere.
 
@@ -106,7 +99,6 @@ class QuantileLoss(Loss):
         return output[:, nearest : nearest + 1]
 
 
-@dataclass(frozen=True)
 class PoissonNLLLoss(Loss):
     """Mean negative log-likelihood of a Poisson distribution, as torch.nn.PoissonNLLLoss; targets are 0 or more.
 
@@ -141,7 +133,6 @@ class PoissonNLLLoss(Loss):
         return target
 
 
-@dataclass(frozen=True)
 class GammaLoss(Loss):
     """Mean of p + t exp(-p), half the gamma deviance of the mean exp(p) but for what depends on t alone.
 
@@ -159,7 +150,6 @@ class GammaLoss(Loss):
         return target
 
 
-@dataclass(frozen=True)
 class TweedieLoss(Loss):
     """Mean of exp((2 - k) p) / (2 - k) - t exp((1 - k) p) / (1 - k) for a power k.
 
@@ -191,7 +181,6 @@ class TweedieLoss(Loss):
         return target
 
 
-@dataclass(frozen=True)
 class KLDivLoss(Loss):
     """Mean over rows and columns of t (log(t) - p), as torch.nn.KLDivLoss: predictions are logarithms.
 

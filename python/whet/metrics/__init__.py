@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from whet.metrics.base import Metric, Named, of_function
+from whet.metrics.base import Absent, Metric, Named, of_function
 from whet.metrics.classes import (
     F1,
     Accuracy,
@@ -97,6 +97,11 @@ def own(metrics: Sequence[Metric]) -> list[Any]:
     return [_described(metric) for metric in metrics if isinstance(metric, Named)]
 
 
+def absent(metrics: Sequence[Metric]) -> list[str]:
+    """The names of the others, of which a file holds nothing else."""
+    return [metric.name for metric in metrics if not isinstance(metric, Named)]
+
+
 def _described(metric: Named) -> str | dict[str, Any]:
     alias = _ALIASES.get(metric.name, metric.name)
     if alias == metric.key and metric.options() == type(metric)().options():
@@ -104,8 +109,8 @@ def _described(metric: Named) -> str | dict[str, Any]:
     return {"metric": metric.key, "name": metric.name, **metric.options()}
 
 
-def restored(described: Sequence[Any]) -> tuple[Metric, ...]:
-    """The metrics that `own` described.
+def restored(described: Sequence[Any], names: Sequence[str] = ()) -> tuple[Metric, ...]:
+    """The metrics that `own` described, and what stands for those that `absent` named.
 
     Raises:
         ValueError: If it is no such description.
@@ -117,7 +122,7 @@ def restored(described: Sequence[Any]) -> tuple[Metric, ...]:
             found += [_CLASSES[options.pop("metric")](**options)] if options else get(each)
         except (KeyError, TypeError) as error:
             raise ValueError(f"[metrics] expected the description of a metric, got {each!r}: {error}") from None
-    return tuple(found)
+    return (*found, *map(Absent, names))
 
 
 def _one(metric: object) -> Metric:

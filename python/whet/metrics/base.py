@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._arrays import Floats, as_weights
+from whet._frozen import Frozen
+from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics.predictions import Predictions, Reads
 
-__all__ = ["Metric", "Named", "mean", "of_function", "one_of", "pair", "weights_of"]
+__all__ = ["Absent", "Metric", "Named", "mean", "of_function", "one_of", "pair", "scores", "weights_of"]
 
 
 class Metric:
@@ -68,8 +72,7 @@ class Metric:
         return f"Metric({self.name!r}, reads={self.reads!r})"
 
 
-@dataclass(frozen=True)
-class Named(Metric):
+class Named(Frozen, Metric):
     """A metric of whet: a function of this package as a class, so that its options can be given to a fit.
 
     Args:
@@ -106,6 +109,29 @@ class Named(Metric):
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({options})"
+
+
+class Absent(Metric):
+    """A metric of functions of a user's, which no file holds: of a model that was loaded, only its name is known."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, lambda truth, prediction: math.nan, "predictions", None)
+        self._told = False
+
+    def warn(self) -> None:
+        """Tells of it the first time."""
+        if not self._told:
+            message = f"[evaluate] the metric '{self.name}' is absent: it is a function, which no model file holds"
+            warnings.warn(message, WhetWarning, stacklevel=7)
+        self._told = True
+
+
+def scores(metrics: Sequence[Metric], seen: Predictions) -> dict[str, float]:
+    """Each metric of a model's predictions by name; warns of those that are absent."""
+    for metric in metrics:
+        if isinstance(metric, Absent):
+            metric.warn()
+    return {metric.name: metric.score(seen) for metric in metrics if not isinstance(metric, Absent)}
 
 
 def of_function(function: Callable[..., float]) -> Metric:

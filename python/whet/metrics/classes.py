@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -202,7 +201,6 @@ def top_k(truth: ArrayLike, score: ArrayLike, *, k: int = 2, sample_weight: Arra
     return mean(ahead < as_count(k, "metrics", "k"), weights_of(sample_weight, len(labels)))
 
 
-@dataclass(frozen=True)
 class Accuracy(Named):
     """`accuracy`, for a fit."""
 
@@ -216,7 +214,6 @@ class Accuracy(Named):
         return seen.counts.right / seen.counts.total
 
 
-@dataclass(frozen=True)
 class BalancedAccuracy(Named):
     """`balanced_accuracy` with its options, for a fit."""
 
@@ -241,7 +238,6 @@ class BalancedAccuracy(Named):
         return _balanced(seen.counts, self.adjusted)
 
 
-@dataclass(frozen=True)
 class _Averaged(Named):
     """With the options of `precision`."""
 
@@ -270,7 +266,6 @@ class _Averaged(Named):
         return _averaged(self._ratio, seen.counts, self.average, self.pos_label, self.zero_division)
 
 
-@dataclass(frozen=True)
 class Precision(_Averaged):
     """`precision` with its options, for a fit."""
 
@@ -279,7 +274,6 @@ class Precision(_Averaged):
     _ratio = staticmethod(_of_predicted)
 
 
-@dataclass(frozen=True)
 class Recall(_Averaged):
     """`recall` with its options, for a fit."""
 
@@ -288,7 +282,6 @@ class Recall(_Averaged):
     _ratio = staticmethod(_of_true)
 
 
-@dataclass(frozen=True)
 class F1(_Averaged):
     """`f1` with its options, for a fit."""
 
@@ -297,7 +290,6 @@ class F1(_Averaged):
     _ratio = staticmethod(_of_both)
 
 
-@dataclass(frozen=True)
 class TopK(Named):
     """`top_k` with its option, for a fit; by default its name is "top_3" for k = 3, but "top_k" for its own k, 2."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -152,7 +151,6 @@ def _sorted(
     return score[rows][order], np.concatenate([[0.0], np.cumsum(weights[rows][order])])
 
 
-@dataclass(frozen=True)
 class LogLoss(Named):
     """`log_loss`, for a fit, which computes it of the raw outputs."""
 
@@ -174,7 +172,6 @@ class LogLoss(Named):
         return _core.loss(None, logits, truth, weights, "bce_with_logits", [("pos_weight", 1.0)])
 
 
-@dataclass(frozen=True)
 class Brier(Named):
     """`brier` with its option, for a fit."""
 
@@ -190,7 +187,6 @@ class Brier(Named):
         super().__post_init__()
 
 
-@dataclass(frozen=True)
 class ROCAUC(Named):
     """`roc_auc` with its option, for a fit."""
 

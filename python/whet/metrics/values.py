@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -83,7 +82,6 @@ def r2(
     return float(np.average(score, weights=total if by_variance else None))
 
 
-@dataclass(frozen=True)
 class _OfValues(Named):
     """Reads values, of which there are as many as targets."""
 
@@ -101,7 +99,6 @@ class _OfValues(Named):
             )
 
 
-@dataclass(frozen=True)
 class MAE(_OfValues):
     """`mae`, for a fit."""
 
@@ -109,7 +106,6 @@ class MAE(_OfValues):
     _function = staticmethod(mae)
 
 
-@dataclass(frozen=True)
 class RMSE(_OfValues):
     """`rmse`, for a fit."""
 
@@ -117,7 +113,6 @@ class RMSE(_OfValues):
     _function = staticmethod(rmse)
 
 
-@dataclass(frozen=True)
 class MAPE(_OfValues):
     """`mape`, for a fit."""
 
@@ -125,7 +120,6 @@ class MAPE(_OfValues):
     _function = staticmethod(mape)
 
 
-@dataclass(frozen=True)
 class R2(_OfValues):
     """`r2` with its option, for a fit."""
 

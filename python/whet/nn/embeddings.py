@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -43,7 +42,6 @@ def _table_rows(value: object, where: str) -> int:
     return rows
 
 
-@dataclass(frozen=True)
 class _NormalBut(init.Normal):
     """Normal, but for a row of zeros."""
 

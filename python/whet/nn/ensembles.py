@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ def _scaling(name: str, where: str) -> Initializer:
     return _SCALINGS[name]
 
 
-@dataclass(frozen=True)
 class _Chunks(Initializer):
     """One number for each chunk of a row, for every row anew."""
 
@@ -42,7 +40,6 @@ class _Chunks(Initializer):
         return np.repeat(self.drawn.draw((shape[0], len(self.sizes)), seed, index), self.sizes, axis=1)
 
 
-@dataclass(frozen=True)
 class _SameRows(Initializer):
     """A row for all."""
 

@@ -7,7 +7,7 @@ parameter's index in the model alone, in double precision, and are rounded to th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whet import _core
 from whet._checks import as_count, as_number, as_seed
+from whet._frozen import Frozen
 
 if TYPE_CHECKING:
     from whet.nn.module import Module
@@ -43,8 +44,7 @@ __all__ = [
 Doubles = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Initializer:
+class Initializer(Frozen):
     """Draws a parameter of a given shape."""
 
     name: ClassVar[str]
@@ -73,7 +73,6 @@ def _fans(shape: tuple[int, ...], owner: Initializer) -> tuple[int, int]:
     return shape[1], shape[0]
 
 
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """All zeros."""
 
@@ -84,7 +83,6 @@ class Zeros(Initializer):
         return np.zeros(shape)
 
 
-@dataclass(frozen=True)
 class Ones(Initializer):
     """All ones."""
 
@@ -95,7 +93,6 @@ class Ones(Initializer):
         return np.ones(shape)
 
 
-@dataclass(frozen=True)
 class Eye(Initializer):
     """Ones on the diagonal of a matrix, zeros elsewhere: features pass through."""
 
@@ -107,7 +104,6 @@ class Eye(Initializer):
         return np.eye(fan_out, fan_in)
 
 
-@dataclass(frozen=True)
 class Constant(Initializer):
     """All equal to `value`."""
 
@@ -119,7 +115,6 @@ class Constant(Initializer):
         return np.full(shape, float(self.value))
 
 
-@dataclass(frozen=True)
 class Uniform(Initializer):
     """Uniform in [a, b)."""
 
@@ -132,7 +127,6 @@ class Uniform(Initializer):
         return _uniform(shape, seed, index, self.a, self.b)
 
 
-@dataclass(frozen=True)
 class Normal(Initializer):
     """Normal with the given mean and standard deviation."""
 
@@ -150,7 +144,6 @@ class Normal(Initializer):
         return _normal(shape, seed, index, self.mean, self.std)
 
 
-@dataclass(frozen=True)
 class TruncatedNormal(Initializer):
     """Normal with the given mean and deviation, cut off at a and b, as torch.nn.init.trunc_normal_.
 
@@ -180,7 +173,6 @@ class TruncatedNormal(Initializer):
         return np.array(drawn).reshape(shape).clip(self.a, self.b)
 
 
-@dataclass(frozen=True)
 class RandomSigns(Initializer):
     """1 or -1, each with probability one half."""
 
@@ -191,7 +183,6 @@ class RandomSigns(Initializer):
         return np.where(_uniform(shape, seed, index, 0.0, 1.0) < 0.5, -1.0, 1.0)
 
 
-@dataclass(frozen=True, eq=False)
 class Values(Initializer):
     """Given values, for buffers.
 
@@ -202,12 +193,14 @@ class Values(Initializer):
     name = "values"
     values: Doubles
 
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """See `Initializer.draw`."""
         return np.array(self.values, np.float64).reshape(shape)
 
 
-@dataclass(frozen=True)
 class Sparse(Initializer):
     """Normal with deviation `std`, but for a share of zeros in each column (Martens, ICML 2010).
 
@@ -235,7 +228,6 @@ class Sparse(Initializer):
         return values
 
 
-@dataclass(frozen=True)
 class XavierUniform(Initializer):
     """Uniform with bound gain sqrt(6 / (in + out)) (Glorot and Bengio, AISTATS 2010)."""
 
@@ -248,7 +240,6 @@ class XavierUniform(Initializer):
         return _uniform(shape, seed, index, -bound, bound)
 
 
-@dataclass(frozen=True)
 class XavierNormal(Initializer):
     """Normal with deviation gain sqrt(2 / (in + out)) (Glorot and Bengio, AISTATS 2010)."""
 
@@ -260,7 +251,6 @@ class XavierNormal(Initializer):
         return _normal(shape, seed, index, 0.0, self.gain * math.sqrt(2 / sum(_fans(shape, self))))
 
 
-@dataclass(frozen=True)
 class _Kaiming(Initializer):
     """Deviation gain / sqrt(fan) (He et al., ICCV 2015).
 
@@ -290,7 +280,6 @@ class _Kaiming(Initializer):
         return gains[self.nonlinearity] / math.sqrt(fan_in if self.mode == "fan_in" else fan_out)
 
 
-@dataclass(frozen=True)
 class KaimingUniform(_Kaiming):
     """Uniform with bound gain sqrt(3 / fan) (He et al., ICCV 2015), as torch.nn.init.kaiming_uniform_."""
 
@@ -302,7 +291,6 @@ class KaimingUniform(_Kaiming):
         return _uniform(shape, seed, index, -bound, bound)
 
 
-@dataclass(frozen=True)
 class KaimingNormal(_Kaiming):
     """Normal with deviation gain / sqrt(fan) (He et al., ICCV 2015), as torch.nn.init.kaiming_normal_."""
 
@@ -313,7 +301,6 @@ class KaimingNormal(_Kaiming):
         return _normal(shape, seed, index, 0.0, self._deviation(shape))
 
 
-@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """A matrix with orthonormal rows or columns, whichever are fewer, times gain (Saxe et al., ICLR 2014)."""
 

@@ -7,13 +7,25 @@ import hashlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from whet import _core
-from whet._arrays import Features, Floats, as_array, as_features, as_floats, check_finite, read_only
+from whet._arrays import (
+    CoreFeatures,
+    Features,
+    Floats,
+    SparseFloats,
+    as_array,
+    as_features,
+    as_floats,
+    as_sparse,
+    check_finite,
+    is_sparse,
+    read_only,
+)
 from whet._checks import as_seed
 from whet.nn import storage
 from whet.nn.parameter import Buffer, Parameter
@@ -316,7 +328,9 @@ class Module(Model):
         plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return sum(each.kind in plain and each.default is each.empty for each in parameters) > 1
 
-    def _check_indices(self, features: Floats, where: str) -> None:
+    def _check_indices(self, features: CoreFeatures, where: str) -> None:
+        if isinstance(features, SparseFloats):
+            return  # they go into linear layers alone
         graph = self._graph(features.shape[1])
         for node in graph.nodes:
             if node["op"] != "embedding":
@@ -337,15 +351,32 @@ class Module(Model):
     def _as_returned(self, rows: Floats, width: int) -> Any:
         return self._trace(width).outputs.split(rows)
 
-    def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
+    def _check_takes_sparse(self, width: int, where: str) -> None:
+        """Raises TypeError if anything but a linear layer reads the input."""
+        traced = self._trace(width)
+        node = traced.graph.dense_reader
+        if node < 0:
+            return
+        layer = traced.layers[node]
+        place = f"layer '{layer}'" if layer else "the model's forward"
+        raise TypeError(
+            f"[{where}] expected X as a dense array, which its toarray() makes of a sparse one: "
+            f"it goes into {traced.graph.nodes[node]['op']} in {place}, and only linear layers read sparse rows"
+        )
+
+    def _features(self, X: Features, where: str, width: int | None = None) -> CoreFeatures:
         names = [name for name, _ in self._inputs] or list(inspect.signature(self.forward).parameters)
-        if not isinstance(X, Mapping):
+        if is_sparse(X) or not isinstance(X, Mapping):
             if self._inputs or (self._traced is None and self._needs_several()):
                 raise TypeError(
                     f"[{where}] expected a mapping with an array for each input of forward, {', '.join(names)}; "
                     f"got {type(X).__name__}"
                 )
-            return as_features(X, self.dtype, where, width)
+            if is_sparse(X):
+                sparse = as_sparse(X, self.dtype, where, width)
+                self._check_takes_sparse(sparse.shape[1], where)
+                return sparse
+            return as_features(cast("ArrayLike", X), self.dtype, where, width)
         if set(X) != set(names):
             given = ", ".join(map(str, X)) or "none"
             raise ValueError(f"[{where}] expected X to have {', '.join(names)}, as forward has, got {given}")

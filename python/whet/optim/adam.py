@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from whet.optim.base import Number, Optimizer
 from whet.schedules import Schedule
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ScheduleFreeAdamW"]
 
 
-@dataclass(frozen=True, repr=False)
 class Adam(Optimizer):
     """Adam (Kingma and Ba, ICLR 2015), as torch.optim.Adam.
 
@@ -36,7 +33,6 @@ class Adam(Optimizer):
         return self.name + ".amsgrad" * self.amsgrad
 
 
-@dataclass(frozen=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), as torch.optim.AdamW.
 
@@ -52,7 +48,6 @@ class AdamW(Adam):
     weight_decay: Number = 1e-2
 
 
-@dataclass(frozen=True, repr=False)
 class Adamax(Optimizer):
     """Adam with the largest decayed gradient as denominator (Kingma and Ba, ICLR 2015), as torch.optim.Adamax.
 
@@ -70,7 +65,6 @@ class Adamax(Optimizer):
     weight_decay: Number = 0.0
 
 
-@dataclass(frozen=True, repr=False)
 class NAdam(Optimizer):
     """Adam with Nesterov momentum (Dozat, ICLR workshop 2016), as torch.optim.NAdam.
 
@@ -95,7 +89,6 @@ class NAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
 
-@dataclass(frozen=True, repr=False)
 class RAdam(Optimizer):
     """Adam whose rate is rectified while its second moment is of few gradients (Liu et al., ICLR 2020).
 
@@ -117,7 +110,6 @@ class RAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
 
-@dataclass(frozen=True, repr=False)
 class ScheduleFreeAdamW(Optimizer):
     """AdamW without a schedule or a length of training (Defazio et al., "The road less scheduled", NeurIPS 2024).
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from whet.optim.base import Number, Optimizer
 from whet.schedules import Schedule
 
 __all__ = ["Adadelta", "Adagrad", "Ftrl", "RMSprop"]
 
 
-@dataclass(frozen=True, repr=False)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, 2012), as torch.optim.RMSprop.
 
@@ -42,7 +39,6 @@ class RMSprop(Optimizer):
         return self.name + ".centered" * self.centered + ".momentum" * moves
 
 
-@dataclass(frozen=True, repr=False)
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan and Singer, JMLR 2011), as torch.optim.Adagrad.
 
@@ -64,7 +60,6 @@ class Adagrad(Optimizer):
     eps: Number = 1e-10
 
 
-@dataclass(frozen=True, repr=False)
 class Adadelta(Optimizer):
     """Adadelta (Zeiler, 2012), as torch.optim.Adadelta.
 
@@ -86,7 +81,6 @@ class Adadelta(Optimizer):
     weight_decay: Number = 0.0
 
 
-@dataclass(frozen=True, repr=False)
 class Ftrl(Optimizer):
     """Follow the regularized leader (McMahan et al., "Ad click prediction: a view from the trenches", KDD 2013).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whet._checks import as_count, as_flag, as_number
+from whet._frozen import Frozen
 from whet.schedules import Schedule
 
 __all__ = ["Assignment", "Number", "Optimizer", "check_patterns"]
@@ -27,8 +28,7 @@ PAIRS = {
 }
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(Frozen):
     """The numbers of each group of parameters, and which group each parameter is of; -1: it stays as it is."""
 
     groups: list[dict[str, Number]]
@@ -61,8 +61,7 @@ def _first(value: Number) -> float:
     return value.first if isinstance(value, Schedule) else float(value)
 
 
-@dataclass(frozen=True, repr=False)
-class Optimizer:
+class Optimizer(Frozen):
     """How parameters follow their gradients.
 
     A step takes the mean gradient of its rows and, in this order: centralizes it, adds noise, normalizes it, clips its

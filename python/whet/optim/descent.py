@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 from whet.optim.base import Number, Optimizer
@@ -11,7 +10,6 @@ from whet.schedules import Schedule
 __all__ = ["GD", "SGD", "Lion", "Rprop"]
 
 
-@dataclass(frozen=True, repr=False)
 class GD(Optimizer):
     """Gradient descent on all rows at once: p <- p - lr (gradient + weight_decay p).
 
@@ -26,7 +24,6 @@ class GD(Optimizer):
     weight_decay: Number = 0.0
 
 
-@dataclass(frozen=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as torch.optim.SGD.
 
@@ -64,7 +61,6 @@ class SGD(Optimizer):
         return not isinstance(self.momentum, Schedule) and self.momentum == 0
 
 
-@dataclass(frozen=True, repr=False)
 class Lion(Optimizer):
     """Evolved sign momentum (Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023).
 
@@ -83,7 +79,6 @@ class Lion(Optimizer):
     weight_decay: Number = 0.0
 
 
-@dataclass(frozen=True, repr=False)
 class Rprop(Optimizer):
     """Resilient backpropagation (Riedmiller and Braun, ICNN 1993), as torch.optim.Rprop.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import inf
 
@@ -15,7 +14,6 @@ from whet.schedules import Schedule
 __all__ = ["LAMB", "Adafactor", "Muon"]
 
 
-@dataclass(frozen=True, repr=False)
 class Adafactor(Optimizer):
     """Adam's second moment from its rows and columns alone (Shazeer and Stern, "Adafactor", ICML 2018).
 
@@ -61,7 +59,6 @@ class Adafactor(Optimizer):
         return {**super().numbers(), **({} if first is None else {"eps1": float(first)}), "eps2": float(second)}
 
 
-@dataclass(frozen=True, repr=False)
 class LAMB(Optimizer):
     """Adam with a step as long as the parameter (You et al., "Large batch optimization for deep learning", ICLR 2020).
 
@@ -83,7 +80,6 @@ class LAMB(Optimizer):
     weight_decay: Number = 0.0
 
 
-@dataclass(frozen=True, repr=False)
 class Muon(Optimizer):
     """Momentum, orthogonalized by Newton and Schulz's iteration (Jordan et al., 2024), as torch.optim.Muon.
 
@@ -119,7 +115,7 @@ class Muon(Optimizer):
     ns_steps: int = 5
     adjust_lr_fn: str | None = None
     matrices: tuple[str, ...] | None = None
-    others: AdamW = field(default_factory=AdamW)
+    others: AdamW = AdamW()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from whet._checks import as_count
 from whet.optim.base import Number, Optimizer
 
@@ -22,7 +20,6 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, repr=False)
 class LBFGS(Optimizer):
     """Limited-memory BFGS on all rows at once (Liu and Nocedal, 1989), as torch.optim.LBFGS.
 

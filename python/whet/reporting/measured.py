@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whet._arrays import as_dense
+from whet.calibration import Reliability, reliability
 from whet.data import Dataset
+from whet.explain import permutation_importance
 from whet.losses import Loss
 from whet.nn import Module
 from whet.tabular import TabularModel
 
-__all__ = ["Measured", "Reliability", "confusion", "measure", "permutation_importance", "reliability"]
+__all__ = ["Measured", "calibration", "confusion", "importance", "measure"]
 
 Floats = NDArray[np.float64]
 
@@ -44,25 +47,6 @@ class Measured:
     probabilities: Floats | None
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """Said probabilities in bins, beside what came true.
-
-    Attributes:
-        what: what was said.
-        said: the mean of each bin.
-        true: the share of its rows where it came true.
-        counts: of its rows.
-        error: the mean distance of the two, by rows.
-    """
-
-    what: str
-    said: Floats
-    true: Floats
-    counts: NDArray[np.int64]
-    error: float
-
-
 def measure(model: Module | TabularModel, data: Any) -> Measured | None:
     """What a model says of a table, or of (X, y); None where it is no table of classes or of one number."""
     return _of_table(model, data) if isinstance(model, TabularModel) else _of_arrays(model, *data)
@@ -83,7 +67,7 @@ def _of_table(model: TabularModel, table: Dataset) -> Measured:
 
 def _of_arrays(model: Module, X: Any, y: Any) -> Measured | None:
     loss = model._fitted_loss("report")
-    features = model._features(X, "report")
+    features = as_dense(model._features(X, "report"), "report")
     width = model._width_of_target(features.shape[1], loss)
     target = loss.target(y, len(features), width, model.dtype, "report")
     outputs = model.predict(X)
@@ -115,54 +99,28 @@ def confusion(found: Measured) -> NDArray[np.int64]:
     return flat.reshape(count, count).astype(np.int64)
 
 
-def reliability(found: Measured) -> Reliability | None:
-    """Of two classes the probability of the second; of more, that of the class predicted."""
-    if found.probabilities is None or not found.rows:
+def calibration(found: Measured) -> tuple[str, Reliability] | None:
+    """What was said, and how often it came true: the probability of the second of two classes, or of that predicted."""
+    if found.probabilities is None or not found.rows or not np.isfinite(found.probabilities).all():
         return None
     if len(found.classes) == 2:
-        said, true = found.probabilities[:, 1], found.truth == 1
-        what = f"said probability of {found.classes[1]}"
+        what, said = f"said probability of {found.classes[1]}", found.probabilities[:, 1]
     else:
-        said, true = found.probabilities.max(axis=1), found.probabilities.argmax(axis=1) == found.truth
-        what = "said probability of the class predicted"
-    bins = np.minimum((said * _BINS).astype(np.int64), _BINS - 1)
-    counts = np.bincount(bins, minlength=_BINS)
-    full = counts > 0
-    means, shares = (np.bincount(bins, weights=each, minlength=_BINS)[full] / counts[full] for each in (said, true))
-    error = float((counts[full] * abs(means - shares)).sum() / len(said))
-    return Reliability(what, means, shares, counts[full], error)
+        what, said = "said probability of the class predicted", found.probabilities
+    return what, reliability(found.truth, said, n_bins=_BINS)
 
 
-def permutation_importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float, float]]:
+def importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float, float]]:
     """How much the loss rises when one column's cells change places: (name, mean, spread), the largest first."""
-    rng = np.random.default_rng(0)
     rows = data.rows if isinstance(data, Dataset) else len(data[1])
     width = len(model.preprocessor.kinds) if isinstance(model, TabularModel) else model._width()
-    chosen = np.sort(rng.permutation(rows)[: min(_ROWS, max(_CELLS // width, 100))])
-    orders = [rng.permutation(len(chosen)) for _ in range(_REPEATS)]
+    order = np.random.default_rng(0).permutation(rows)
+    chosen = np.sort(order[: min(_ROWS, max(_CELLS // width, 100))])
     if isinstance(model, TabularModel):
-        table = data.take(chosen)
-        usual = model.evaluate(table)["loss"]
-        found = [
-            (name, [model.evaluate(_mixed(table, name, order))["loss"] for order in orders])
-            for name in model.preprocessor.kinds
-        ]
+        found = permutation_importance(model, data.take(chosen), metric="loss", n_repeats=_REPEATS)
     else:
-        X, y = np.array(model._features(data[0], "report")[chosen]), np.asarray(data[1])[chosen]
-        usual = model.evaluate(X, y)["loss"]
-        found = [(f"x{i}", [_loss_without(model, X, y, i, order) for order in orders]) for i in range(X.shape[1])]
-    rises = [(name, float(np.mean(losses)) - usual, float(np.std(losses))) for name, losses in found]
+        X = as_dense(model._features(data[0], "report"), "report")[chosen]
+        y, names = np.asarray(data[1])[chosen], [f"x{i}" for i in range(width)]
+        found = permutation_importance(model, X, y, metric="loss", n_repeats=_REPEATS, feature_names=names)
+    rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     return sorted(rises, key=lambda each: -each[1])
-
-
-def _mixed(table: Dataset, name: str, order: NDArray[np.int64]) -> Dataset:
-    columns = {**table.features, name: table.features[name][order]}
-    return Dataset(columns, labels=table.labels, kinds=table.kinds, target=table.target)
-
-
-def _loss_without(model: Module, X: NDArray[Any], y: NDArray[Any], column: int, order: NDArray[np.int64]) -> float:
-    kept = X[:, column].copy()
-    X[:, column] = kept[order]
-    loss = model.evaluate(X, y)["loss"]
-    X[:, column] = kept
-    return loss

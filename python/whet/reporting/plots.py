@@ -16,7 +16,7 @@ from whet.training.plots import panels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from whet.reporting.measured import Reliability
+    from whet.calibration import Reliability
     from whet.training.history import History
 
 __all__ = ["confusion", "curves", "importance", "predicted", "reliability", "require", "residuals"]
@@ -84,18 +84,19 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
     return _figure(figure, "confusion", "Rows of each true class by the class predicted; darker is a larger share.")
 
 
-def reliability(found: Reliability) -> str:
+def reliability(what: str, found: Reliability) -> str:
     """Said probability beside the share that came true."""
     figure, axes = _axes("calibration")
     axes.plot([0, 1], [0, 1], color=_LINE, linestyle="--", linewidth=1.2, label="perfect")
-    axes.plot(found.said, found.true, color=_BLUE, linewidth=1, label="model")
-    axes.scatter(found.said, found.true, s=12 + 150 * found.counts / max(found.counts.max(), 1), color=_BLUE, alpha=0.6)
+    axes.plot(found.confidence, found.accuracy, color=_BLUE, linewidth=1, label="model")
+    sizes = 12 + 150 * found.share / found.share.max()
+    axes.scatter(found.confidence, found.accuracy, s=sizes, color=_BLUE, alpha=0.6)
     axes.set_xlim(-0.04, 1.04)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_xlabel(found.what)
+    axes.set_xlabel(what)
     axes.set_ylabel("came true")
     _legend(axes)
-    caption = f"Expected calibration error {found.error:.3f}: 0 is what it says."
+    caption = f"Expected calibration error {found.expected_calibration_error:.3f}: 0 is what it says."
     return _figure(figure, "reliability", caption)
 
 

@@ -94,16 +94,16 @@ def errors(seen: Measured | None, on: str) -> str:
 
 def calibration(seen: Measured | None) -> str:
     """Whether probabilities are as often true as they say."""
-    found = None if seen is None or seen.rows < _FEWEST else measured.reliability(seen)
+    found = None if seen is None or seen.rows < _FEWEST else measured.calibration(seen)
     if found is None:
         return ""
     words = "Where the line lies below the dashed one, the model is too sure of itself; a larger dot is more rows."
-    return section("Calibration", note(words), f'<div class="plots">{plots.reliability(found)}</div>')
+    return section("Calibration", note(words), f'<div class="plots">{plots.reliability(*found)}</div>')
 
 
 def columns(model: Module | TabularModel, rows: Any, on: str) -> str:
     """Which columns the model leans on."""
-    found = measured.permutation_importance(model, rows)
+    found = measured.importance(model, rows)
     shown = [each for each in found if np.isfinite(each[1])][:_MOST_BARS]
     if not shown:
         return ""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whet import _core
-from whet._arrays import Floats
+from whet._arrays import CoreFeatures, Floats, SparseFloats
 from whet.errors import NonFiniteError
 from whet.optim import LBFGS, Optimizer
 from whet.schedules import Schedule
@@ -63,7 +63,8 @@ def _explain(
     told = NonFiniteError(f"{error}{when}{began}{_which(given)}; the model {after}. Try: {'; '.join(advice)}")
     told.epoch, told.step = epoch, getattr(error, "step", None)
     told.layer, told.operation, told.advice = layer, operation, advice
-    told.rows, told.features = given, rows.features[found]
+    features = rows.features[found]
+    told.rows, told.features = given, features.as_given() if isinstance(features, SparseFloats) else features
     return told
 
 
@@ -111,9 +112,16 @@ def _advice(
     return tuple(advice)
 
 
-def _out_of_scale(features: Floats, found: NDArray[np.int64]) -> NDArray[np.int64]:
+def _out_of_scale(features: CoreFeatures, found: NDArray[np.int64]) -> NDArray[np.int64]:
     """Columns that are far larger than others, in the rows where it began if there are some."""
-    seen = features[found] if len(found) else features
-    largest = abs(seen).max(axis=0, initial=0)
-    usual = np.median(abs(features[:: max(1, len(features) // 1000)]).max(axis=0, initial=0).astype(np.float64))
+    largest = _largest(features[found] if len(found) else features)
+    usual = np.median(_largest(features[:: max(1, len(features) // 1000)]).astype(np.float64))
     return np.flatnonzero(largest > max(_LARGE, _RATIO * usual))
+
+
+def _largest(features: CoreFeatures) -> Floats:
+    """The largest magnitude in each column."""
+    if isinstance(features, SparseFloats):
+        return features.largest()
+    largest: Floats = abs(features).max(axis=0, initial=0)
+    return largest

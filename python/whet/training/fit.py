@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
-from whet._arrays import Features, Floats, as_floats, as_weights
+from whet._arrays import CoreFeatures, Features, Floats, SparseFloats, as_floats, as_weights
 from whet._checks import as_count, as_flag, as_number, as_seed
 from whet.errors import WhetWarning
 from whet.losses import Loss, TracedLoss
@@ -58,6 +58,7 @@ class Plan:
         resume: bool,
         on_interrupt: str,
         on_nonfinite: str,
+        record: bool,
         progress: bool,
     ) -> None:
         self.loss = losses.get(loss)
@@ -85,6 +86,7 @@ class Plan:
         if on_interrupt not in ("raise", "return"):
             raise ValueError(f"[fit] expected on_interrupt 'raise' or 'return', got {on_interrupt!r}")
         self.on_interrupt = on_interrupt
+        self.record = as_flag(record, "fit", "record")
         self.progress = as_flag(progress, "fit", "progress")
         if isinstance(batch_size, str) and batch_size != "auto":
             raise ValueError(f"[fit] expected batch_size 'auto' or an integer, got '{batch_size}'")
@@ -97,10 +99,6 @@ class Plan:
         self.checkpoint_every = None if every is None else as_count(every, "fit", "checkpoint_every")
         self.checkpoint_keep = as_count(keep, "fit", "checkpoint_keep")
         self.resume = as_flag(resume, "fit", "resume")
-        if self.checkpoint is not None and self.on_nonfinite == "rollback":
-            raise ValueError(
-                "[fit] expected on_nonfinite 'raise' with checkpoints: a fit that resumes cannot roll back"
-            )
         for name, given in (("checkpoint_every", every is not None), ("resume", self.resume)):
             if given and self.checkpoint is None:
                 raise ValueError(f"[fit] expected checkpoint to name a directory, as {name} is given")
@@ -127,7 +125,7 @@ class Plan:
         directions = self.directions(validates=True)
         for name, goal in self.stop_at.items():
             value = history[name][-1]
-            if (value < goal) if directions[name] else (value > goal):
+            if not ((value >= goal) if directions[name] else (value <= goal)):  # NaN, of half an epoch, meets none
                 return False
         return bool(self.stop_at)
 
@@ -137,7 +135,8 @@ class Plan:
             "loss": False,
             **{metric.name: metric.greater_is_better for metric in self.metrics},
         }
-        return found | ({f"val_{name}": greater for name, greater in found.items()} if validates else {})
+        found |= {f"val_{name}": greater for name, greater in found.items()} if validates else {}
+        return found | ({"gradient_norm": None} if self.record else {})
 
     def described(self, rows: Rows, validation: Rows | None, weighed: bool) -> dict[str, Any]:
         """These arguments and what they were given with, as plain data; see `History.arguments`."""
@@ -177,7 +176,7 @@ class Rows:
     `places` are the rows' indices in what a user gave, None where they are all of it.
     """
 
-    features: Floats
+    features: CoreFeatures
     target: NDArray[Any]
     truth: NDArray[Any]
     weights: Floats | None = None
@@ -228,9 +227,15 @@ class Rows:
         weights, given = (None if each is None else each[rows] for each in (self.weights, self.given))
         return Rows(self.features[rows], target, truth, weights, given, rows)
 
+    def feature_arrays(self) -> list[NDArray[Any]]:
+        """What the features are held in."""
+        if isinstance(self.features, SparseFloats):
+            return [self.features.values, self.features.columns, self.features.starts]
+        return [self.features]
+
     def given_arrays(self) -> list[NDArray[Any]]:
         """Features, targets and, if there are some, weights, as they were given."""
-        return [self.features, self.target, *([] if self.given is None else [self.given])]
+        return [*self.feature_arrays(), self.target, *([] if self.given is None else [self.given])]
 
     def __len__(self) -> int:
         return len(self.features)

@@ -19,6 +19,19 @@ class History(Mapping[str, list[float]]):
     """One number per epoch under each name: "loss", "lr", and as asked for "val_loss", "accuracy", "val_accuracy".
 
     Attributes:
+        layers: With ``fit(record=True)``, one number per epoch for each layer, {kind: {name: numbers}}; else empty. The
+            engine looks at the first step of an epoch and every 64th after it, and at the first 1024 rows of these:
+
+            - "gradient_norm", by parameter: of the loss, before any clipping; the root of the mean square over steps.
+            - "update_ratio", by parameter: norm of what a step changes over the norm of the parameter after it, in root
+              mean squares over steps. Near 1e-3 is usual (Karpathy, "Neural Networks: Zero to Hero", makemore part 3).
+            - "dead", by activation: share of the units whose derivative was zero in all these rows, as of a ReLU that
+              is never above zero (Lu et al., "Dying ReLU and initialization", 2020).
+            - "saturated", by activation that is bounded on both sides (tanh, sigmoid, softsign, hardtanh, hardsigmoid):
+              share of the units whose derivative, in more than half of the rows, was less than 5.91 % of its largest;
+              so it is beyond a tanh of 0.97 (Karpathy, as above).
+
+            Only what is trained is there. Where a model applies an activation again, "#2" follows its name.
         seed: The seed of the fit.
         seconds: How long it took.
         steps: Batches taken.
@@ -38,6 +51,7 @@ class History(Mapping[str, list[float]]):
         self.arguments: dict[str, Any] = {}
         self.resumed_at: int | None = None
         self.stopped_by: str | None = None
+        self.layers: dict[str, dict[str, list[float]]] = {}
         self._columns: dict[str, list[float]] = {}
         self._best_epoch: int | None = None
 
@@ -61,14 +75,25 @@ class History(Mapping[str, list[float]]):
     def best_epoch(self, epoch: int) -> None:
         self._best_epoch = epoch
 
-    def _take_up(self, columns: Mapping[str, list[float]], best_epoch: int | None, steps: int) -> None:
+    def _record_layers(self) -> None:
+        self.layers = {kind: {} for kind in ("gradient_norm", "update_ratio", "dead", "saturated")}
+
+    def _take_up(
+        self,
+        columns: Mapping[str, list[float]],
+        layers: dict[str, dict[str, list[float]]],
+        best_epoch: int | None,
+        steps: int,
+    ) -> None:
         """Begins with the epochs of a fit that is resumed after so many steps."""
-        self.resumed_at = steps
+        self.resumed_at, self.layers = steps, layers
         self._columns = {name: list(numbers) for name, numbers in columns.items()}
         self._best_epoch = best_epoch
 
     def to_pandas(self) -> DataFrame:
         """A pandas.DataFrame with a row for each epoch, from 0, and a column for each name.
+
+        What was recorded of layers follows, in columns such as "update_ratio 0.weight".
 
         Raises:
             ImportError: If pandas is not installed.
@@ -77,10 +102,11 @@ class History(Mapping[str, list[float]]):
             import pandas
         except ImportError:
             raise ImportError("[to_pandas] needs pandas: pip install pandas") from None
-        return pandas.DataFrame(self._columns, index=pandas.RangeIndex(self._epochs(), name="epoch"))
+        recorded = {f"{kind} {name}": each for kind, names in self.layers.items() for name, each in names.items()}
+        return pandas.DataFrame({**self._columns, **recorded}, index=pandas.RangeIndex(self._epochs(), name="epoch"))
 
     def plot(self) -> list[Axes]:
-        """Draws with matplotlib: the loss, each metric, the learning rate, and what else was recorded.
+        """Draws with matplotlib: the loss, each metric, the learning rate, and what else was recorded, also of layers.
 
         Numbers of training and of validation share a panel. The best epoch is marked. In a notebook the figure shows by
         itself; elsewhere ``matplotlib.pyplot.show()`` does, or ``axes[0].figure.savefig("history.png")``.

@@ -11,13 +11,14 @@ import numpy as np
 from whet import _core
 from whet.errors import NonFiniteError
 from whet.training.breakdown import explained
-from whet.training.callbacks.base import Run, TerminateOnNaN
+from whet.training.callbacks.base import Pause, Run, TerminateOnNaN
 from whet.training.callbacks.progress import Progress
 from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
 from whet.training.checkpoints.identity import identity
 from whet.training.engine import assign, averaged, core_trainer
 from whet.training.history import History
 from whet.training.rates import LearningRates
+from whet.training.records import NoRecords, Records
 from whet.training.rollback import NoRollback, Rollback
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop"]
 
 # Ends that a fit which is resumed looks at again, with its own arguments.
-_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at")
+_LIMITS = ("epochs", "max_steps", "max_seconds", "stop_at", "Pause")
 
 
 class Loop:
@@ -61,10 +62,14 @@ class Loop:
         self._outputs = math.prod(graph.shape(graph.output))
         self.predictions = np.zeros((len(rows), self._outputs), model.dtype) if plan.metrics else None
         self.rates = LearningRates(assignment, self._total)
+        self.records = NoRecords()
+        if plan.record:
+            self.records = Records(model, graph, rows.features.shape[1], self.trainer, self.rates)
+            history._record_layers()
         shown = (Progress(),) if plan.progress else ()
         self.run = Run(model, plan.callbacks, self.rates, self._params(), shown)
         self.started = time.perf_counter()
-        self._rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
+        self.rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
         self._checkpoints = NoCheckpoints(self)
         if plan.checkpoint is not None:
             of = identity(model, plan, graph, assignment, rows, validation)
@@ -89,10 +94,14 @@ class Loop:
                 self._checkpoints.interrupted()
                 if self.plan.on_interrupt == "raise":
                     raise
+            except BaseException as error:
+                if not isinstance(error, Exception):  # what leaves the process, as SystemExit does
+                    self._checkpoints.interrupted()
+                raise
             finally:
                 self.trainer.swap_average()
                 self.history.steps = self.trainer.steps
-                self.history.seconds = time.perf_counter() - self.started
+                self.history.seconds = self._seconds()
                 self.run.close()
         return self.run
 
@@ -102,7 +111,7 @@ class Loop:
         if place.epoch > 0 and not place.begun and place.stopped_by in (None, *_LIMITS):
             place.stopped_by = self._end(place.epoch, None)
         while place.stopped_by is None:
-            self._rollback.begin_epoch(place)
+            self.rollback.begin_epoch(place)
             while not self._passed(place):
                 pass
             stopped_by = self._end(place.epoch + 1, self._end_epoch(place))
@@ -116,7 +125,7 @@ class Loop:
             with explained(self.model, self.plan.optimizer, self._graph, self._rows, place.epoch):
                 self._pass(place)
         except NonFiniteError as error:
-            if not self._rollback.undo(place, error):
+            if not self.rollback.undo(place, error):
                 raise
             return False
         return True
@@ -127,10 +136,12 @@ class Loop:
             place.begun = True
         self._checkpoints.begin_epoch(place)
         position, rows = place.position, self._rows
+        if position.batches == 0:
+            self.records.begin_epoch()
         before = self.trainer.steps - position.steps
         left = int(min(self.plan.max_steps - before, self._batches))
         schedules, changes = self._schedules(before, left), self.rates.changes
-        while position.batches < self._batches and position.steps < left and not self.run.is_asked_to_end:
+        while position.batches < self._batches and position.steps < left and not self._is_over(position):
             taken = position.steps
             steps = self.run.steps(self._checkpoints.steps(left - taken), self.trainer.steps)
             self.trainer.epoch(
@@ -144,6 +155,7 @@ class Loop:
                 [(group, name, values[taken : taken + steps]) for group, name, values in schedules],
                 self.predictions,
                 position,
+                self.plan.max_seconds - self._seconds(),
             )
             if position.steps > taken and self.run.after_steps(self.trainer.steps, lambda: self._loss(position)):
                 self._checkpoints.after_callbacks(place)
@@ -152,6 +164,13 @@ class Loop:
             self._checkpoints.after_steps(position.batches == self._batches)
         if position.batches < self._batches:
             self._checkpoints.cut_short()
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _is_over(self, position: _core.EpochPosition) -> bool:
+        """Whether an epoch ends before its last step: where a callback asks for it, or the time is over."""
+        return self.run.is_asked_to_end or (position.steps > 0 and self._seconds() >= self.plan.max_seconds)
 
     def _params(self) -> dict[str, Any]:
         """What callbacks may know of the fit."""
@@ -181,8 +200,9 @@ class Loop:
         plan, model, position, validation = self.plan, self.model, place.position, self._validation
         self.rates.steps = self.trainer.steps - position.steps  # the rate that the epoch began with
         numbers = {"loss": self._loss(position), "lr": self.rates.current}
+        numbers |= self.records.end_epoch(self.history.layers)
         self.rates.steps = self.trainer.steps
-        numbers |= self._measure(position.batches == self._batches)  # max_steps can end the last epoch early
+        numbers |= self._measure(position.batches == self._batches)  # a limit can end the last epoch early
         with averaged(self.trainer):
             if validation is not None:
                 held = validation.features, validation.target, plan.loss, plan.metrics, validation.given
@@ -208,6 +228,9 @@ class Loop:
             return asked
         if self.trainer.steps >= self.plan.max_steps:
             return "max_steps"
-        if time.perf_counter() - self.started >= self.plan.max_seconds:
+        if self._seconds() >= self.plan.max_seconds:
             return "max_seconds"
-        return "epochs" if epochs >= self.plan.epochs else None
+        if epochs >= self.plan.epochs:
+            return "epochs"
+        pauses = (each.epochs for each in self.plan.callbacks if isinstance(each, Pause))
+        return "Pause" if any(epochs >= pause for pause in pauses) else None

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from whet import _core, losses
-from whet._arrays import Features, Floats, as_weights
+from whet._arrays import CoreFeatures, Features, Floats, as_weights
 from whet.losses import FunctionLoss, Loss, MemberLoss, NumPyLoss, TracedLoss
-from whet.metrics import Asked, Metric, Predictions, own, restored
+from whet.metrics import Asked, Metric, Predictions, absent, own, restored
+from whet.metrics.base import scores
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.training.history import History
@@ -61,7 +62,7 @@ class Model:
         """The graph of a loss alone, from prediction and target side by side."""
         raise TypeError(f"[{type(self).__name__}] has no graph")
 
-    def _features(self, X: Features, where: str, width: int | None = None) -> Floats:
+    def _features(self, X: Features, where: str, width: int | None = None) -> CoreFeatures:
         """Features as the core takes them: several inputs side by side."""
         raise TypeError(f"[{type(self).__name__}] takes no features")
 
@@ -73,7 +74,7 @@ class Model:
         """Of the numbers that the graph reads and that change while it trains."""
         return []
 
-    def _check_indices(self, features: Floats, where: str) -> None:
+    def _check_indices(self, features: CoreFeatures, where: str) -> None:
         """Raises ValueError if a row looks up what a table has not."""
 
     def _has_one_output(self, width: int) -> bool:
@@ -140,13 +141,17 @@ class Model:
         resume: bool = False,
         on_interrupt: str = "raise",
         on_nonfinite: str = "raise",
+        record: bool = False,
         progress: bool = False,
     ) -> History:
         """Trains the model on features and labels, from the parameters it has.
 
         Args:
             X: Features, shape (rows, features), of any real dtype; float32 in C order is not copied. For a model
-                whose forward takes several inputs, a mapping with an array for each, by name.
+                whose forward takes several inputs, a mapping with an array for each, by name. A sparse matrix or
+                array of SciPy is never made dense, and gives the bits that its `toarray()` would; only Linear layers
+                may read it. The gradient and the optimizer's slots stay dense: a step takes time in proportion to
+                the parameters as well as to the entries.
             y: Targets as the loss takes them; see whet.losses. Shapes (rows,) and (rows, 1) are equal.
             loss: What to make small: a string such as "mse" or "cross_entropy", or an object of whet.losses.
             optimizer: A string such as "adam", or an object of whet.optim.
@@ -169,15 +174,18 @@ class Model:
                 ModelCheckpoint and others, or classes of one's own.
             stop_at: Stop after an epoch in which all these targets are met, such as {"val_accuracy": 0.97}.
             max_steps: Stop after so many batches.
-            max_seconds: Stop after the first epoch at whose end so many seconds have passed.
+            max_seconds: Stop after the step at whose end so many seconds have passed, as `max_steps` does: also in the
+                middle of an epoch, whose validation and callbacks still follow.
             precision: "float32": products and sums are in the model's own dtype. "bfloat16", for a float32 model: the
                 operands of products are rounded to bfloat16 while training; sums, parameters and all else stay
-                float32, and so do evaluation and prediction.
+                float32, and so do evaluation, prediction and products with sparse features.
             seed: For parameters that are not drawn yet, the order of rows, the validation rows and what dropout draws.
             checkpoint: A directory for checkpoints, made if it is not there. Each is a file that ``whet.load`` opens,
                 named after the steps taken; "best.whet" is the model after the best epoch. The last one is written
-                when the training ends, also by Ctrl-C or, in the main thread, by SIGTERM, whose handler is then
-                called. One that cannot be written is a warning, and the training goes on.
+                when the training ends, also by Ctrl-C, by what leaves the process, such as SystemExit, or, in the main
+                thread, by SIGTERM, whose handler is then called; where a callback or a read of data is waited for, as
+                soon as the training is back at a whole step. One that cannot be written is a warning, and the training
+                goes on.
             checkpoint_every: Steps from one checkpoint to the next; None: one after every epoch.
             checkpoint_keep: How many of the newest to keep.
             resume: Whether to go on from the newest good checkpoint in that directory, with the bits that a fit without
@@ -187,6 +195,8 @@ class Model:
             on_interrupt: On Ctrl-C, "raise" KeyboardInterrupt or "return". The model stands at a whole step either way.
             on_nonfinite: Where a loss, gradient or parameter becomes NaN or infinite, "raise" NonFiniteError, or
                 "rollback": warn, go back to where the epoch began, and go on at half the learning rate.
+            record: Whether `history.layers` gets gradient norms, update ratios, dead and saturated units of every
+                epoch, from every 64th step, and the history "gradient_norm", that of all parameters.
             progress: Show a bar on standard error.
 
         Returns:
@@ -227,6 +237,7 @@ class Model:
             resume=resume,
             on_interrupt=on_interrupt,
             on_nonfinite=on_nonfinite,
+            record=record,
             progress=progress,
         )
         return run(self, plan, X, y, sample_weight, validation_data, validation_fraction)
@@ -236,14 +247,14 @@ class Model:
         """The raw outputs.
 
         Args:
-            X: Features, shape (rows, features).
+            X: Features, shape (rows, features), as `fit` takes them.
 
         Returns:
             Shape (rows, outputs), in the model's dtype; a tuple of such arrays if the model's forward returns a tuple.
             A row's outputs do not depend on the other rows.
 
         Raises:
-            TypeError: If `X` does not hold numbers.
+            TypeError: If `X` does not hold numbers, or is sparse and read by anything but Linear layers.
             ValueError: If its shape does not fit, or it holds NaN or infinite elements.
         """
         features = self._features(X, "predict")
@@ -269,7 +280,7 @@ class Model:
             sample_weight: Weight of each row, shape (rows,).
 
         Returns:
-            {"loss": ..., and each metric by name}.
+            {"loss": ..., and each metric by name}; without functions, of which a WhetWarning tells, if it was loaded.
 
         Raises:
             TypeError: If an array does not hold numbers of the right kind.
@@ -321,7 +332,7 @@ class Model:
         each = rows[:, 0].astype(np.float64)
         return float(np.average(each, weights=weights))
 
-    def _outputs(self, features: Floats) -> Floats:
+    def _outputs(self, features: CoreFeatures) -> Floats:
         version = self._version()  # first: what changes meanwhile makes it old
         graph, state = self._graph(features.shape[1]), self._state()
         predictor = self._predictor
@@ -335,7 +346,7 @@ class Model:
 
     def _evaluate(
         self,
-        features: Floats,
+        features: CoreFeatures,
         target: NDArray[Any],
         loss: Loss,
         metrics: Sequence[Metric],
@@ -364,7 +375,7 @@ class Model:
         if not metrics:
             return {}
         seen = Predictions(target, self._as_returned(output, width), loss, weights)
-        return {metric.name: metric.score(seen) for metric in metrics}
+        return scores(metrics, seen)
 
     def _check_metrics(self, metrics: Sequence[Metric], target: NDArray[Any], loss: Loss, width: int) -> None:
         """Raises ValueError if a metric cannot be told of this model and such targets."""
@@ -403,6 +414,7 @@ def describe_training(model: Model) -> dict[str, Any]:
     return {
         "loss": described,
         "metrics": own(model._metrics),
+        "absent": absent(model._metrics),
     }
 
 
@@ -411,4 +423,4 @@ def restore_training(model: Model, description: Mapping[str, Any]) -> None:
     if description["loss"] is not None:
         options = dict(description["loss"])
         model._loss = type(losses.get(options.pop("name")))(**options)
-    model._metrics = restored(description["metrics"])
+    model._metrics = restored(description["metrics"], description.get("absent", ()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +21,21 @@ __all__ = ["NoRollback", "Rollback"]
 
 
 class NoRollback:
-    """A fit that ends with the error."""
+    """A fit that ends with the error.
+
+    Attributes:
+        arrays: What a checkpoint in the middle of an epoch has to hold, to go back from there.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Floats] = {}
+
+    def state(self) -> dict[str, Any]:
+        """What it has to hold besides."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any], arrays: dict[str, Floats]) -> None:
+        """Takes back what `state` returned, and the arrays."""
 
     def begin_epoch(self, place: Place) -> None:
         """Before an epoch."""
@@ -40,23 +55,34 @@ class Rollback(NoRollback):
     MOST = 10  # in an epoch: the rate is a thousandth then, and it was not what was wrong
 
     def __init__(self, loop: Loop) -> None:
+        super().__init__()
         self._loop = loop
-        self._arrays: dict[str, Floats] = {}
         self._numbers: list[float] = []
         self._steps = self._times = 0
 
     def begin_epoch(self, place: Place) -> None:
-        """Keeps a copy of parameters and slots."""
+        """Keeps a copy of parameters and slots; a fit that is resumed in the middle has it from its checkpoint."""
+        if place.begun:
+            return
         trainer = self._loop.trainer
-        self._arrays = {name: array.copy() for name, array in self._views().items()}
+        self.arrays = {name: array.copy() for name, array in self._views().items()}
         self._steps, self._numbers, self._times = trainer.steps, trainer.numbers, 0
+
+    def state(self) -> dict[str, Any]:
+        """See `NoRollback.state`."""
+        return {"steps": self._steps, "numbers": self._numbers, "times": self._times}
+
+    def load_state(self, state: Mapping[str, Any], arrays: dict[str, Floats]) -> None:
+        """See `NoRollback.load_state`."""
+        self.arrays = arrays
+        self._steps, self._numbers, self._times = state["steps"], state["numbers"], state["times"]
 
     def undo(self, place: Place, error: NonFiniteError) -> bool:
         """See `NoRollback.undo`; warns. The last time, the model is left where the epoch began."""
         trainer, rates = self._loop.trainer, self._loop.rates
         trainer.steps, trainer.numbers = self._steps, self._numbers
         for name, view in self._views().items():
-            view[...] = self._arrays.get(name, np.zeros((), view.dtype))
+            view[...] = self.arrays.get(name, np.zeros((), view.dtype))
         if self._times == self.MOST:
             return False
         self._times += 1

@@ -4,6 +4,7 @@
 #include "device/cpu/kernels/elementwise.h"
 #include "device/cpu/kernels/gemm.h"
 #include "device/cpu/kernels/narrow.h"
+#include "device/cpu/kernels/sparse.h"
 
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 
@@ -18,6 +19,7 @@ constexpr ProductKernels<T> make_product_kernels() {
       .pack_a = pack_a<T>,
       .pack_b = pack_b<T>,
       .multiply_narrow = {multiply_narrow<T, 1>, multiply_narrow<T, 2>, multiply_narrow<T, 3>, multiply_narrow<T, 4>},
+      .multiply_sparse = multiply_sparse<T>,
       .transpose = transpose_matrix<T>,
 #define WHET_ENTRY(F) finish<T, math::F>,
       .finish = {WHET_FUSED_ACTIVATIONS(WHET_ENTRY)},

@@ -103,6 +103,22 @@ struct NarrowProduct {
   int64_t rows, k;
 };
 
+/// c (rows, n) = a b, where row i of a is row order[i], or i, of sparse rows: it has values[e] in column columns[e] for
+/// e from starts[row] to starts[row + 1] - 1. The row of b for a column is places[column], or the column.
+template <class T>
+struct SparseProduct {
+  T* c;
+  int64_t c_stride;
+  const T* values;
+  const int32_t* columns;
+  const int64_t* starts;
+  const int64_t* order;
+  const int32_t* places;
+  const T* b;
+  int64_t b_stride;
+  int64_t rows, n;
+};
+
 /// Kernels come in groups, each compiled from a source of its own.
 template <class T>
 struct ProductKernels {
@@ -119,6 +135,7 @@ struct ProductKernels {
                  const Packing<T>& packing);
   /// By the number of columns less one.
   void (*multiply_narrow[kNarrow])(const NarrowProduct<T>& product);
+  void (*multiply_sparse)(const SparseProduct<T>& product);
   /// y (rows, cols) = the transpose of x (cols, rows).
   void (*transpose)(T* y, int64_t y_stride, const T* x, int64_t x_stride, int64_t rows, int64_t cols);
   /// For Finish::function: with f, or with its derivative.

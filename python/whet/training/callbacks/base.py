@@ -23,6 +23,7 @@ __all__ = [
     "Callback",
     "LambdaCallback",
     "LearningRateScheduler",
+    "Pause",
     "Run",
     "TerminateOnNaN",
     "check",
@@ -277,6 +278,20 @@ class TerminateOnNaN(Callback):
     Without this callback such a fit raises `whet.NonFiniteError`. Either way the model has the parameters before the
     step; with it, ``history.stopped_by`` is "TerminateOnNaN".
     """
+
+
+class Pause(Callback):
+    """Lets a fit return after so many of its epochs, to go on later.
+
+    With `checkpoint`, the fit that is resumed goes on as if there had been no pause: schedules have the length of the
+    whole training, where a smaller `epochs` would make them shorter. ``history.stopped_by`` is then "Pause".
+
+    Args:
+        epochs: How many, from the beginning of the training; one that is resumed may have another number.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = as_count(epochs, "Pause", "epochs")
 
 
 class CSVLogger(Callback):

@@ -6,7 +6,10 @@ import contextlib
 import os
 import sys
 import time
+import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Protocol, TextIO
 
 from whet._checks import as_number
@@ -18,14 +21,15 @@ __all__ = ["Progress"]
 _SHARE = 0.008
 _MOVING, _LINES = 0.1, 10.0  # seconds from one update to the next, by default
 _LOOK = 0.1  # seconds of steps after which to look at the clock
-_BAR = 20
+_BAR, _LEAST_BAR, _MOST_BAR, _NOTCH = 20, 5, 60, 5  # the width of the bar, which changes by notches
 
 
 class Progress(Callback):
     """Shows how far the training is: epochs, loss and metrics, rows per second and the time left.
 
-    In a terminal one line moves, cut to its width; in a notebook, one output. In a file or a pipe, lines follow each
-    other, without control characters. It takes less than one percent of the time. ``fit(progress=True)`` uses one.
+    In a terminal one line moves, as wide as that and no wider; in a notebook, one output. In a file or a pipe, lines
+    follow each other, without control characters. It takes less than one percent of the time. ``fit(progress=True)``
+    uses one.
 
     Args:
         seconds: From one update to the next: by default 0.1 where a line moves, else 10. The last one always shows.
@@ -91,7 +95,7 @@ class Progress(Callback):
         if self._screen is None:
             return
         self._news, self._last = False, now
-        text = "".join(letter for letter in self._text(now - self._began) if letter.isprintable())
+        text = self._fitting(now - self._began)
         with self._quietly():
             self._screen.show(text)
         self._spent += time.perf_counter() - now
@@ -104,11 +108,20 @@ class Progress(Callback):
         except (OSError, ValueError):
             self._screen = None
 
-    def _text(self, seconds: float) -> str:
+    def _fitting(self, seconds: float) -> str:
+        """The text with a bar that is as wide as the screen has room for."""
+        text = _printable(self._text(seconds, _BAR))
+        room = None if self._screen is None else self._screen.room()
+        if room is None:
+            return text
+        bar = _BAR + (room - _columns(text)) // _NOTCH * _NOTCH
+        return _cut(_printable(self._text(seconds, min(max(bar, _LEAST_BAR), _MOST_BAR))), room)
+
+    def _text(self, seconds: float, width: int) -> str:
         told, total = self.params, self.params["total_steps"]
         done = min(self._step / total, 1.0)
-        filled = int(done * _BAR)
-        bar = "=" * filled + (">" if filled < _BAR else "") + " " * (_BAR - filled - 1)
+        filled = int(done * width)
+        bar = "=" * filled + (">" if filled < width else "") + " " * (width - filled - 1)
         parts = [f"epoch {-(-self._step // told['steps'])}/{told['epochs']} [{bar}] {done:4.0%}"]
         parts += [f"{name}={value:.4g}" for name, value in self._numbers.items() if name != "lr"]
         taken = self._step - (self._first or 0)
@@ -119,6 +132,9 @@ class Progress(Callback):
 
 
 class _Screen(Protocol):
+    def room(self) -> int | None:
+        """Columns of a line; None where there is no end to them."""
+
     def show(self, text: str) -> None:
         """Shows the present state, in place of the one before where that can be."""
 
@@ -132,15 +148,19 @@ class _Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._before = stream, 0
 
-    def show(self, text: str) -> None:
+    def room(self) -> int | None:
         """See `_Screen`."""
         width = 80
         with contextlib.suppress(OSError, ValueError, AttributeError):
             width = os.get_terminal_size(self._stream.fileno()).columns or width
-        text = text[: width - 1]  # a cursor behind the last column would begin a line
-        self._stream.write("\r" + text + " " * (min(self._before, width - 1) - len(text)))
+        return width - 1  # a cursor behind the last column would begin a line
+
+    def show(self, text: str) -> None:
+        """See `_Screen`."""
+        columns = _columns(text)
+        self._stream.write("\r" + text + " " * (min(self._before, self.room() or 0) - columns))
         self._stream.flush()
-        self._before = len(text)
+        self._before = columns
 
     def close(self) -> None:
         """See `_Screen`."""
@@ -154,6 +174,10 @@ class _Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def room(self) -> int | None:
+        """See `_Screen`."""
+        return None
 
     def show(self, text: str) -> None:
         """See `_Screen`."""
@@ -169,6 +193,10 @@ class _Notebook:
 
     def __init__(self, display: Callable[..., Any]) -> None:
         self._display, self._handle = display, None
+
+    def room(self) -> int | None:
+        """See `_Screen`."""
+        return None
 
     def show(self, text: str) -> None:
         """See `_Screen`."""
@@ -198,6 +226,29 @@ def _screen_of(stream: TextIO | None) -> tuple[_Screen | None, float]:
     if isatty is not None and isatty() and os.environ.get("TERM") != "dumb":
         return _Terminal(stream), _MOVING
     return _Lines(stream), _LINES
+
+
+def _printable(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def _width(letter: str) -> int:
+    """Columns of a letter in a terminal."""
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _columns(text: str) -> int:
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _cut(text: str, columns: int) -> str:
+    """As much of the text as so many columns hold."""
+    if text.isascii():
+        return text[:columns]
+    total = list(accumulate(map(_width, text)))
+    return text[: bisect_right(total, columns)]
 
 
 def _clock(seconds: float) -> str:

@@ -12,7 +12,8 @@ import fcntl
 import os
 import time
 import warnings
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,9 @@ __all__ = ["Checkpoints", "Directory", "NoCheckpoints", "Place"]
 #: Rises when an older whet could not go on from what this one writes.
 VERSION = 1
 
-_SLOTS, _PREDICTIONS, _CALLBACKS = (OF_TRAINING + name for name in ("slots/", "predictions", "callbacks"))
+_SLOTS, _PREDICTIONS, _CALLBACKS, _RECORDS, _BACK = (
+    OF_TRAINING + name for name in ("slots/", "predictions", "callbacks", "records/", "back/")
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class NoCheckpoints:
     """What a loop asks of its checkpoints; of these, none are kept."""
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop: Loop = weakref.proxy(loop)  # which has this: what training needed goes with the last of it
 
     def __enter__(self) -> NoCheckpoints:
         return self
@@ -122,7 +125,7 @@ class NoCheckpoints:
         """Called after each epoch, with the place of the next one."""
 
     def interrupted(self) -> None:
-        """Called on Ctrl-C."""
+        """Called on Ctrl-C, and on what leaves the process."""
 
 
 class Checkpoints(NoCheckpoints):
@@ -236,7 +239,14 @@ class Checkpoints(NoCheckpoints):
             loop.trainer.swap_average()
         if loop.predictions is not None and _PREDICTIONS in tensors:
             loop.predictions[...] = tensors[_PREDICTIONS]
-        loop.history._take_up(unpack(found["history"], tensors), found["best_epoch"], found["steps"])
+        if "back" in found:
+            loop.rollback.load_state(found["back"], _below(_BACK, tensors))
+        loop.records.load_state(_below(_RECORDS, tensors))
+        recorded = (
+            unpack(found["history"], tensors),
+            unpack(found.get("layers", {}), tensors),
+        )  # an older whet writes no layers
+        loop.history._take_up(*recorded, found["best_epoch"], found["steps"])
         loop.started -= found["seconds"]
         position = _core.EpochPosition(**found["position"])
         loop.rates.steps = loop.trainer.steps - position.steps
@@ -309,6 +319,9 @@ class Checkpoints(NoCheckpoints):
             return
         self._write_best()
         tensors = {**self._model[0], **self._slots(), **noted.arrays}
+        tensors |= {_RECORDS + name: array for name, array in self._loop.records.state().items()}
+        if noted.place.begun:
+            tensors |= {_BACK + name: array for name, array in self._loop.rollback.arrays.items()}
         if self._loop.predictions is not None and noted.place.position.batches:
             tensors[_PREDICTIONS] = self._loop.predictions
         with averaged(trainer) as swapped:
@@ -320,6 +333,10 @@ class Checkpoints(NoCheckpoints):
     def _description(self, noted: _Noted) -> dict[str, Any]:
         loop, place, position = self._loop, noted.place, noted.place.position
         recorded = {name: column[: place.epoch] for name, column in loop.history.items() if place.epoch}
+        layers = {
+            kind: {name: column[: place.epoch] for name, column in names.items()}
+            for kind, names in loop.history.layers.items()
+        }
         return {
             "version": VERSION,
             "steps": loop.trainer.steps,
@@ -330,9 +347,11 @@ class Checkpoints(NoCheckpoints):
             "position": {name: getattr(position, name) for name in ("batches", "steps", "loss_sum", "weight_sum")},
             "random": {"seed": loop.history.seed},  # all else that numbers are drawn from is epoch and step
             "history": pack(recorded, "history", {}),
+            "layers": pack(layers, "layers", {}),
             "best_epoch": noted.best_epoch,
             "seconds": time.perf_counter() - loop.started,
             "rates": noted.rates,
+            **({"back": loop.rollback.state()} if place.begun else {}),
             "callbacks": noted.callbacks,
             "identity": self._identity,
         }
@@ -369,6 +388,11 @@ class Checkpoints(NoCheckpoints):
         parameters = {name: loop.state.parameter(i) for i, name in enumerate(loop.model._parameter_names())}
         found = slots(loop.trainer, loop.plan.optimizer, parameters)
         return {_SLOTS + name: array for name, array in found.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def _warn(message: str) -> None:

@@ -34,7 +34,7 @@ def identity(
     width = rows.features.shape[1]
     scheduled = [*_schedules(assignment), *model._schedules(width)]
     found: dict[str, Any] = {
-        "X": _digest(rows.features),
+        "X": _digest(*rows.feature_arrays()),
         "y": _digest(rows.target),
         "sample_weight or class_weight": None if rows.weights is None else _digest(rows.weights),
         "validation_data": None if validation is None else _digest(*validation.given_arrays()),
@@ -56,6 +56,10 @@ def identity(
         "precision": plan.precision,
         "seed": plan.seed,
     }
+    if plan.record:
+        found["record"] = True
+    if plan.on_nonfinite != "raise":
+        found["on_nonfinite"] = plan.on_nonfinite
     if scheduled or plan.optimizer.swa is not None:
         found["epochs or max_steps, which the schedules depend on"] = plan.total_steps(
             -(-len(rows) // plan.batch_rows(len(rows)))

@@ -1,0 +1,547 @@
+"""Linear models of the squared error: least squares, ridge, lasso and elastic net."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Number, Real
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+import scipy.sparse
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from whet import _core
+from whet.sklearn.inputs import FLOATS, checked_weights, dense
+from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+
+__all__ = ["ElasticNet", "Lasso", "LinearRegression", "Ridge"]
+
+_AT_LEAST_0 = Interval(Real, 0, None, closed="left")
+Doubles = NDArray[np.float64]
+
+
+class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A linear function of the features, and what is common to fitting one by squares.
+
+    Attributes:
+        coef_: Coefficients, shape (features,) or (outputs, features).
+        intercept_: The constant, a number or shape (outputs,).
+        n_features_in_: Number of features seen in fit.
+        feature_names_in_: Their names, where X has names.
+    """
+
+    _scales_weights = False  # whether weights count as if their sum were the number of rows
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Numbers, shape (rows,) or (rows, outputs)."""
+        check_is_fitted(self)
+        features = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
+        predicted: NDArray[Any] = features @ self.coef_.T + self.intercept_
+        return predicted
+
+    def _rows(self, X: Any, y: Any, sample_weight: Any, tasks: int = 1) -> Centered:
+        """Checked rows around their means."""
+        accepted = False if isinstance(self, LinearRegression) and self.positive else ["csr", "csc", "coo"]
+        features, target = validate_data(
+            self, X, y, accept_sparse=accepted, dtype=FLOATS, multi_output=True, y_numeric=True
+        )
+        self._dtype, self._single = features.dtype, np.ndim(target) == 1
+        rows = dense(features)
+        weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, rows)
+        if weights is not None and self._scales_weights:
+            weights = weights * (len(rows) / weights.sum())
+        self._tasks = Tasks(self, rows, target, tasks)
+        return Centered(rows, target, weights, self.fit_intercept)
+
+    def _keep(self, coef: Doubles, rows: Centered) -> None:
+        """Keeps coefficients, shape (outputs, features), and the constant that belongs to them."""
+        constant = (rows.y_mean - coef @ rows.x_mean).astype(self._dtype)
+        coef = coef.astype(self._dtype)
+        self.coef_ = coef[0] if self._single else coef
+        self.intercept_: Any = 0.0
+        if self.fit_intercept:
+            self.intercept_ = constant[0] if self._single else constant
+        self._tasks.iteration({})
+        self._tasks.end({})
+        del self._tasks
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class Centered:
+    """Rows and targets in double precision, around their weighted means, times the roots of their weights.
+
+    Args:
+        X: Features.
+        y: Target, shape (rows,) or (rows, outputs).
+        weights: The weight of each row, or None.
+        centre: Whether the means are taken away.
+    """
+
+    def __init__(self, X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None, centre: bool) -> None:
+        y = np.asarray(y, np.float64).reshape(len(y), -1)
+        self.x_mean, self.y_mean = np.zeros(X.shape[1]), np.zeros(y.shape[1])
+        if centre:
+            self.x_mean = np.average(X, axis=0, weights=weights).astype(np.float64)
+            self.y_mean = np.average(y, axis=0, weights=weights)
+        self.weight = float(len(X)) if weights is None else float(weights.sum(dtype=np.float64))
+        self.X: Doubles = X - self.x_mean if centre else X.astype(np.float64)
+        self.y: Doubles = y - self.y_mean
+        if weights is not None:
+            roots = np.sqrt(weights.astype(np.float64))[:, None]
+            self.X *= roots
+            self.y *= roots
+
+
+def _factor(gram: Doubles) -> tuple[Doubles, Doubles] | None:
+    """A scale for each row, and the Cholesky factor of the matrix so scaled; None where it is nearly singular."""
+    scale = np.sqrt(np.diagonal(gram))
+    if not np.isfinite(scale).all() or (scale == 0).any():
+        return None
+    try:
+        factor = scipy.linalg.cholesky(gram / scale[:, None] / scale, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        return None
+    return (scale, factor) if np.diagonal(factor).min() > 1e-5 else None
+
+
+def _solved(found: tuple[Doubles, Doubles], right: Doubles) -> Doubles:
+    scale, factor = found
+    solution: Doubles = scipy.linalg.cho_solve((factor, True), right / scale[:, None], check_finite=False)
+    return solution / scale[:, None]
+
+
+class LinearRegression(LinearRegressor):
+    """Ordinary least squares, by the normal equations where they are well-conditioned, else by singular values.
+
+    Args:
+        fit_intercept: Whether there is a constant.
+        copy_X: Kept for scikit-learn's sake: X is never changed.
+        tol: Singular values below this share of the largest count as zero.
+        n_jobs: Kept for scikit-learn's sake.
+        positive: Whether coefficients are 0 or more.
+
+    Attributes:
+        rank_: Rank of X.
+        singular_: Singular values of X.
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        "fit_intercept": ["boolean"],
+        "copy_X": ["boolean"],
+        "n_jobs": [None, Integral],
+        "positive": ["boolean"],
+        "tol": [_AT_LEAST_0],
+    }
+
+    def __init__(
+        self,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        tol: float = 1e-6,
+        n_jobs: int | None = None,
+        positive: bool = False,
+    ) -> None:
+        self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.positive = positive
+
+    @with_callbacks
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LinearRegression:
+        """Fits.
+
+        Args:
+            X: Features, shape (rows, features).
+            y: Numbers, shape (rows,) or (rows, outputs).
+            sample_weight: Weight of each row.
+
+        Returns:
+            The estimator.
+        """
+        self._validate_params()
+        rows = self._rows(X, y, sample_weight)
+        if self.positive:
+            self._keep(np.stack([scipy.optimize.nnls(rows.X, column)[0] for column in rows.y.T]), rows)
+        else:
+            self._keep(self._least_squares(rows).T, rows)
+        return self
+
+    def _least_squares(self, rows: Centered) -> Doubles:
+        if rows.X.shape[0] > rows.X.shape[1]:
+            found = _factor(rows.X.T @ rows.X)
+            if found is not None:
+                scale, factor = found
+                self.singular_ = scipy.linalg.svdvals(factor.T * scale, check_finite=False)
+                self.rank_ = len(self.singular_)
+                if self.singular_[-1] > 10 * self.tol * self.singular_[0]:
+                    coef = _solved(found, rows.X.T @ rows.y)
+                    return coef + _solved(found, rows.X.T @ (rows.y - rows.X @ coef))  # what rounding has left
+        solution: Doubles
+        solution, _, self.rank_, self.singular_ = scipy.linalg.lstsq(
+            rows.X, rows.y, cond=self.tol, overwrite_a=True, check_finite=False
+        )
+        return solution
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = not self.positive
+        return tags
+
+
+class Ridge(LinearRegressor):
+    """Least squares with the penalty alpha |w|^2, solved directly.
+
+    Args:
+        alpha: Strength of the penalty, or one for each output.
+        fit_intercept: Whether there is a constant.
+        copy_X: Kept for scikit-learn's sake: X is never changed.
+        max_iter: Kept for scikit-learn's sake.
+        tol: Kept for scikit-learn's sake.
+        solver: Any of scikit-learn's. All name the same minimum: whet takes a Cholesky factor, of rows or of columns,
+            and singular values for "svd" or where that fails.
+        positive: Whether coefficients are 0 or more.
+        random_state: Kept for scikit-learn's sake.
+
+    Attributes:
+        n_iter_: None, as there are no iterations.
+        solver_: What was used: "cholesky", "svd" or, for positive coefficients, "lbfgs".
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        "alpha": [_AT_LEAST_0, "array-like"],
+        "fit_intercept": ["boolean"],
+        "copy_X": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "tol": [_AT_LEAST_0],
+        "solver": [StrOptions({"auto", "svd", "cholesky", "lsqr", "sparse_cg", "sag", "saga", "lbfgs"})],
+        "positive": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        copy_X: bool = True,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        solver: str = "auto",
+        positive: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.copy_X = copy_X
+        self.max_iter = max_iter
+        self.tol = tol
+        self.solver = solver
+        self.positive = positive
+        self.random_state = random_state
+
+    @with_callbacks
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Ridge:
+        """Fits.
+
+        Args:
+            X: Features, shape (rows, features).
+            y: Numbers, shape (rows,) or (rows, outputs).
+            sample_weight: Weight of each row.
+
+        Returns:
+            The estimator.
+        """
+        self._validate_params()
+        if self.solver == "lbfgs" and not self.positive:
+            raise ValueError("'lbfgs' solver can be used only when positive=True. Please use another solver.")
+        if self.positive and self.solver not in ("auto", "lbfgs"):
+            raise ValueError(
+                f"solver='{self.solver}' does not support positive fitting. Please set the solver to 'auto' or "
+                "'lbfgs', or set `positive=False`"
+            )
+        rows = self._rows(X, y, sample_weight)
+        outputs = rows.y.shape[1]
+        alphas = np.asarray(self.alpha, np.float64).ravel()
+        if alphas.size not in (1, outputs):
+            raise ValueError(f"Number of targets and number of penalties do not correspond: {alphas.size} != {outputs}")
+        self.n_iter_ = None
+        self._keep(self._solve(rows, alphas if alphas.size > 1 else np.repeat(alphas, outputs)), rows)
+        if outputs == 1:  # also of a column, as in scikit-learn
+            self.coef_ = self.coef_.ravel()
+        return self
+
+    def _solve(self, rows: Centered, alphas: Doubles) -> Doubles:
+        """Coefficients, shape (outputs, features)."""
+        if self.positive:
+            self.solver_ = "lbfgs"
+            return np.stack([_positive(rows.X, y, alpha) for y, alpha in zip(rows.y.T, alphas, strict=True)])
+        self.solver_ = "cholesky"
+        found = None if self.solver == "svd" else _ridge(rows, alphas)
+        if found is None:
+            self.solver_ = "svd"
+            found = _ridge_by_values(rows, alphas)
+        return found
+
+
+def _ridge(rows: Centered, alphas: Doubles) -> Doubles | None:
+    """By Cholesky factors of X^T X + alpha, or of X X^T + alpha where there are fewer rows; None if one is singular."""
+    by_rows = rows.X.shape[0] < rows.X.shape[1]
+    gram = rows.X @ rows.X.T if by_rows else rows.X.T @ rows.X
+    right = rows.y if by_rows else rows.X.T @ rows.y
+    coef = np.empty((len(alphas), rows.X.shape[1]))
+    for alpha in np.unique(alphas):
+        which = alphas == alpha
+        shifted = gram.copy()
+        shifted.flat[:: len(gram) + 1] += alpha
+        found = _factor(shifted)
+        if found is None:
+            return None
+        solution = _solved(found, right[:, which])
+        solution += _solved(found, right[:, which] - shifted @ solution)  # what rounding has left
+        coef[which] = (rows.X.T @ solution if by_rows else solution).T
+    return coef
+
+
+def _ridge_by_values(rows: Centered, alphas: Doubles) -> Doubles:
+    u, s, vt = scipy.linalg.svd(rows.X, full_matrices=False, check_finite=False)
+    kept = s > 1e-15
+    shares = np.zeros((len(s), len(alphas)))
+    shares[kept] = s[kept, None] / (s[kept, None] ** 2 + alphas)
+    coef: Doubles = (vt.T @ (shares * (u.T @ rows.y))).T
+    return coef
+
+
+def _positive(X: Doubles, y: Doubles, alpha: float) -> Doubles:
+    """By the active-set method of Lawson and Hanson, on rows to which the penalty is added."""
+    p = X.shape[1]
+    wide = np.concatenate([X, np.sqrt(alpha) * np.eye(p)]) if alpha > 0 else X
+    right = np.concatenate([y, np.zeros(len(wide) - len(y))])
+    factor = scipy.linalg.qr(np.concatenate([wide, right[:, None]], axis=1), mode="r", check_finite=False)[0]
+    coef: Doubles = scipy.optimize.nnls(factor[:, :p], factor[:, p])[0]
+    return coef
+
+
+class ElasticNet(LinearRegressor):
+    """Squared error with the penalty alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2), by coordinate descent.
+
+    The error is divided by twice the number of rows.
+
+    Args:
+        alpha: Strength of the penalty.
+        l1_ratio: Share of its absolute part.
+        fit_intercept: Whether there is a constant.
+        precompute: A matrix X^T X of centred columns, or whether to compute it; whet does where it is faster.
+        max_iter: Sweeps at most.
+        copy_X: Kept for scikit-learn's sake: X is never changed.
+        tol: Of the duality gap, as a share of |y|^2.
+        warm_start: Whether to go on from the coefficients of the last fit.
+        positive: Whether coefficients are 0 or more.
+        random_state: For selection "random".
+        selection: "cyclic" or "random".
+
+    Attributes:
+        n_iter_: Sweeps, of each output.
+        dual_gap_: The duality gap at the end, of each output.
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        "alpha": [_AT_LEAST_0],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "precompute": ["boolean", "array-like"],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "copy_X": ["boolean"],
+        "tol": [_AT_LEAST_0],
+        "warm_start": ["boolean"],
+        "positive": ["boolean"],
+        "random_state": ["random_state"],
+        "selection": [StrOptions({"cyclic", "random"})],
+    }
+
+    _scales_weights = True
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        precompute: Any = False,
+        max_iter: int = 1000,
+        copy_X: bool = True,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
+    ) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.precompute = precompute
+        self.max_iter = max_iter
+        self.copy_X = copy_X
+        self.tol = tol
+        self.warm_start = warm_start
+        self.positive = positive
+        self.random_state = random_state
+        self.selection = selection
+
+    @with_callbacks
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, check_input: bool = True
+    ) -> ElasticNet:
+        """Fits.
+
+        Args:
+            X: Features, shape (rows, features).
+            y: Numbers, shape (rows,) or (rows, outputs).
+            sample_weight: Weight of each row.
+            check_input: Kept for scikit-learn's sake: input is always checked.
+
+        Returns:
+            The estimator.
+        """
+        self._validate_params()
+        if self.alpha == 0:
+            warnings.warn(
+                "With alpha=0, this algorithm does not converge well. You are advised to use the LinearRegression "
+                "estimator",
+                stacklevel=2,
+            )
+        rows = self._rows(X, y, sample_weight)
+        start = np.zeros((rows.y.shape[1], rows.X.shape[1]))
+        if self.warm_start and hasattr(self, "coef_"):
+            start[...] = self.coef_
+        ends = self._descend(rows, start)
+        self._keep(start, rows)
+        gaps = [gap / len(rows.X) for gap, _, _ in ends]
+        sweeps = [count for _, count, _ in ends]
+        single = len(ends) == 1
+        self.dual_gap_: Any = gaps[0] if single else np.array(gaps)
+        self.n_iter_: Any = sweeps[0] if single else sweeps
+        if not np.isfinite(self.coef_).all() or not np.isfinite(self.intercept_).all():
+            raise ValueError(
+                "Coordinate descent iterations resulted in non-finite parameter values. The input data may contain "
+                "large values and need to be preprocessed."
+            )
+        return self
+
+    def _descend(self, rows: Centered, coef: Doubles) -> list[tuple[float, int, bool]]:
+        """Changes coefficients in place. Returns gap, sweeps and convergence of each output."""
+        n, p = rows.X.shape
+        scale = rows.weight
+        random = check_random_state(self.random_state)
+        seed = int(random.randint(2**31)) if self.selection == "random" else 0
+        options = (
+            self.alpha * self.l1_ratio * scale,
+            self.alpha * (1 - self.l1_ratio) * scale,
+            self.tol,
+            int(self.max_iter if self.max_iter is not None else 1000),
+            bool(self.positive),
+            self.selection == "random",
+            seed,
+        )
+        gram = self._given_gram(rows)
+        if gram is None and p <= min(n, 4096):
+            gram = rows.X.T @ rows.X
+        columns = rows.X if gram is not None else np.asfortranarray(rows.X)
+        ends = []
+        for weights, target in zip(coef, rows.y.T, strict=True):
+            if gram is not None:
+                end = _core.coordinate_descent_gram(weights, gram, rows.X.T @ target, float(target @ target), *options)
+            else:
+                end = _core.coordinate_descent(weights, columns, np.ascontiguousarray(target), *options)
+            if not end[2]:
+                self._warn(end[0], self.tol * float(target @ target))
+            ends.append(end)
+        return ends
+
+    def _given_gram(self, rows: Centered) -> Doubles | None:
+        """The matrix given as `precompute`, if it is that of these rows."""
+        if isinstance(self.precompute, bool) or np.ndim(self.precompute) == 0:
+            return None
+        gram = np.ascontiguousarray(self.precompute, np.float64)
+        p = rows.X.shape[1]
+        if gram.shape != (p, p):
+            raise ValueError(f"[fit] expected precompute of shape {(p, p)}, got {gram.shape}")
+        if self.fit_intercept and not np.allclose(rows.x_mean, 0):
+            warnings.warn(
+                "Gram matrix was provided but X was centered to fit intercept: recomputing Gram matrix.", stacklevel=5
+            )
+            return None
+        i, j = p // 2, min(p // 2 + 1, p - 1)
+        expected, rough = float(rows.X[:, i] @ rows.X[:, j]), self._dtype == np.float32
+        if not np.isclose(expected, gram[i, j], rtol=1e-4 if rough else 1e-7, atol=1e-5):
+            raise ValueError(
+                "Gram matrix passed in via 'precompute' parameter did not pass validation when a single element was "
+                f"checked - please check that it was computed properly. For element ({i},{j}) we computed {expected} "
+                f"but the user-supplied value was {gram[i, j]}."
+            )
+        return gram
+
+    def _warn(self, gap: float, tolerance: float) -> None:
+        text = (
+            "Objective did not converge. You might want to increase the number of iterations, check the scale of the "
+            f"features or consider increasing regularisation. Duality gap: {gap:.6e}, tolerance: {tolerance:.3e}"
+        )
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+
+    @property
+    def sparse_coef_(self) -> Any:
+        """The coefficients as a sparse array."""
+        return scipy.sparse.csr_array(np.atleast_2d(self.coef_))
+
+
+class Lasso(ElasticNet):
+    """Squared error with the penalty alpha |w|_1: the elastic net without its squares, by coordinate descent.
+
+    The error is divided by twice the number of rows. Arguments and attributes are those of ElasticNet, but for
+    `l1_ratio`.
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        name: kinds for name, kinds in ElasticNet._parameter_constraints.items() if name != "l1_ratio"
+    }
+    l1_ratio = 1.0
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        precompute: Any = False,
+        copy_X: bool = True,
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        positive: bool = False,
+        random_state: Any = None,
+        selection: str = "cyclic",
+    ) -> None:
+        super().__init__(
+            alpha,
+            fit_intercept=fit_intercept,
+            precompute=precompute,
+            copy_X=copy_X,
+            max_iter=max_iter,
+            tol=tol,
+            warm_start=warm_start,
+            positive=positive,
+            random_state=random_state,
+            selection=selection,
+        )
+        self.l1_ratio = 1.0

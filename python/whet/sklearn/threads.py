@@ -1,0 +1,73 @@
+"""Threads of the core as the ecosystem limits them: an argument, threadpoolctl, or joblib through OMP_NUM_THREADS."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import threadpoolctl
+
+from whet import _core
+
+__all__ = ["limited"]
+
+_lock = threading.Lock()
+_limits: list[int] = []
+_before = 0
+
+
+def _inherited() -> int | None:
+    """What joblib tells its workers, and users tell all libraries: OMP_NUM_THREADS, unless whet's own is set."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 and "WHET_NUM_THREADS" not in os.environ else None
+
+
+@contextmanager
+def limited(n_threads: int | None) -> Iterator[None]:
+    """Inside, the core uses so many threads at most; None: what the environment says.
+
+    The core has one number for all threads of Python: the smallest of those that are inside counts, and the last to
+    leave puts back what was there.
+    """
+    global _before
+    limit = n_threads if n_threads is not None else _inherited()
+    if limit is None:
+        yield
+        return
+    with _lock:
+        if not _limits:
+            _before = _core.num_threads()
+        _limits.append(limit)
+        _core.set_num_threads(min(_limits) if n_threads is not None else min(_before, *_limits))
+    try:
+        yield
+    finally:
+        with _lock:
+            _limits.remove(limit)
+            _core.set_num_threads(min(_limits) if _limits else _before)
+
+
+class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
+    """Shows the core's threads to threadpoolctl, and obeys its limits."""
+
+    user_api = "whet"
+    internal_api = "whet"
+    filename_prefixes = ("_core",)
+    check_symbols = ("whet_num_threads",)
+
+    def set_additional_attributes(self) -> None:
+        self.instruction_set = _core.instruction_set()
+
+    def get_num_threads(self) -> int:
+        return _core.num_threads()
+
+    def set_num_threads(self, num_threads: int) -> None:
+        _core.set_num_threads(num_threads)
+
+    def get_version(self) -> str:
+        return _core.__version__
+
+
+threadpoolctl.register(_Controller)
