@@ -74,13 +74,15 @@ PYTHON_ROOMS = {
     "explain": NUMERIC | {"_rows", "_show", "nn"},
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
     "models": {"_arrays", "calibration", "files", "nn", "tabular"},
+    "diagnosis": NUMERIC | {"data", "nn", "training", "tabular"},
+    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "runtime"},
+    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
     "export": NUMERIC | {"nn", "files"},
     "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC
     | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
-    | {"calibration", "explain"},
+    | {"calibration", "explain", "diagnosis", "reporting"},
     "__main__": {"cli"},
 }
 
@@ -91,7 +93,7 @@ OUTSIDE = {
     "pyarrow": {"data"},
     "safetensors": {"files", "export"},
     "IPython": {"training"},
-    "matplotlib": {"_show", "calibration", "explain", "training", "tune"},
+    "matplotlib": {"_show", "calibration", "explain", "reporting", "training", "tune"},
     "mlflow": {"training"},
     "optuna": {"training"},
     "pandas": {"_show", "calibration", "explain", "training", "tune"},

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         sklearn,
         tune,
     )
+    from whet.diagnosis import diagnose
     from whet.models import load
+    from whet.reporting import report
     from whet.tabular import TabularModel
     from whet.training import Trainer
 
@@ -41,6 +43,7 @@ __all__ = [
     "calibration",
     "callbacks",
     "data",
+    "diagnose",
     "explain",
     "export",
     "get_num_threads",
@@ -50,6 +53,7 @@ __all__ = [
     "nn",
     "ops",
     "optim",
+    "report",
     "schedules",
     "set_num_threads",
     "sklearn",
@@ -72,7 +76,13 @@ _MODULES = (
     "sklearn",
     "tune",
 )
-_NAMES = {"TabularModel": "tabular", "Trainer": "training", "load": "models"}
+_NAMES = {
+    "TabularModel": "tabular",
+    "Trainer": "training",
+    "diagnose": "diagnosis",
+    "load": "models",
+    "report": "reporting",
+}
 
 
 def __getattr__(name: str) -> Any:

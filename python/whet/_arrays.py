@@ -77,6 +77,17 @@ def is_sparse(X: object) -> TypeGuard[SparseLike]:
     return hasattr(type(X), "tocsr")
 
 
+def as_dense(features: CoreFeatures, where: str) -> Floats:
+    """Features of a function that takes only dense ones.
+
+    Raises:
+        TypeError: For sparse ones.
+    """
+    if isinstance(features, SparseFloats):
+        raise TypeError(f"[{where}] expected a dense X, got a sparse one; X.toarray() is dense")
+    return features
+
+
 def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
     """`value` as a NumPy array of booleans, integers or floats, not copied if it is one.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import metrics
-from whet._arrays import Floats, SparseFloats, as_weights
+from whet._arrays import Floats, as_dense, as_weights
 from whet.losses import Loss, MemberLoss
 from whet.metrics import Asked, Metric
 from whet.nn import Module
@@ -307,9 +307,7 @@ def _of_table(model: TabularModel, data: Any, where: str, with_target: bool) -> 
 
 
 def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Sequence[str] | None) -> ArrayRows:
-    features = model._features(X, where)
-    if isinstance(features, SparseFloats):
-        raise TypeError(f"[{where}] expected a dense X, got a sparse one; X.toarray() is dense")
+    features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
     found = _names(model, X, width) if names is None else tuple(map(str, names))

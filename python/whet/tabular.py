@@ -181,9 +181,7 @@ class TabularModel:
             if validation_fraction:
                 if validation_data is not None:
                     raise ValueError("[TabularModel] expected validation_data or validation_fraction, got both")
-                sizes = (1 - validation_fraction, validation_fraction)
-                stratify = table.labels if task == "classification" else None
-                kept, aside = split_indices(table.rows, sizes, seed=seed, stratify=stratify)
+                kept, aside = set_aside(table, task, validation_fraction, seed)
                 table, validation_data = table.take(kept), table.take(aside)
                 weights = (None, None) if weights[0] is None else (weights[0][kept], weights[0][aside])
             prepared = self._prepare(table, loss_of(task, loss))
@@ -200,6 +198,7 @@ class TabularModel:
             optimizer=optimizer,
             metrics=metrics,
             weights=weights,
+            validation_fraction=validation_fraction,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
@@ -225,6 +224,7 @@ class TabularModel:
         optimizer: str | Optimizer | None,
         metrics: Asked | Sequence[Asked] | None = (),
         weights: tuple[npt.NDArray[Any] | None, npt.NDArray[Any] | None] = (None, None),
+        validation_fraction: float = 0.0,
         **options: Any,
     ) -> History:
         """Train on the rows of a table, and evaluate others after each epoch; see fit."""
@@ -258,6 +258,8 @@ class TabularModel:
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or default_scores(task, described)
                 self.history = network.history
+                if self.history is not None:
+                    self.history.arguments["validation_fraction"] = validation_fraction
 
     def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> Prepared:
         """Learn what a stream's blocks have to become, in a first pass over all of them."""
@@ -562,6 +564,13 @@ class TabularModel:
         if not isinstance(network, nn.Module):
             raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
         return network
+
+
+def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share."""
+    stratify = table.labels if task == "classification" else None
+    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
+    return kept, aside
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     parser.print_help(sys.stderr)
                     parser.exit(2, "\nwhet: error: expected a command\n")
                 arguments = parser.parse_args(argv)
+                arguments.given = sys.argv[1:] if argv is None else list(argv)
                 _check_usage(parser, vars(arguments))
                 arguments.run(arguments)
             finally:

@@ -12,6 +12,9 @@ from whet.cli.messages import describe, describe_history, describe_network, desc
 from whet.cli.streams import check_writable, save
 
 if TYPE_CHECKING:
+    from whet.data import Dataset
+    from whet.errors import NonFiniteError
+    from whet.tabular import TabularModel
     from whet.training.history import History
 
 __all__ = ["add"]
@@ -59,6 +62,9 @@ def add(commands: Commands) -> None:
         help="of the rows, set aside by seed; the last loss on them is printed",
     )
     parser.add_argument("--out", type=path, metavar="m.whet", help="where to write the model; - is standard output")
+    parser.add_argument(
+        "--report", type=path, metavar="r.html", help="a page to write about the run, with its diagnosis"
+    )
     parser.add_argument("--checkpoint", type=path, metavar="RUN/", help="a directory to write checkpoints to")
     parser.add_argument(
         "--checkpoint-every", type=count, metavar="N", help="steps from one checkpoint to the next (an epoch)"
@@ -70,9 +76,12 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from whet import optim
     from whet.data import as_dataset
+    from whet.errors import NonFiniteError
     from whet.tabular import TabularModel
 
     check_writable(arguments.out)
+    if arguments.report is not None:
+        _check_report(arguments.report)
     table = as_dataset(arguments.table)
     model = TabularModel(arguments.target, arguments.task, hidden=arguments.hidden)
     try:
@@ -88,6 +97,10 @@ def _run(arguments: argparse.Namespace) -> None:
             resume=arguments.resume,
             progress=watched(),
         )
+    except NonFiniteError as error:
+        if arguments.report is not None:
+            _report(model, error, table, arguments)
+        raise
     except ValueError as error:
         raise ValueError(_in_flags(str(error))) from None
     except KeyboardInterrupt:
@@ -111,8 +124,35 @@ def _run(arguments: argparse.Namespace) -> None:
     line("scores", "on all rows of the table" if arguments.validation else "on the training rows", report)
     for name, value in model.evaluate(table).items():
         line(f"  {name}", f"{value:.6g}", report)
+    if arguments.report is not None:
+        _report(model, history, table, arguments)
+        line("report", arguments.report, report)
     if arguments.out is not None:
         line("saved", "standard output" if arguments.out == STREAM else arguments.out, report)
+
+
+def _check_report(name: str) -> None:
+    """Find out before a long training that its report could not be written."""
+    from whet.reporting import require
+
+    if name == STREAM:
+        raise ValueError("expected a file for --report, got standard output")
+    require()
+    check_writable(name)
+
+
+def _report(model: TabularModel, run: History | NonFiniteError, table: Dataset, arguments: argparse.Namespace) -> None:
+    import shlex
+
+    from whet.reporting import report
+    from whet.tabular import set_aside
+
+    given = held_out = table.with_target(arguments.target)
+    if arguments.validation:
+        parts = set_aside(given, model.task, arguments.validation, arguments.seed)
+        given, held_out = (given.take(part) for part in parts)
+    command = shlex.join(["whet", *arguments.given])
+    report(model, run, given, arguments.report, held_out=held_out if arguments.validation else None, command=command)
 
 
 def _in_flags(message: str) -> str:

@@ -48,6 +48,7 @@ _BOOKKEEPING = frozenset(
         "stop_training",
         "_loss",
         "_metrics",
+        "_optimizer",
         "_targets",
         "_predictor",
         "_flat",

@@ -139,6 +139,21 @@ class Plan:
         found |= {f"val_{name}": greater for name, greater in found.items()} if validates else {}
         return found | ({"gradient_norm": None} if self.record else {})
 
+    def described(self, source: Source, validation: Rows | Stream | None, weighed: bool) -> dict[str, Any]:
+        """These arguments and what they were given with, as plain data; see `History.arguments`."""
+        weight = self.class_weight
+        return {
+            "loss": repr(self.loss),
+            "optimizer": repr(self.optimizer),
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "batch_rows": source.batch_rows,
+            "class_weight": dict(weight) if isinstance(weight, Mapping) else weight,
+            "sample_weight": weighed,
+            "validation": len(validation) if isinstance(validation, Rows) else 0 if validation is None else validation.rows,
+            "callbacks": [type(each).__name__ for each in self.callbacks],
+        }
+
     def check_names(self, validates: bool) -> None:
         """Raises ValueError if `stop_at` or a callback names what the history will not have."""
         directions = self.directions(validates)
@@ -234,6 +249,7 @@ def run(
     warn_of_links(model._graph(width), plan.loss)
     plan.optimizer.check_names(model._parameter_names())
     history = History(plan.seed)
+    history.arguments = plan.described(source, validation, sample_weight is not None)
     with model._exclusive("fit", plan.seed) as state:
         training = Loop(model, state, plan, source, validation, history).train()
     training.end()  # when the parameters can be written again

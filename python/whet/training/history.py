@@ -35,6 +35,9 @@ class History(Mapping[str, list[float]]):
         seed: The seed of the fit.
         seconds: How long it took.
         steps: Batches taken.
+        arguments: What the fit was told, as plain data: "loss" and "optimizer" as text, "epochs", "batch_size",
+            "batch_rows" of a step, "class_weight", "sample_weight" as whether it was given, "validation" as the number
+            of rows, None where a stream does not tell it, and "callbacks" by class.
         resumed_at: The step that a checkpoint had the fit go on from; None where it began at the beginning.
         stopped_by: "epochs", "max_steps", "max_seconds", "stop_at", "interrupt", the class of the callback that ended
             it, such as "EarlyStopping", or "stop_training" if something else set that; None while it runs or after an
@@ -45,6 +48,7 @@ class History(Mapping[str, list[float]]):
         self.seed = seed
         self.seconds = 0.0
         self.steps = 0
+        self.arguments: dict[str, Any] = {}
         self.resumed_at: int | None = None
         self.stopped_by: str | None = None
         self.layers: dict[str, dict[str, list[float]]] = {}

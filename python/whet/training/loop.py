@@ -94,6 +94,7 @@ class Loop:
         with self._checkpoints:
             self._checkpoints.find()
             self.model._loss, self.model._metrics = self.plan.loss, self.plan.metrics
+            self.model._optimizer = self.plan.optimizer
             self.model.history = self.history
             try:
                 self.history.stopped_by = self._epochs()

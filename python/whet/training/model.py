@@ -45,6 +45,7 @@ class Model:
     stop_training: bool = False
     _loss: Loss | None = None
     _metrics: tuple[Metric, ...] = ()
+    _optimizer: Optimizer | None = None  # of the last fit, in this process
     _targets: int = 0  # columns of the target that a loss of the last fit takes, where it is a function
     _predictor: _core.Predictor | None = None
 
@@ -425,7 +426,8 @@ class Model:
             metric.check_shapes(Predictions(target[:1], self._as_returned(output, width), loss))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_predictor": None}
+        # A schedule of the optimizer's may be a function that no file can hold.
+        return {**self.__dict__, "_predictor": None, "_optimizer": None}
 
 
 def describe_training(model: Model) -> dict[str, Any]:

@@ -1,0 +1,275 @@
+"""Runs with one seeded fault each, and sound ones: drawn by (fault, number, draw), the same on every machine."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from bench.diagnosis import sets
+
+import whet
+from whet import nn, optim
+from whet.callbacks import EarlyStopping
+from whet.data import Dataset, LabelEncoder, Preprocessor, TargetScaler
+
+FAULTS = (
+    "rate too high",
+    "rate too low",
+    "unscaled features",
+    "constant feature",
+    "leaked label",
+    "dead units",
+    "class imbalance",
+    "overfitting",
+    "underfitting",
+    "no signal",
+)
+SOUND = "sound"
+
+# Rows that a sound run sees, each as often as there are epochs, unless it stops early.
+SEEN = 200_000
+# Of networks to write rules by, and of those to measure on: no width, depth or optimizer is in both but Adam.
+_STYLES: dict[str, dict[str, Any]] = {
+    "development": {
+        "sets": sets.DEVELOPMENT,
+        "hidden": [(32,), (64,), (64, 32), (100, 100)],
+        "activations": ["relu", "tanh"],
+        "optimizers": ["adam", "sgd"],
+        "batches": ["auto", 64],
+    },
+    "held-out": {
+        "sets": sets.HELD_OUT,
+        "hidden": [(48,), (80,), (128, 128), (96, 48), (40, 40, 40)],
+        "activations": ["relu", "gelu", "silu", "elu"],
+        "optimizers": ["adam", "adamw", "momentum", "rmsprop"],
+        "batches": ["auto", 50, 128],
+    },
+}
+# A rate that trains well, drawn between these.
+_RATES: dict[str, tuple[Callable[..., optim.Optimizer], float, float]] = {
+    "adam": (optim.Adam, 1e-3, 4e-3),
+    "adamw": (optim.AdamW, 1e-3, 4e-3),
+    "rmsprop": (optim.RMSprop, 5e-4, 2e-3),
+    "sgd": (optim.SGD, 0.03, 0.1),
+    "momentum": (lambda lr, **options: optim.SGD(lr=lr, momentum=0.9, **options), 5e-3, 2e-2),
+}
+
+
+@dataclass
+class Case:
+    """A run before it has begun; a fault changes one thing in it."""
+
+    fault: str
+    name: str
+    table: Dataset
+    rng: np.random.Generator
+    hidden: tuple[int, ...]
+    activation: str
+    optimizer: str
+    rate: float
+    batch_size: Any
+    seed: int
+    epochs: int
+    dropout: float = 0.0
+    stops_early: bool = True
+    penalties: dict[str, float] = field(default_factory=dict)
+    on_matrix: Callable[[Any], Any] | None = None
+    on_network: Callable[[nn.Module], None] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run, as `whet.diagnose` takes it."""
+
+    run: Any
+    model: nn.Module
+    X: Any
+    y: Any
+    validation: tuple[Any, Any]
+
+
+def draw(fault: str, number: int, part: str, seed: int) -> Case:
+    """The case of that number: data sets take turns, all else is drawn."""
+    style = _STYLES[part]
+    rng = np.random.default_rng([seed, number, zlib.crc32(f"{fault} {part}".encode())])
+    fitting = [name for name in style["sets"] if _suits(fault, name)]
+    name = fitting[number % len(fitting)]
+    optimizer = str(rng.choice(style["optimizers"]))
+    _, low, high = _RATES[optimizer]
+    table = sets.load(name, int(rng.integers(800, sets.MOST_ROWS)), rng)
+    case = Case(
+        fault=fault,
+        name=name,
+        table=table,
+        rng=rng,
+        hidden=style["hidden"][rng.integers(len(style["hidden"]))],
+        activation=str(rng.choice(style["activations"])),
+        optimizer=optimizer,
+        rate=float(low * (high / low) ** rng.uniform()),
+        batch_size=style["batches"][rng.integers(len(style["batches"]))],
+        seed=int(rng.integers(1000)),
+        epochs=int(np.clip(SEEN / table.rows, 150, 1000)),
+    )
+    return _SEEDS[fault](case) if fault != SOUND else case
+
+
+def train(case: Case) -> Finished:
+    """Trains as the case says; a training that ends in numbers that are not finite is a run, too."""
+    cut = case.rng.permutation(case.table.rows)
+    held = case.table.rows * 3 // 10
+    parts = case.table.take(np.sort(cut[held:])), case.table.take(np.sort(cut[:held]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", whet.WhetWarning)
+        steps = Preprocessor().fit(parts[0])
+        X, X_held = (np.array(steps.transform(part)) for part in parts)
+    classes = case.name in sets.CLASSES
+    encoder = (LabelEncoder() if classes else TargetScaler()).fit(parts[0].labels)
+    y, y_held = (encoder.transform(part.labels) for part in parts)
+    if case.on_matrix is not None:
+        X, X_held = case.on_matrix(X), case.on_matrix(X_held)
+    outputs = len(encoder.classes) if classes else 1
+    network = nn.MLP(X.shape[1], case.hidden, outputs, case.activation, case.dropout).initialize(case.seed)
+    if case.on_network is not None:
+        case.on_network(network)
+    make = _RATES[case.optimizer][0]
+    stopping = [EarlyStopping(patience=15, restore_best_weights=True)] if case.stops_early else []
+    arguments = {
+        "loss": "cross_entropy" if classes else "mse",
+        "optimizer": make(lr=case.rate, **case.penalties),
+        "epochs": case.epochs,
+        "batch_size": case.batch_size,
+        "validation_data": (X_held, y_held),
+        "callbacks": stopping,
+        "seed": case.seed,
+    }
+    run: Any
+    try:
+        run = network.fit(X, y, **arguments)
+    except whet.NonFiniteError as error:
+        run = error
+    return Finished(run, network, X, y, (X_held, y_held))
+
+
+def _suits(fault: str, name: str) -> bool:
+    """Whether a fault makes sense there: classes to be rare, or a curve that what is too small cannot follow."""
+    if fault == "class imbalance":
+        return name in sets.CLASSES
+    if fault == "overfitting":
+        return name not in ("rings", "digits", "mnist")  # what is learned from few rows is right on the others there
+    return True
+
+
+def _too_high(case: Case) -> Case:
+    factor = float(10 ** case.rng.uniform(2, 3))
+    return replace(case, rate=case.rate * factor, stops_early=False, epochs=int(case.rng.integers(20, 60)))
+
+
+def _too_low(case: Case) -> Case:
+    factor = float(10 ** -case.rng.uniform(2, 3.5))
+    return replace(case, rate=case.rate * factor, stops_early=False, epochs=int(case.rng.integers(20, 60)))
+
+
+def _unscaled(case: Case) -> Case:
+    place, factor, shift = case.rng.uniform(), float(10 ** case.rng.uniform(2, 5)), case.rng.uniform(-3, 3)
+
+    def change(X: Any) -> Any:
+        X = X.copy()
+        column = int(place * min(X.shape[1], 5))  # numbers stand first
+        X[:, column] = factor * (X[:, column] + shift)
+        return X
+
+    return replace(case, on_matrix=change)
+
+
+def _constant(case: Case) -> Case:
+    value = float(case.rng.choice([0.0, 1.0, -2.5, 0.01, 7.0]))
+    return replace(case, table=_with(case.table, "c", np.full(case.table.rows, value)))
+
+
+def _with(table: Dataset, name: str, column: Any) -> Dataset:
+    return Dataset({**table.features, name: column}, labels=table.labels, kinds=table.kinds, target=table.target)
+
+
+def _leaked(case: Case) -> Case:
+    rng, rows = case.rng, case.table.rows
+    if case.name in sets.CLASSES:
+        codes = LabelEncoder().fit(case.table.labels).transform(case.table.labels).astype(float)
+        wrong = rng.uniform(size=rows) < rng.choice([0.0, 0.01, 0.02])
+        codes[wrong] = rng.permutation(codes)[wrong]
+        column = rng.choice([1.0, -3.0]) * codes + rng.choice([0.0, 0.05]) * rng.normal(size=rows)
+    else:
+        y = np.asarray(case.table.labels, float)
+        y = (y - y.mean()) / y.std()
+        noisy = y + rng.choice([0.0, 0.03, 0.07]) * rng.normal(size=rows)
+        column = [noisy, np.exp(noisy / 2), -(noisy**3) - noisy][rng.integers(3)]
+    return replace(case, table=_with(case.table, "leak", column))
+
+
+def _dead(case: Case) -> Case:
+    share, depth = case.rng.uniform(0.6, 1.0), float(10 ** case.rng.uniform(1.3, 2))
+    layer, draws = int(case.rng.integers(len(case.hidden))), case.rng.uniform(size=max(case.hidden))
+
+    def kill(network: nn.Module) -> None:
+        names = [name for name in network.state_dict() if name.endswith("bias")]
+        values = {name: np.array(array) for name, array in network.state_dict().items()}
+        bias = values[names[layer]]
+        bias[draws[: len(bias)] < share] = -depth
+        network.load_state_dict(values)
+
+    return replace(case, activation="relu", on_network=kill)
+
+
+def _imbalanced(case: Case) -> Case:
+    labels = LabelEncoder().fit(case.table.labels).transform(case.table.labels)
+    rare = int(case.rng.integers(labels.max() + 1))
+    others = np.flatnonzero(labels != rare)
+    usual = len(others) / labels.max()
+    kept = max(3, int(case.rng.uniform(0.01, 0.06) * usual))
+    rows = np.concatenate([others, case.rng.permutation(np.flatnonzero(labels == rare))[:kept]])
+    return replace(case, table=case.table.take(np.sort(rows)))
+
+
+def _overfitted(case: Case) -> Case:
+    rng = case.rng
+    table = case.table.take(np.sort(rng.permutation(case.table.rows)[: int(rng.integers(100, 300))]))
+    labels, noisy = np.array(table.labels), rng.uniform(size=table.rows) < rng.uniform(0.15, 0.3)
+    labels[noisy] = rng.permutation(labels)[noisy]
+    table = Dataset(dict(table.features), labels=labels, kinds=table.kinds, target=table.target)
+    hidden = tuple(max(width, 64) for width in case.hidden)
+    return replace(case, table=table, hidden=hidden, stops_early=False, epochs=int(rng.integers(1500, 3000)))
+
+
+def _underfitted(case: Case) -> Case:
+    kinds = ["decay", "dropout", *(["narrow", "narrow"] if case.name in sets.CURVED else [])]
+    kind = str(case.rng.choice(kinds))
+    if kind == "narrow":
+        return replace(case, hidden=(1,) * len(case.hidden))
+    if kind == "dropout":
+        return replace(case, dropout=float(case.rng.uniform(0.9, 0.97)), hidden=tuple(w // 4 for w in case.hidden))
+    if case.optimizer == "adamw":
+        return replace(case, penalties={"weight_decay": float(case.rng.uniform(30, 100))})
+    return replace(case, penalties={str(case.rng.choice(["l1", "weight_decay"])): float(case.rng.uniform(0.2, 2))})
+
+
+def _shuffled(case: Case) -> Case:
+    labels = np.array(case.table.labels)[case.rng.permutation(case.table.rows)]
+    table = Dataset(dict(case.table.features), labels=labels, kinds=case.table.kinds, target=case.table.target)
+    return replace(case, table=table, stops_early=bool(case.rng.integers(2)), epochs=int(case.rng.integers(30, 100)))
+
+
+_SEEDS: dict[str, Callable[[Case], Case]] = {
+    "rate too high": _too_high,
+    "rate too low": _too_low,
+    "unscaled features": _unscaled,
+    "constant feature": _constant,
+    "leaked label": _leaked,
+    "dead units": _dead,
+    "class imbalance": _imbalanced,
+    "overfitting": _overfitted,
+    "underfitting": _underfitted,
+    "no signal": _shuffled,
+}
