@@ -475,6 +475,26 @@ def test_a_generator_is_closed_when_the_training_ends_early():
     assert closed[-1] == "whet-reader"
 
 
+def test_sparse_features_are_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    X, y = sparse.csr_matrix(np.eye(4, dtype=np.float32)), np.ones(4, np.float32)
+    with pytest.raises(TypeError, match="got a sparse matrix"):
+        Stream((X, y))
+    with pytest.raises(TypeError, match="expected arrays in batch 0, got csr_matrix"):
+        nn.Linear(4, 1).fit(lambda: [(X, y)], loss="mse")
+
+
+def test_records_and_seconds_of_a_stream():
+    X = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    y = X.sum(axis=1)
+    streamed = nn.MLP(3, (4,), 1).fit(Stream((X, y)), loss="mse", epochs=2, batch_size=50, shuffle=False, record=True)
+    held = nn.MLP(3, (4,), 1).fit(X, y, loss="mse", epochs=2, batch_size=50, shuffle=False, record=True)
+    assert streamed["gradient_norm"] == held["gradient_norm"]
+    assert streamed.layers == held.layers
+    ended = nn.MLP(3, (4,), 1).fit(Stream((X, y)), loss="mse", epochs=2, batch_size=50, max_seconds=1e-9)
+    assert (ended.stopped_by, ended.steps) == ("max_seconds", 1)
+
+
 def test_what_needs_all_rows_at_once_is_refused(paths):
     for options, words in (
         ({"metrics": "auc"}, "auc needs the predictions of all rows at once"),
