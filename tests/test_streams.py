@@ -61,8 +61,8 @@ def batches(X, y, rows=50):
 def plan(**options):
     defaults = dict.fromkeys(("class_weight", "stop_at", "max_steps", "max_seconds", "checkpoint", "checkpoint_every"))
     fixed = dict(loss="cross_entropy", optimizer="adam", epochs=2, batch_size=BATCH, metrics=(), callbacks=())
-    more = dict(checkpoint_keep=3, resume=False, on_interrupt="raise", on_nonfinite="raise", progress=False)
-    others = dict(shuffle=True, precision="float32", seed=0)
+    more = dict(checkpoint_keep=3, resume=False, on_interrupt="raise", on_nonfinite="raise", record=False)
+    others = dict(progress=False, shuffle=True, precision="float32", seed=0)
     known = {**defaults, **fixed, **more, **others, **options}
     return Plan(**dict(known.items()))
 
