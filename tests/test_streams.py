@@ -61,8 +61,8 @@ def batches(X, y, rows=50):
 def plan(**options):
     defaults = dict.fromkeys(("class_weight", "stop_at", "max_steps", "max_seconds", "checkpoint", "checkpoint_every"))
     fixed = dict(loss="cross_entropy", optimizer="adam", epochs=2, batch_size=BATCH, metrics=(), callbacks=())
-    more = dict(checkpoint_keep=3, resume=False, on_interrupt="raise", on_nonfinite="raise", progress=False)
-    others = dict(shuffle=True, precision="float32", seed=0)
+    more = dict(checkpoint_keep=3, resume=False, on_interrupt="raise", on_nonfinite="raise", record=False)
+    others = dict(progress=False, shuffle=True, precision="float32", seed=0)
     known = {**defaults, **fixed, **more, **others, **options}
     return Plan(**dict(known.items()))
 
@@ -473,6 +473,26 @@ def test_a_generator_is_closed_when_the_training_ends_early():
 
     fitted(Stream(source, window_rows=200), max_steps=3)
     assert closed[-1] == "whet-reader"
+
+
+def test_sparse_features_are_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    X, y = sparse.csr_matrix(np.eye(4, dtype=np.float32)), np.ones(4, np.float32)
+    with pytest.raises(TypeError, match="got a sparse matrix"):
+        Stream((X, y))
+    with pytest.raises(TypeError, match="expected arrays in batch 0, got csr_matrix"):
+        nn.Linear(4, 1).fit(lambda: [(X, y)], loss="mse")
+
+
+def test_records_and_seconds_of_a_stream():
+    X = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    y = X.sum(axis=1)
+    streamed = nn.MLP(3, (4,), 1).fit(Stream((X, y)), loss="mse", epochs=2, batch_size=50, shuffle=False, record=True)
+    held = nn.MLP(3, (4,), 1).fit(X, y, loss="mse", epochs=2, batch_size=50, shuffle=False, record=True)
+    assert streamed["gradient_norm"] == held["gradient_norm"]
+    assert streamed.layers == held.layers
+    ended = nn.MLP(3, (4,), 1).fit(Stream((X, y)), loss="mse", epochs=2, batch_size=50, max_seconds=1e-9)
+    assert (ended.stopped_by, ended.steps) == ("max_seconds", 1)
 
 
 def test_what_needs_all_rows_at_once_is_refused(paths):

@@ -26,6 +26,8 @@ class ArrayBlocks:
     """
 
     def __init__(self, arrays: Sequence[Any]) -> None:
+        if hasattr(type(arrays[0]), "tocsr"):
+            raise TypeError("[data] expected dense features, got a sparse matrix, which fit takes without a Stream")
         self._arrays = [each if each is None else np.asanyarray(each) for each in arrays]
         X = self._arrays[0]
         if X is None or X.ndim != 2:
