@@ -174,6 +174,17 @@ def test_wrong_arguments(tmp_path):
         whet.report(model, None, X, tmp_path / "r.html")
 
 
+def test_sparse_rows_are_refused_by_name(tmp_path):
+    sparse = pytest.importorskip("scipy.sparse", reason="scipy is not installed")
+    X = np.eye(8, 3, dtype=np.float32)
+    model = nn.Linear(3, 1)
+    model.fit(X, X[:, 0], loss="mse")
+    with pytest.raises(TypeError, match="expected a dense X, got a sparse one"):
+        whet.report(model, None, (sparse.csr_matrix(X), X[:, 0]), tmp_path / "r.html")
+    with pytest.raises(TypeError, match=r"\[diagnose\] expected a dense X"):
+        whet.diagnose(model.history, model, sparse.csr_matrix(X), X[:, 0])
+
+
 def test_numbers_of_a_report():
     said = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.65, 0.35]])
     truth = np.array([0, 1, 0, 0])
