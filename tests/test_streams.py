@@ -476,7 +476,7 @@ def test_a_generator_is_closed_when_the_training_ends_early():
 
 
 def test_sparse_features_are_refused():
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = pytest.importorskip("scipy.sparse", reason="SciPy is not installed")
     X, y = sparse.csr_matrix(np.eye(4, dtype=np.float32)), np.ones(4, np.float32)
     with pytest.raises(TypeError, match="got a sparse matrix"):
         Stream((X, y))

@@ -142,6 +142,7 @@ class Plan:
     def described(self, source: Source, validation: Rows | Stream | None, weighed: bool) -> dict[str, Any]:
         """These arguments and what they were given with, as plain data; see `History.arguments`."""
         weight = self.class_weight
+        held_out = len(validation) if isinstance(validation, Rows) else validation.rows if validation is not None else 0
         return {
             "loss": repr(self.loss),
             "optimizer": repr(self.optimizer),
@@ -150,7 +151,7 @@ class Plan:
             "batch_rows": source.batch_rows,
             "class_weight": dict(weight) if isinstance(weight, Mapping) else weight,
             "sample_weight": weighed,
-            "validation": len(validation) if isinstance(validation, Rows) else 0 if validation is None else validation.rows,
+            "validation": held_out,
             "callbacks": [type(each).__name__ for each in self.callbacks],
         }
 
