@@ -1,7 +1,6 @@
 #include "graph/graph.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "core/error.h"
 
@@ -85,9 +84,9 @@ std::shared_ptr<const Graph> for_prediction(std::shared_ptr<const Graph> graph) 
     return graph;
   std::vector<bool> needed(graph->values(), false);
   needed[static_cast<size_t>(graph->output())] = true;
-  for (const Node& node : std::views::reverse(nodes))
-    if (needed[static_cast<size_t>(node.output)])
-      for (int value : node.inputs) needed[static_cast<size_t>(value)] = true;
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
+    if (needed[static_cast<size_t>(node->output)])
+      for (int value : node->inputs) needed[static_cast<size_t>(value)] = true;
 
   auto bare = std::make_shared<Graph>(graph->shape(0), graph->parameters());
   std::vector<int> place(graph->values(), 0);  // of each value in the new graph

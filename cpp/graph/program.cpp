@@ -1,7 +1,6 @@
 #include "graph/program.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "core/error.h"
 #include "graph/frame.h"
@@ -98,9 +97,9 @@ void Program::mark_gradients() {
   // Where no way leads on to what the backward pass starts from, none arrives.
   std::vector<bool> reached(graph_->values(), false);
   reached[at(start())] = true;
-  for (const Instruction& instruction : std::views::reverse(instructions_)) {
-    if (!reached[at(instruction.output)] || !needs_gradient_[at(instruction.output)]) continue;
-    for (int value : instruction.node->inputs) reached[at(value)] = true;
+  for (auto instruction = instructions_.rbegin(); instruction != instructions_.rend(); ++instruction) {
+    if (!reached[at(instruction->output)] || !needs_gradient_[at(instruction->output)]) continue;
+    for (int value : instruction->node->inputs) reached[at(value)] = true;
   }
   for (size_t v = 0; v < reached.size(); ++v) needs_gradient_[v] = needs_gradient_[v] && reached[v];
 
