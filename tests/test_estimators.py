@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: its checks cannot run")
 
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import whet.sklearn
@@ -31,7 +32,7 @@ SEARCH = optim.LBFGS()  # with batches, a row of weight 2 is not that row twice
 
 ESTIMATORS = [
     whet.sklearn.MLPClassifier(solver="lbfgs", max_iter=100),
-    whet.sklearn.MLPRegressor(solver="sgd", tol=0.01, random_state=42),
+    whet.sklearn.MLPRegressor(max_iter=100),
     whet.sklearn.LinearRegression(),
     whet.sklearn.LinearRegression(positive=True),
     whet.sklearn.Ridge(),
@@ -54,8 +55,13 @@ CHECKS = [
 ]
 
 
+# scikit-learn's own list has its MLPRegressor like this in that check: with other batches, weights mean less than rows.
+SETTINGS = {("MLPRegressor", "check_sample_weight_equivalence_on_dense_data"): {"solver": "sgd", "tol": 0.01}}
+
+
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_estimator_checks(estimator, check):
+    estimator = clone(estimator).set_params(**SETTINGS.get((type(estimator).__name__, check.func.__name__), {}))
     why = EXPECTED_FAILURES.get(type(estimator).__name__, {}).get(check.func.__name__)
     if why is None:
         check(estimator)

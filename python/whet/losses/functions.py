@@ -37,7 +37,8 @@ class TracedLoss(Loss):
     """A loss that becomes a part of the model's graph: what `row_losses` says runs once, on traced values.
 
     Subclasses may use in it what a module's ``forward`` may: ``+ - * /``, slices, sums and means over a row's elements,
-    and the functions of whet.nn.functional.
+    and the functions of whet.nn.functional. Annotated fields are options, ``factor: float = 2.0``: as every loss, a
+    subclass is a frozen dataclass, without a decorator.
     """
 
     def row_losses(self, prediction: Any, target: Any) -> Any:
