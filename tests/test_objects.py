@@ -24,11 +24,11 @@ def objects():
     missing = [name for name in ("cmake", "ninja", "c++", "nm", "objdump") if not tool(name)]
     if missing:
         pytest.skip(f"building and reading object files needs {' and '.join(missing)}")
-    folder = ROOT / "build" / "objects"
+    folder = ROOT / "build" / "cpp"
     configure = [tool("cmake"), "-S", ROOT, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"]
     targets = [f"whet_kernels_{name}" for name in SETS]
     for command in (
-        [*configure, "-DWHET_TESTS=OFF"],
+        [*configure, "-DWHET_PYTHON=OFF", "-DWHET_TESTS=OFF"],
         [tool("cmake"), "--build", folder, "--target", *targets, "-j", "2"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
