@@ -171,7 +171,7 @@ def randomize(model, rng):
             state[name] = array
         elif name.endswith("running_var"):
             state[name] = rng.uniform(0.5, 2.0, array.shape)
-        elif name.endswith("impl.weight") or name.endswith("impl.bias"):
+        elif name.endswith(("impl.weight", "impl.bias")):
             state[name] = array  # the edges of bins
         else:
             state[name] = rng.normal(0.0, 1 / np.sqrt(array.shape[-1] if array.ndim > 1 else 4), array.shape)

@@ -25,7 +25,7 @@ class Named(NamedTuple):
     op: str
     given: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
-    only: Mapping[str, float] = {}
+    only: Mapping[str, Any] = {}
     wide: bool = False
 
 
@@ -130,6 +130,6 @@ def activation(name: str, x: Tensor, options: Mapping[str, float]) -> Tensor:
     named = NAMED.get(name)
     fits = named is not None and all(options[option] == value for option, value in named.only.items())
     if named is not None and fits and (named.wide or x.dtype == "float32"):
-        given = {attribute: options[option] for attribute, option in named.given.items()}
+        given: dict[str, Any] = {attribute: options[option] for attribute, option in named.given.items()}
         return x.apply(named.op, **given, **named.fixed)
     return _FORMULAS[name](x, **options)

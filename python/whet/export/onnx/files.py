@@ -6,8 +6,9 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,9 @@ def read_graph(path: str) -> Graph:
     onnx = onnx_package(_WHERE)
     model = _parsed(onnx, path)
     arrays = {each.name: _array(onnx, each, os.path.dirname(path)) for each in model.graph.initializer}
-    nodes = [_node(onnx, node, _opset(model)) for node in model.graph.node]
+    nodes = _with_statistics([_node(onnx, node, _opset(model)) for node in model.graph.node])
     norms = [node.inputs for node in nodes if node.op == "BatchNormalization"]
     frozen = {*_frozen(model), *(names[i] for names in norms for i in _STATISTICS)}
-    fixed = {name: Fixed(array, name, name not in frozen) for name, array in arrays.items()}
     given = [each for each in model.graph.input if each.name not in arrays]
     shapes = [_shape(onnx, each) for each in given]
     wide = any(each.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE for each in given)
@@ -97,7 +97,7 @@ def read_graph(path: str) -> Graph:
         inputs=[Input(each.name, tuple(shape[1:])) for each, shape in zip(given, shapes, strict=True)],
         outputs=[each.name for each in model.graph.output],
         nodes=nodes,
-        fixed=_with_folded(fixed, nodes),
+        fixed=_fixed(arrays, nodes, frozen),
         running_means=[names[_STATISTICS[0]] for names in norms],
         dtype="float64" if wide else "float32",
         rows=max((shape[0] for shape in shapes), default=0),
@@ -137,7 +137,9 @@ def _shape(onnx: Any, given: Any) -> list[int]:
     numbers = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32, onnx.TensorProto.INT64)
     if kind.elem_type not in numbers:
         name = onnx.TensorProto.DataType.Name(kind.elem_type)
-        raise ValueError(f"[{_WHERE}] expected inputs of float32, float64 or whole numbers, got {name} in {given.name!r}")
+        raise ValueError(
+            f"[{_WHERE}] expected inputs of float32, float64 or whole numbers, got {name} in {given.name!r}"
+        )
     rows, *sizes = [dim.dim_value for dim in kind.shape.dim] or [-1]
     if rows < 0 or any(size < 1 for size in sizes):
         raise ValueError(f"[{_WHERE}] expected an input of rows whose shape is known, got {given.name!r}")
@@ -165,14 +167,30 @@ def _attribute(onnx: Any, attribute: Any) -> Any:
     return _array(onnx, value, None) if isinstance(value, onnx.TensorProto) else value
 
 
-def _with_folded(fixed: dict[str, Fixed], nodes: Sequence[Node]) -> dict[str, Fixed]:
-    """And what nodes make of it."""
-    found = dict(fixed)
+def _with_statistics(nodes: Sequence[Node]) -> list[Node]:
+    """Running statistics have names of their own, where others read the same array: they change while training."""
+    uses, found = Counter(name for node in nodes for name in node.inputs), []
+    for node in nodes:
+        if node.op == "BatchNormalization":
+            inputs = list(node.inputs)
+            for i, name in zip(_STATISTICS, ("running_mean", "running_var"), strict=True):
+                if uses[inputs[i]] > 1:
+                    own = f"{node.name}.{name}"
+                    found.append(Node("Identity", own, [inputs[i]], [own], {}))
+                    inputs[i] = own
+            node = replace(node, inputs=inputs)
+        found.append(node)
+    return found
+
+
+def _fixed(arrays: Mapping[str, NDArray[Any]], nodes: Sequence[Node], frozen: Collection[str]) -> dict[str, Fixed]:
+    """Initializers, and what nodes make of them alone."""
+    found = {name: Fixed(array, name, name not in frozen) for name, array in arrays.items()}
     for node in nodes:
         operands: list[Operand] = [found.get(name) for name in node.inputs]
         made = folded(node.op, operands, node.attributes, node.outputs[0]) if node.outputs else None
         if made is not None:
-            found[made.name] = made
+            found[made.name] = replace(made, given=made.given and made.name not in frozen)
     return found
 
 
@@ -205,6 +223,8 @@ def _beside(tensor: Any, folder: str | None) -> bytes:
         offset = int(where.get("offset", 0))
         length = int(where.get("length", max(status.st_size - offset, 0)))
         if not 0 <= offset <= offset + length <= status.st_size:
-            raise ValueError(f"[{_WHERE}] expected {name!r} to hold {length} bytes from {offset} on, got {status.st_size} in all")
+            raise ValueError(
+                f"[{_WHERE}] expected {name!r} to hold {length} bytes from {offset} on, got {status.st_size} in all"
+            )
         file.seek(offset)
         return file.read(length)

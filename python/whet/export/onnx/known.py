@@ -72,8 +72,9 @@ def _gather(step: Step) -> Result:
         vectors = indices.value.apply("embedding", parameters=[step.weight(0)])
         return Data(vectors.flatten() if indices.bare else vectors)
     axis, chosen = step.axis(), step.fixed(1).array
-    places = [slice(None)] * step.data.rank
-    picked = step.x[(*places[:axis], [int(i) for i in chosen.ravel()], *places[axis + 1 :])]
+    places: list[Any] = [slice(None)] * step.data.rank
+    places[axis] = [int(i) for i in chosen.ravel()]
+    picked = step.x[tuple(places)]
     return Data(picked) if chosen.ndim else _without(picked, [axis])
 
 
@@ -90,7 +91,7 @@ def _elementwise(function: Callable[[Any, Any], Value], truth: bool = False) -> 
         if len({each.rank for each in present}) > 1:
             raise ValueError(f"expected operands of equally many axes, got {[each.rank for each in present]}")
         sides = [step.side(i, rank) for i in range(len(operands))]
-        made = reduce(function, sides)
+        made: Any = reduce(function, sides)
         return Data(made, "truth" if truth else "number", all(each.bare for each in present))
 
     return apply
@@ -177,9 +178,9 @@ def _named(step: Step) -> Result:
     for name, named in NAMED.items():
         if named.op != step.op or not all(_agrees(step.attributes.get(a), v) for a, v in named.fixed.items()):
             continue
-        options = {option: step.attributes[attribute] for attribute, option in named.given.items()}
-        if all(_agrees(step.attributes[attribute], options[option]) for attribute, option in named.given.items()):
-            return Data(step.x.apply(name, **options, **named.only), bare=step.data.bare)
+        found: dict[str, Any] = {option: step.attributes[attribute] for attribute, option in named.given.items()}
+        if all(_agrees(step.attributes[attribute], found[option]) for attribute, option in named.given.items()):
+            return Data(step.x.apply(name, **found, **named.only), bare=step.data.bare)
     raise ValueError(f"has attributes that whet does not know it with: {dict(step.attributes)}")
 
 
@@ -238,7 +239,9 @@ def _normalized(step: Step, centred: int) -> Result:
 
 def _is_all(operand: object, number: float) -> bool:
     """Whether an operand that is no parameter changes nothing."""
-    return operand is None or (isinstance(operand, Fixed) and not operand.given and bool((operand.array == number).all()))
+    return operand is None or (
+        isinstance(operand, Fixed) and not operand.given and bool((operand.array == number).all())
+    )
 
 
 def _batch_norm(step: Step) -> Result:
@@ -351,7 +354,7 @@ def _reduced(function: Callable[[Value, int | None, bool], Value]) -> Callable[[
     def apply(step: Step) -> Result:
         rank, keeps = step.data.rank, bool(step.attributes["keepdims"])
         asked = step.numbers(1, "axes")
-        axes = sorted({behind_rows(axis, rank) for axis in (range(rank) if not asked else asked)})
+        axes = sorted({behind_rows(axis, rank) for axis in asked or range(rank)})
         value = step.x
         if len(axes) == len(value.shape) > 1:
             value = function(value.flatten(), 1, True).reshape(*[1] * (rank - 1))

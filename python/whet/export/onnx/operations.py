@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -110,8 +111,10 @@ def _batch_norm(node: _Node) -> Tensor:
     scale, shift = [*affine, *(node.ones(), node.zeros())[len(affine) :]]
     inputs = [node.x, scale, shift, mean, variance]
     momentum = node.option("momentum", 0.1)
-    kept = {"momentum": 1 - momentum} if momentum >= 0 else {}
-    return node.writer.node("BatchNormalization", inputs, node.x.dtype, epsilon=node.option("eps", 1e-5), **kept)
+    numbers: dict[str, Any] = {"epsilon": node.option("eps", 1e-5)}
+    if momentum >= 0:  # else all batches count alike, which ONNX does not know
+        numbers["momentum"] = 1 - momentum
+    return node.writer.node("BatchNormalization", inputs, node.x.dtype, **numbers)
 
 
 def _combination(op: str) -> Callable[[_Node], Tensor]:

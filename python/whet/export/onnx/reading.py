@@ -47,8 +47,10 @@ def from_onnx(path: str | os.PathLike[str]) -> Module:
     graph = read_graph(path)
     network = _Network(graph)
     network._graph(graph.width)
-    network.keep_used()
-    return restore(*describe(network))
+    tensors, description = describe(network)
+    description["graph"] = _needed(description["graph"])
+    names = [name for name, *_ in description["graph"]["parameters"]]
+    return restore({name: tensors[name] for name in names}, description)
 
 
 class _Network(Module):
@@ -64,13 +66,6 @@ class _Network(Module):
     def children(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters, under the names of the file."""
         yield from self._own.items()
-
-    def keep_used(self) -> None:
-        """Lets go of what no operation reads, once it has been traced."""
-        width = self._onnx_graph.width
-        used = {i for node in self._graph(width).nodes for i in node["parameters"]}
-        self._own = {name: each for i, (name, each) in enumerate(self._own.items()) if i in used}
-        self._graph(width)
 
     def forward(self, *inputs: Value) -> Value | tuple[Value, ...]:
         """The nodes of the graph, one after the other."""
@@ -93,15 +88,41 @@ class _Network(Module):
                 return [constant]
             if node.op not in KNOWN:
                 raise ValueError("whet has no such operation")
+            if not any(isinstance(each, (Data, Erf)) for each in operands):
+                raise ValueError("whet does not compute it of numbers that are the same for all rows")
             rows = self._onnx_graph.rows
             made = KNOWN[node.op](Step(node.op, operands, node.attributes, self._own, len(node.outputs), rows))
         except (ValueError, TypeError, IndexError, KeyError) as error:
-            raise ValueError(f"[from_onnx] {node.op} of node {node.name!r}: {error}") from None
+            raise ValueError(f"[{_WHERE}] {node.op} of node {node.name!r}: {error}") from None
         return [*made] if isinstance(made, list) else [made]
 
 
+def _needed(graph: dict[str, Any]) -> dict[str, Any]:
+    """A description of a graph without nodes and parameters that have no part in its output."""
+    wanted, nodes = {graph["output"]}, graph["nodes"]
+    for made in range(len(nodes), 0, -1):
+        if made in wanted:
+            wanted.update(nodes[made - 1]["inputs"])
+    kept = sorted(wanted - {0})
+    places = {old: new for new, old in enumerate([0, *kept])}
+    used = sorted({i for made in kept for i in nodes[made - 1]["parameters"]})
+    return {
+        **graph,
+        "output": places[graph["output"]],
+        "parameters": [graph["parameters"][i] for i in used],
+        "nodes": [
+            {
+                **nodes[made - 1],
+                "inputs": [places[i] for i in nodes[made - 1]["inputs"]],
+                "parameters": [used.index(i) for i in nodes[made - 1]["parameters"]],
+            }
+            for made in kept
+        ],
+    }
+
+
 def _parameters(graph: Graph) -> Iterator[tuple[str, Parameter]]:
-    """Each array of floats, as it is and in the form for rows: which of them is needed shows when it is traced."""
+    """Each array of floats, as it is and in the form for rows: tracing shows which is needed."""
     for fixed in graph.fixed.values():
         array = fixed.array
         if array.dtype.kind == "f" and array.ndim and array.size:
@@ -122,5 +143,5 @@ def _shaped(given: Input, value: Value) -> Data:
 
 def _output(name: str, found: Operand | Erf) -> Value:
     if not isinstance(found, Data):
-        raise ValueError(f"[from_onnx] expected the output {name!r} to depend on the rows")
-    return found.value
+        raise ValueError(f"[{_WHERE}] expected the output {name!r} to depend on the rows")
+    return found.value if found.value._index else found.value.apply("identity")  # a trace has a node at least

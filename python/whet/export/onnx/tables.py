@@ -20,7 +20,6 @@ OUTPUTS = ("label", "probabilities", "variable")
 
 # What a missing category may come as: whet's own way, and what onnxruntime makes of None and NaN among texts.
 _MISSING = ("", "None", "nan")
-_LINKS = {"softmax": "Softmax", "sigmoid": "Sigmoid"}
 _FAR_AWAY = 1e100  # scaled numbers beyond it are at the clip, and their squares would overflow
 
 
@@ -134,19 +133,25 @@ def write_predictions(
     writer.output("variable", value * encoder.scale_ + mean, [1])
 
 
-def _write_classes(
-    writer: Writer, output: Tensor, shape: tuple[int, ...], loss: Loss, encoder: LabelEncoder
-) -> None:
-    ranks = output
-    if loss.link in _LINKS:
-        probabilities = output.apply(_LINKS[loss.link], **({"axis": -1} if loss.link == "softmax" else {}))
-        if isinstance(loss, MemberLoss):
-            ranks = probabilities = probabilities.reduce("ReduceMean", [1], keepdims=False)
-        writer.output("probabilities", probabilities, [shape[-1]])
-    classes = encoder.classes
+def _write_classes(writer: Writer, output: Tensor, shape: tuple[int, ...], loss: Loss, encoder: LabelEncoder) -> None:
+    probabilities, classes = _probabilities(output, loss), encoder.classes
+    ranks = probabilities if probabilities is not None and isinstance(loss, MemberLoss) else output
     names = writer.constant(classes, "str" if classes.dtype.kind == "U" else classes.dtype.name)
     best = ranks.apply("ArgMax", dtype="int64", axis=1, keepdims=0)
     writer.output("label", names.take(best, 0), [])
+    if probabilities is not None:
+        writer.output("probabilities", probabilities, [shape[-1]])
+
+
+def _probabilities(output: Tensor, loss: Loss) -> Tensor | None:
+    """Of each class, if the loss has some: the mean of members."""
+    if loss.link == "softmax":
+        each = output.apply("Softmax", axis=-1)
+    elif loss.link == "sigmoid":
+        each = output.apply("Sigmoid")
+    else:
+        return None
+    return each.reduce("ReduceMean", [1], keepdims=False) if isinstance(loss, MemberLoss) else each
 
 
 def _value(output: Tensor, shape: tuple[int, ...], loss: Loss) -> Tensor:
@@ -158,4 +163,3 @@ def _value(output: Tensor, shape: tuple[int, ...], loss: Loss) -> Tensor:
     numbers = np.arange(np.prod(shape), dtype=np.float32).reshape(1, *shape)
     chosen = int(loss.values(numbers)[0, 0])  # the loss knows which of several it is
     return output.reshape([-1]).part(1, chosen, chosen + 1)
-

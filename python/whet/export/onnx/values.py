@@ -149,7 +149,9 @@ class Step:
             return float(operand.array)
         shape = operand.array.shape
         if len(shape) > rank or (len(shape) == rank and shape[0] != 1):
-            raise ValueError(f"expected a tensor for each row, got one of shape {shape} with a number of rows of its own")
+            raise ValueError(
+                f"expected a tensor for each row, got one of shape {shape} with a number of rows of its own"
+            )
         return self.row(i)
 
     def numbers(self, i: int, attribute: str) -> list[int] | None:
