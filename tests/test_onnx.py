@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 
 import numpy as np
@@ -127,9 +126,8 @@ def test_names_shapes_and_metadata(tmp_path):
     assert [(each.domain, each.version) for each in proto.opset_import] == [("", 20), ("ai.onnx.ml", 3)]
     metadata = {each.key: each.value for each in proto.metadata_props}
     assert (metadata["whet"], metadata["dtype"]) == (whet.__version__, "float32")
-    assert json.loads(metadata["frozen"]) == ["0.weight", *(f"1.{n}" for n in ("running_mean", "running_var"))] + [
-        "1.num_batches_tracked"
-    ]
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    assert json.loads(metadata["frozen"]) == ["0.weight", *(f"1.{name}" for name in statistics)]
     opened = session(tmp_path / "m.onnx")
     assert [(each.name, each.shape) for each in opened.get_inputs()] == [("X", ["rows", 4])]
     assert [(each.name, each.shape) for each in opened.get_outputs()] == [("output", ["rows", 3])]

@@ -146,7 +146,7 @@ class Step:
         if not isinstance(operand, Fixed):
             return self.value(i)
         if operand.is_number:
-            return float(operand.array)
+            return float(operand.array.item())
         shape = operand.array.shape
         if len(shape) > rank or (len(shape) == rank and shape[0] != 1):
             raise ValueError(
@@ -164,7 +164,7 @@ class Step:
     def number(self, i: int, attribute: str) -> float | None:
         """A number, of an operand or, in older versions, of an attribute; None if left out."""
         if self.operand(i) is not None:
-            return float(self.fixed(i).array)
+            return float(self.fixed(i).array.item())
         given = self.attributes.get(attribute)
         return None if given is None else float(given)
 
