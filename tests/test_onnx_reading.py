@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -84,7 +86,7 @@ CASES = {
     "Squeeze and Unsqueeze": "K = Constant <value = int64[1] {1}> () U = Unsqueeze (X, K) A = Mul (U, C) "
     "Y = Squeeze (A, K)",
     "Transpose that moves nothing": "K = Constant <value = int64[1] {2}> () U = Unsqueeze (X, K) "
-    "T = Transpose <perm = [0, 2, 1]> (U) Y = Flatten (T)",
+    "T = Transpose <perm = [0, 2, 1]> (U) S = Softmax <axis = -1> (T) Y = Flatten (S)",
     "Slice": "A = Constant <value = int64[1] {1}> () E = Constant <value = int64[1] {9999}> () Y = Slice (X, A, E, A)",
     "Slice backwards": "A = Constant <value = int64[1] {-1}> () E = Constant <value = int64[1] {-9999}> () "
     "K = Constant <value = int64[1] {1}> () Y = Slice (X, A, E, K, A)",
@@ -128,6 +130,19 @@ def test_what_others_write_is_read(case, tmp_path):
     read = export.from_onnx(path)
     assert_same([read.predict(X)], computed(path, X), 1e-5)
     assert_same([export.from_onnx(written(read, path)).predict(X)], [read.predict(X)], 1e-5)
+
+
+def test_running_statistics_are_arrays_of_their_own(tmp_path):
+    """They change while training, and what they were equal to does not."""
+    model = model_of("A = Mul (X, B) Y = BatchNormalization <momentum = 0.6> (A, P, B, B, P)")
+    read = export.from_onnx(saved(model, tmp_path / "m.onnx"))
+    trained = {name: each.requires_grad for name, each in read.named_parameters()}
+    own = {"Y.running_mean": False, "Y.running_var": False, "Y.num_batches_tracked": False}
+    assert trained == {"B": True, "P": True, **own}
+    read.fit(rows(), rows(), loss="mse", optimizer="sgd", epochs=1)
+    state = read.state_dict()
+    assert not np.array_equal(state["B"], state["Y.running_mean"])
+    assert state["Y.num_batches_tracked"] == 1
 
 
 def test_numbers_in_half_precision(tmp_path):
@@ -217,6 +232,31 @@ def test_files_that_are_no_models_are_refused(tmp_path):
         export.from_onnx(tmp_path / "missing.onnx")
     with pytest.raises(TypeError, match="path"):
         export.from_onnx(7)
+
+
+def test_a_small_file_takes_no_large_memory(tmp_path):
+    model = model_of("A = Add (wide, tall) D = MatMul (X, A) Y = Relu (D)")
+    wide = np.zeros((1, 300_000), np.float32)
+    for name, array in (("wide", wide), ("tall", wide.T)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+    with pytest.raises(ValueError, match=r"Add of node 'A'.*more numbers"):
+        export.from_onnx(saved(model, tmp_path / "m.onnx"))
+
+
+def test_damaged_bytes_are_an_error_or_another_model(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "m.onnx"
+    whole = model_of(
+        f"{CASES['BatchNormalization']} K = Constant <value = int64[2] {{1, 3}}> () "
+        "A, D = Split <axis = 1> (X, K) N = Cast <to = 1> (A)"
+    ).SerializeToString()
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), 2):
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        with contextlib.suppress(ValueError, OSError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that are no longer finite
+            export.from_onnx(path)
 
 
 def test_a_custom_domain_is_refused(tmp_path):

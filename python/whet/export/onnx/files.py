@@ -7,7 +7,8 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,6 @@ from whet.export.onnx.values import Fixed, Operand
 
 __all__ = ["Graph", "Input", "Node", "read_graph"]
 
-_WHERE = "from_onnx"
 _STATISTICS = (3, 4)  # operands of BatchNormalization
 
 
@@ -46,6 +46,18 @@ class Node:
     inputs: Sequence[str]
     outputs: Sequence[str]
     attributes: Mapping[str, Any]
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Errors in here say of which node they are.
+
+        Raises:
+            ValueError: In the place of any of them.
+        """
+        try:
+            yield
+        except (ValueError, TypeError, IndexError, KeyError) as error:
+            raise ValueError(f"{self.op} of node {self.name!r}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -82,9 +94,9 @@ def read_graph(path: str) -> Graph:
     Raises:
         ImportError: If the package onnx is not installed.
         OSError: If a file cannot be read.
-        ValueError: If it is damaged, or no model that takes rows of numbers.
+        ValueError: If it is no model that takes rows of numbers; a damaged one may raise anything.
     """
-    onnx = onnx_package(_WHERE)
+    onnx = onnx_package("from_onnx")
     model = _parsed(onnx, path)
     arrays = {each.name: _array(onnx, each, os.path.dirname(path)) for each in model.graph.initializer}
     nodes = _with_statistics([_node(onnx, node, _opset(model)) for node in model.graph.node])
@@ -108,12 +120,9 @@ def _parsed(onnx: Any, path: str) -> Any:
     with open(path, "rb") as file:
         data = file.read()
     model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except Exception as error:  # of protobuf's own class
-        raise ValueError(f"[{_WHERE}] expected a whole ONNX model, got {path!r}: {error}") from None
+    model.ParseFromString(data)
     if not (model.graph.input and model.graph.output):
-        raise ValueError(f"[{_WHERE}] expected an ONNX model with inputs and outputs, got {path!r}")
+        raise ValueError("it has no inputs or no outputs")
     return model
 
 
@@ -137,19 +146,17 @@ def _shape(onnx: Any, given: Any) -> list[int]:
     numbers = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.INT32, onnx.TensorProto.INT64)
     if kind.elem_type not in numbers:
         name = onnx.TensorProto.DataType.Name(kind.elem_type)
-        raise ValueError(
-            f"[{_WHERE}] expected inputs of float32, float64 or whole numbers, got {name} in {given.name!r}"
-        )
+        raise ValueError(f"expected inputs of float32, float64 or whole numbers, got {name} in {given.name!r}")
     rows, *sizes = [dim.dim_value for dim in kind.shape.dim] or [-1]
     if rows < 0 or any(size < 1 for size in sizes):
-        raise ValueError(f"[{_WHERE}] expected an input of rows whose shape is known, got {given.name!r}")
+        raise ValueError(f"expected an input of rows whose shape is known, got {given.name!r}")
     return [rows, *sizes]
 
 
 def _node(onnx: Any, node: Any, opset: int) -> Node:
     name = node.name or (node.output[0] if node.output else "")
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
-        raise ValueError(f"[{_WHERE}] {node.op_type} of node {name!r}: whet has no such operation")
+        raise ValueError(f"{node.op_type} of node {name!r}: whet has no such operation")
     schema = onnx.defs.get_schema(node.op_type, opset)
     kinds = [each.default_value for each in schema.attributes.values() if each.default_value.type]
     attributes = {each.name: _attribute(onnx, each) for each in [*kinds, *node.attribute]}
@@ -188,7 +195,8 @@ def _fixed(arrays: Mapping[str, NDArray[Any]], nodes: Sequence[Node], frozen: Co
     found = {name: Fixed(array, name, name not in frozen) for name, array in arrays.items()}
     for node in nodes:
         operands: list[Operand] = [found.get(name) for name in node.inputs]
-        made = folded(node.op, operands, node.attributes, node.outputs[0]) if node.outputs else None
+        with node.named():
+            made = folded(node.op, operands, node.attributes, node.outputs[0])
         if made is not None:
             found[made.name] = replace(made, given=made.given and made.name not in frozen)
     return found
@@ -214,17 +222,15 @@ def _beside(tensor: Any, folder: str | None) -> bytes:
     where = {entry.key: entry.value for entry in tensor.external_data}
     name = where.get("location", "")
     if folder is None or not name or os.path.basename(name) != name or name in (os.curdir, os.pardir):
-        raise ValueError(f"[{_WHERE}] expected the numbers of {tensor.name!r} in a file beside the model, got {name!r}")
+        raise ValueError(f"expected the numbers of {tensor.name!r} in a file beside the model, got {name!r}")
     handle = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise ValueError(f"[{_WHERE}] expected {name!r} to be a plain file without links")
+            raise ValueError(f"expected {name!r} to be a plain file without links")
         offset = int(where.get("offset", 0))
         length = int(where.get("length", max(status.st_size - offset, 0)))
         if not 0 <= offset <= offset + length <= status.st_size:
-            raise ValueError(
-                f"[{_WHERE}] expected {name!r} to hold {length} bytes from {offset} on, got {status.st_size} in all"
-            )
+            raise ValueError(f"expected {name!r} to hold {length} bytes from {offset} on, got {status.st_size} in all")
         file.seek(offset)
         return file.read(length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from whet.export.onnx.values import Data, Fixed, Operand
 __all__ = ["folded", "shape_of"]
 
 Array = NDArray[Any]
+_MOST = 2**29  # of float32 in the 2 GB that a file may have
 Arrays = Sequence[Any]  # of arrays, or None where an operand is left out
 
 
@@ -41,7 +43,7 @@ def _unsqueezed(arrays: Arrays, attributes: Mapping[str, Any]) -> Array:
     return np.expand_dims(arrays[0], _axes(arrays, attributes) or ())
 
 
-#: Of operands as arrays, and attributes. None of them makes more elements than it gets, but by broadcasting.
+#: Of operands as arrays, and attributes.
 _FOLDED: Mapping[str, Callable[[Arrays, Mapping[str, Any]], Any]] = {
     "Add": lambda arrays, _: np.add(*arrays),
     "Cast": lambda arrays, attributes: arrays[0].astype(attributes["to"]),
@@ -62,6 +64,15 @@ _FOLDED: Mapping[str, Callable[[Arrays, Mapping[str, Any]], Any]] = {
 }
 
 
+def _elements(op: str, arrays: Arrays, attributes: Mapping[str, Any]) -> int:
+    """How many an operation makes, if that can be more than it gets."""
+    if op in ("Add", "Div", "Mul", "Sub"):
+        return math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    if op == "Gather":
+        return int(arrays[1].size * arrays[0].size // max(arrays[0].shape[attributes["axis"]], 1))
+    return 0
+
+
 def folded(op: str, operands: Sequence[Operand], attributes: Mapping[str, Any], name: str) -> Fixed | None:
     """What an operation makes of numbers that are the same for all rows; None if a row has a part in it."""
     if op == "Constant":
@@ -69,6 +80,8 @@ def folded(op: str, operands: Sequence[Operand], attributes: Mapping[str, Any], 
     present = [each for each in operands if isinstance(each, Fixed)]
     if op not in _FOLDED or not present or len(present) < len(operands):
         return None
+    if _elements(op, [each.array for each in present], attributes) > _MOST:
+        raise ValueError("makes more numbers of the model's own than a file has room for")
     made = np.asarray(_FOLDED[op]([each.array for each in present], attributes))
     turned = op == "Transpose" and made.ndim == 2 and attributes.get("perm") != [0, 1]
     return Fixed(made, name, any(each.given for each in present), present[0] if turned else None)

@@ -44,7 +44,15 @@ def from_onnx(path: str | os.PathLike[str]) -> Module:
             node.
     """
     path = as_path(path, _WHERE)
-    graph = read_graph(path)
+    try:
+        return _module(read_graph(path))
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # a damaged file may raise anything: protobuf and onnx have errors of their own
+        raise ValueError(f"[{_WHERE}] expected a model of operations that whet has, got {path!r}: {error}") from error
+
+
+def _module(graph: Graph) -> Module:
     network = _Network(graph)
     network._graph(graph.width)
     tensors, description = describe(network)
@@ -82,7 +90,7 @@ class _Network(Module):
         """What a node makes of its operands."""
         if node.op == "Shape" and isinstance(operands[0], Data):
             return [shape_of(operands[0], node.attributes, node.outputs[0])]
-        try:
+        with node.named():
             constant = folded(node.op, operands, node.attributes, node.outputs[0])
             if constant is not None:
                 return [constant]
@@ -92,8 +100,6 @@ class _Network(Module):
                 raise ValueError("whet does not compute it of numbers that are the same for all rows")
             rows = self._onnx_graph.rows
             made = KNOWN[node.op](Step(node.op, operands, node.attributes, self._own, len(node.outputs), rows))
-        except (ValueError, TypeError, IndexError, KeyError) as error:
-            raise ValueError(f"[{_WHERE}] {node.op} of node {node.name!r}: {error}") from None
         return [*made] if isinstance(made, list) else [made]
 
 
@@ -143,5 +149,5 @@ def _shaped(given: Input, value: Value) -> Data:
 
 def _output(name: str, found: Operand | Erf) -> Value:
     if not isinstance(found, Data):
-        raise ValueError(f"[{_WHERE}] expected the output {name!r} to depend on the rows")
+        raise ValueError(f"expected the output {name!r} to depend on the rows")
     return found.value if found.value._index else found.value.apply("identity")  # a trace has a node at least

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whet._elementary import FAR, MIDDLE, NEAR, rational
+from whet._elementary import MIDDLE, NEAR, rational
 from whet.data.preprocessing import Preprocessor
 from whet.data.steps import OneHotEncoder, QuantileScaler, RobustScaler, Scaler
 from whet.data.targets import LabelEncoder, TargetScaler
@@ -97,12 +97,12 @@ def _shares(scaler: QuantileScaler, x: Tensor) -> Tensor:
 
 
 def _normal_quantile(share: Tensor) -> Tensor:
-    """As `whet._elementary.normal_quantile`."""
+    """As `whet._elementary.normal_quantile`; no share is so near 0 or 1 that the tails have tails of their own."""
     q = share - 0.5
     tail = abs(q) > 0.425
     middle = q * rational(0.180625 - q * q, MIDDLE)
     r = (-share.minimum(1.0 - share).apply("Log")).apply("Sqrt")
-    distance = where(r > 5.0, rational(r - 5.0, FAR), rational(r - 1.6, NEAR))
+    distance = rational(r - 1.6, NEAR)
     return where(tail, where(q < 0.0, -distance, distance), middle)
 
 
