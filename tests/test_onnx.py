@@ -134,6 +134,16 @@ def test_names_shapes_and_metadata(tmp_path):
     assert computed(tmp_path / "m.onnx", np.zeros((0, 4), np.float32))[0].shape == (0, 3)
 
 
+def test_a_loaded_model_of_several_inputs(tmp_path):
+    model, rng = nn.Bilinear(3, 4, 2).initialize(0), np.random.default_rng(0)
+    X = {"x1": rng.normal(size=(5, 3)).astype(np.float32), "x2": rng.normal(size=(5, 4)).astype(np.float32)}
+    wanted = model.predict(X)
+    model.save(tmp_path / "m.whet")
+    path = written(whet.load(tmp_path / "m.whet"), tmp_path / "m.onnx")
+    assert_same(computed(path, X), [wanted], 1e-5)
+    assert_same([export.from_onnx(path).predict(X)], [wanted], 1e-5)
+
+
 # Tables
 
 CELLS = 300
@@ -258,6 +268,16 @@ def test_numbers_come_in_the_units_of_the_target(loss, tmp_path):
     (found,) = computed(tmp_path / "m.onnx", fed(model, table.features))
     assert found.shape == (400, 1)
     assert found.dtype == np.float64
+    np.testing.assert_allclose(found[:, 0], model.predict(table), rtol=1e-5)
+
+
+def test_columns_with_the_names_of_parameters(tmp_path):
+    rng = np.random.default_rng(0)
+    table = {"weight": rng.normal(size=50), "bias": rng.normal(size=50), "y": rng.normal(size=50)}
+    model = whet.TabularModel("y", network=nn.Linear)
+    model.fit(table, epochs=2)
+    written(model, tmp_path / "m.onnx")
+    (found,) = computed(tmp_path / "m.onnx", fed(model, table))
     np.testing.assert_allclose(found[:, 0], model.predict(table), rtol=1e-5)
 
 

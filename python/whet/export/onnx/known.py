@@ -19,7 +19,6 @@ from whet.nn import Parameter, Value, concatenate, functional
 __all__ = ["KNOWN"]
 
 Result: TypeAlias = "Data | Erf"
-Number: TypeAlias = "Value | Parameter | float"
 
 
 def _same(step: Step) -> Result:

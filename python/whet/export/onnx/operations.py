@@ -131,20 +131,22 @@ def _combination(op: str) -> Callable[[_Node], Tensor]:
 
 def _aligned(node: _Node) -> list[Tensor]:
     """Both operands with the rank of the result, where one has rows and fewer axes."""
-    rank, found = len(node.shape), []
-    for x, shape in zip(node.inputs, node.shapes, strict=True):
-        lacks = rank - len(shape) if shape else 0
-        found.append(x.reshape([1] * lacks + list(shape)) if lacks else x)
-    return [*found, *node.parameters]
+    rank = len(node.shape)
+    inputs = [
+        x.reshape([*[1] * (rank - len(shape)), *shape]) if 0 < len(shape) < rank else x
+        for x, shape in zip(node.inputs, node.shapes, strict=True)
+    ]
+    return [*inputs, *node.parameters]
 
 
 def _where(node: _Node) -> Tensor:
-    condition = node.x.cast("bool")
-    others = [
-        x if not shape or len(shape) == len(node.shape) else x.reshape([1] * len(node.shape))
+    """Of values in the shape of the condition, or of one element."""
+    rank = len(node.shape)
+    a, b = (
+        x.reshape([1] * rank) if shape and len(shape) != rank else x
         for x, shape in zip(node.inputs[1:], node.shapes[1:], strict=True)
-    ]
-    return where(condition, *others)
+    )
+    return where(node.x.cast("bool"), a, b)
 
 
 def _slice(node: _Node) -> Tensor:

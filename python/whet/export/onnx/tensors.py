@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -143,17 +144,20 @@ class Writer:
 
     Args:
         caller: The function that users called.
-        reserved: Names that inputs, outputs and parameters will have.
+        ends: Names that inputs and outputs will have.
+        parameters: Names that parameters will have, if no input or output has them.
     """
 
-    def __init__(self, caller: str, reserved: Iterable[str]) -> None:
+    def __init__(self, caller: str, ends: Iterable[str], parameters: Iterable[str]) -> None:
         self._onnx = onnx_package(caller)
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._outputs: list[Any] = []
         self._parameters: dict[str, Any] = {}
         self._constants: dict[tuple[Any, ...], Tensor] = {}
-        self._taken = dict.fromkeys(reserved, 0)
+        self._ends = frozenset(ends)
+        self._taken = {*self._ends, *map(self._own_name, parameters)}
+        self._repeats: Counter[str] = Counter()
         #: What is being written, for the names of nodes.
         self.place = ""
 
@@ -190,18 +194,21 @@ class Writer:
         array = np.asarray(value, object if dtype == "str" else dtype)
         key = (dtype, array.shape, str(array.tolist()))
         if key not in self._constants:
-            kind = array if dtype == "str" else np.ascontiguousarray(array).reshape(array.shape)
-            tensor = self._onnx.numpy_helper.from_array(kind)
+            tensor = self._onnx.numpy_helper.from_array(np.asarray(array, order="C"))
             name = self._unused("constant")
             self._nodes.append(self._onnx.helper.make_node("Constant", [], [name], name=name, value=tensor))
             self._constants[key] = Tensor(self, name, dtype)
         return self._constants[key]
 
     def parameter(self, name: str, values: NDArray[Any]) -> Tensor:
-        """A parameter of the model under its own name."""
-        if name not in self._parameters:
-            self._parameters[name] = self._onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
-        return Tensor(self, name, values.dtype.name)
+        """A parameter of the model."""
+        own = self._own_name(name)
+        if own not in self._parameters:
+            self._parameters[own] = self._onnx.numpy_helper.from_array(np.asarray(values, order="C"), own)
+        return Tensor(self, own, values.dtype.name)
+
+    def _own_name(self, parameter: str) -> str:
+        return f"parameter/{parameter}" if parameter in self._ends else parameter
 
     def model(self, name: str, metadata: Mapping[str, str]) -> Any:
         """The whole model, as the package's ModelProto."""
@@ -217,5 +224,9 @@ class Writer:
         return model
 
     def _unused(self, name: str) -> str:
-        count = self._taken[name] = self._taken.get(name, -1) + 1
-        return f"{name}_{count}" if count else name
+        found = name
+        while found in self._taken:
+            self._repeats[name] += 1
+            found = f"{name}_{self._repeats[name]}"
+        self._taken.add(found)
+        return found

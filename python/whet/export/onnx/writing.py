@@ -25,8 +25,9 @@ _WHERE = "to_onnx"
 def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
     """Writes a model for prediction by onnxruntime and others, in opset 20 (and 3 of ai.onnx.ml, for tables).
 
-    The first dimension of inputs and outputs is free. Parameters have the names of ``state_dict``; dropout is left
-    out. The file's metadata have "whet", "dtype" and "frozen", the parameters that are not trained.
+    The first dimension of inputs and outputs is free. Parameters have the names of ``state_dict``, with "parameter/"
+    before one that an input or an output has, too; dropout is left out. The file's metadata have "whet", "dtype" and
+    "frozen", the parameters that are not trained.
 
     A module has an input "X" (rows, features), or one for each input of its forward, by name, and an output "output",
     or "output_0" and so on: what ``predict`` returns, in the model's dtype.
@@ -44,7 +45,7 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
     Raises:
         ImportError: If the package onnx is not installed.
         TypeError: If `model` is neither.
-        ValueError: If a module takes any number of features and has seen none, or a column has the name of an output.
+        ValueError: If a module takes any number of features and has seen none, or an input the name of an output.
         RuntimeError: If a TabularModel is not fitted.
         OSError: If the file cannot be written.
     """
@@ -60,15 +61,14 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
 
 
 def _module(module: Module) -> Any:
-    traced = module._trace(module._width())
+    traced = module._trace(sum(width for _, width in module._inputs) or module._width())
     inputs = module._inputs or (("X", traced.width),)
     shapes = traced.outputs.shapes
     names = [f"output_{i}" for i in range(len(shapes))] if traced.outputs.several else ["output"]
-    writer = _writer(module, [*(name for name, _ in inputs), *names])
+    writer = _writer(module, [name for name, _ in inputs], names)
     parts = [writer.input(name, module.dtype, width) for name, width in inputs]
     x = parts[0] if len(parts) == 1 else writer.node("Concat", parts, module.dtype, axis=1)
-    made = _network(writer, module, x)
-    start = 0
+    made, start = _network(writer, module, x, traced.width), 0
     for name, shape in zip(names, shapes, strict=True):
         stop = start + math.prod(shape)
         part = made.part(1, start, stop).reshape(shape) if traced.outputs.several else made
@@ -79,25 +79,24 @@ def _module(module: Module) -> Any:
 
 def _table(model: TabularModel) -> Any:
     preprocessor, encoder, network = model._fitted()
-    clash = [name for name in preprocessor.kinds if name in OUTPUTS]
-    if clash:
-        raise ValueError(f"[{_WHERE}] expected no column with the name of an output, got {clash[0]!r}: rename it")
-    writer = _writer(network, [*preprocessor.kinds, *OUTPUTS])
-    features = write_features(writer, preprocessor).cast(network.dtype)
-    graph = network._graph(len(preprocessor.feature_names))
-    loss = network._fitted_loss(_WHERE)
-    write_predictions(writer, _network(writer, network, features), graph.shape(graph.output), loss, encoder)
+    writer = _writer(network, list(preprocessor.kinds), OUTPUTS)
+    features, width = write_features(writer, preprocessor).cast(network.dtype), len(preprocessor.feature_names)
+    output, graph = _network(writer, network, features, width), network._graph(width)
+    write_predictions(writer, output, graph.shape(graph.output), network._fitted_loss(_WHERE), encoder)
     classes = {"classes": json.dumps(encoder.classes.tolist())} if isinstance(encoder, LabelEncoder) else {}
     return writer.model("TabularModel", {**_metadata(network), "target": model.target, **classes})
 
 
-def _writer(module: Module, others: Sequence[str]) -> Writer:
-    return Writer(_WHERE, [*module._parameter_names(), *others])
+def _writer(module: Module, inputs: Sequence[str], outputs: Sequence[str]) -> Writer:
+    clash = [name for name in inputs if name in outputs]
+    if clash:
+        raise ValueError(f"[{_WHERE}] expected no input with the name of an output, got {clash[0]!r}: rename it")
+    return Writer(_WHERE, [*inputs, *outputs], module._parameter_names())
 
 
-def _network(writer: Writer, module: Module, x: Tensor) -> Tensor:
+def _network(writer: Writer, module: Module, x: Tensor, width: int) -> Tensor:
     """What a module makes of the features of all its inputs, side by side."""
-    traced = module._trace(module._width())
+    traced = module._trace(width)
     return translate(writer, traced.graph, x, module._tensors(module.named_parameters()), traced.layers)
 
 
