@@ -35,7 +35,7 @@ print(json.dumps({"before": before, "after": after, "used": state(), "modules": 
 
 # Imported when used, so that `import whet` stays fast.
 HEAVY = {"pandas", "polars", "pyarrow", "duckdb", "narwhals", "sqlite3", "sklearn", "scipy"}
-HEAVY |= {"torch", "safetensors", "tqdm", "matplotlib", "asyncio"}
+HEAVY |= {"torch", "safetensors", "tqdm", "matplotlib", "asyncio", "onnx", "onnxruntime"}
 
 TRAINING = """
 x = numpy.ones((600, 40), numpy.float32)

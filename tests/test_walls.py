@@ -78,7 +78,7 @@ PYTHON_ROOMS = {
     "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
-    "export": NUMERIC | {"nn", "files"},
+    "export": NUMERIC | {"_elementary", "data", "files", "nn", "tabular"},
     "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC
     | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
@@ -95,6 +95,7 @@ OUTSIDE = {
     "IPython": {"training"},
     "matplotlib": {"_show", "calibration", "explain", "reporting", "training", "tune"},
     "mlflow": {"training"},
+    "onnx": {"export"},
     "optuna": {"training"},
     "pandas": {"_show", "calibration", "explain", "training", "tune"},
     "tensorboard": {"training"},

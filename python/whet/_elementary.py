@@ -6,10 +6,12 @@ All take and return float64 arrays, and are right to a few units in the last pla
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cos_pi", "exp", "log", "normal_quantile", "power"]
+__all__ = ["MIDDLE", "NEAR", "cos_pi", "exp", "log", "normal_quantile", "power", "rational"]
 
 Array = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ def cos_pi(x: Array) -> Array:
 
 # Coefficients of Wichura's algorithm AS 241 (Applied Statistics 37, 1988), of numerator and denominator, the highest
 # power first: for shares from 0.075 to 0.925, and of sqrt(-log(share)) up to 5 and above it for those further out.
-_MIDDLE = (
+MIDDLE = (
     (2509.0809287301227, 5226.495278852854),
     (33430.57558358813, 28729.085735721943),
     (67265.7709270087, 39307.89580009271),
@@ -77,7 +79,7 @@ _MIDDLE = (
     (133.14166789178438, 42.31333070160091),
     (3.3871328727963665, 1.0),
 )
-_NEAR = (
+NEAR = (
     (0.0007745450142783414, 1.0507500716444169e-09),
     (0.022723844989269184, 0.0005475938084995345),
     (0.2417807251774506, 0.015198666563616457),
@@ -104,16 +106,17 @@ def normal_quantile(share: Array) -> Array:
     share = np.asarray(share, np.float64)
     q = share - 0.5
     tail = np.abs(q) > 0.425
-    found: Array = q * _rational(0.180625 - np.where(tail, 0, q) ** 2, _MIDDLE)
+    found: Array = q * rational(0.180625 - np.where(tail, 0, q) ** 2, MIDDLE)
     r = np.sqrt(-log(np.where(q < 0, share, 1 - share)[tail]))
-    distance = np.where(r > 5, _rational(r - 5, _FAR), _rational(r - 1.6, _NEAR))
+    distance = np.where(r > 5, rational(r - 5, _FAR), rational(r - 1.6, NEAR))
     found[tail] = np.copysign(distance, q[tail])
     return found
 
 
-def _rational(x: Array, coefficients: tuple[tuple[float, float], ...]) -> Array:
-    numerator, denominator = np.zeros_like(x), np.zeros_like(x)
-    for above, below in coefficients:
+def rational(x: Any, coefficients: tuple[tuple[float, float], ...]) -> Any:
+    """A quotient of polynomials, of arrays or of what has their operators."""
+    (numerator, denominator), *others = coefficients
+    for above, below in others:
         numerator, denominator = numerator * x + above, denominator * x + below
     return numerator / denominator
 
