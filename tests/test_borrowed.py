@@ -1,4 +1,4 @@
-"""Arrays of other libraries, in and out: DLPack and the buffer protocol, without a copy where dtype and strides allow."""
+"""Arrays of other libraries, in and out by DLPack and buffers: without a copy where dtype and strides allow."""
 
 from __future__ import annotations
 
