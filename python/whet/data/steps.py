@@ -419,10 +419,12 @@ class OneHotEncoder(Encoder):
     def transform(self, categories: npt.ArrayLike) -> Matrix:
         """Encode: shape (rows, categories of all columns)."""
         codes, widths = self.codes(categories), np.array(self.widths, np.int64)
-        encoded = np.zeros((len(codes), int(widths.sum())))
-        row, column = np.nonzero(codes < widths)
-        encoded[row, codes[row, column] + (widths.cumsum() - widths)[column]] = 1.0
-        return encoded
+        ends = widths.cumsum()
+        total = int(widths.sum())
+        encoded = np.zeros((len(codes), total + 1))  # the last column is for categories that are not known
+        columns = np.where(codes < widths, codes + (ends - widths), total)
+        encoded[np.arange(len(codes))[:, np.newaxis], columns] = 1.0
+        return encoded[:, :total]
 
     def names(self, columns: Sequence[str]) -> list[str]:
         """Name the encoded columns, "column=category"."""
