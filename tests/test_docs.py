@@ -27,6 +27,10 @@ NEEDS = {
     "pandas": "import pandas",
     "sklearn": "sklearn",
     "pyarrow": "parquet",
+    "fastapi": "from fastapi",
+    "uvicorn": "import uvicorn",
+    "httpx": "import httpx",
+    "distributed": "from dask",
 }
 
 
