@@ -25,13 +25,13 @@ from bench.harness import Options, Peer, Record, Worker, at_work, present
 HIDDEN, TRAINED, ASKED, TARGET = (128, 128), 5000, 1000, "income"
 PEERS = {"whet": Peer("whet"), "scikit-learn": Peer("sklearn"), "torch": Peer("torch")}
 CASES = {
-    "1 row": dict(rows=1, calls=400),
-    "1 row, pandas": dict(rows=1, calls=400, pandas=True),
-    "1,000 rows": dict(rows=ASKED, calls=100),
-    "1,000 rows, pandas": dict(rows=ASKED, calls=100, pandas=True),
+    "1 row": dict(rows=1, calls=200),
+    "1 row, pandas": dict(rows=1, calls=200, pandas=True),
+    "1,000 rows": dict(rows=ASKED, calls=40),
+    "1,000 rows, pandas": dict(rows=ASKED, calls=40, pandas=True),
 }
 CALLERS = (1, 64)
-CALLS_OF_MANY = 512  # of all callers together
+CALLS_OF_MANY = 256  # of all callers together
 
 Table = dict[str, list[Any]]
 Predict = Callable[[Any], Any]
