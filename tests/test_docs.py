@@ -28,6 +28,10 @@ NEEDS = {
     "sklearn": "sklearn",
     "pyarrow": "parquet",
     "onnxruntime": "import onnxruntime",
+    "fastapi": "from fastapi",
+    "uvicorn": "import uvicorn",
+    "httpx": "import httpx",
+    "distributed": "from dask",
 }
 
 

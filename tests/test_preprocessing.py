@@ -378,3 +378,19 @@ def test_every_feature_knows_its_column(encoder):
     assert set(steps.feature_columns) == set(table)
     for name, column in zip(steps.feature_names, steps.feature_columns, strict=True):
         assert name.split("=")[0].removesuffix(" is missing") == column
+
+
+def test_what_was_learnt_before_is_forgotten():
+    """Steps that have been used keep tables to look categories up in."""
+    first, second = {"a": ["x", "y"], "b": [1.0, 2.0]}, {"c": ["y", "z", "x"], "a": ["x", "w", "w"]}
+    prepared = data.Preprocessor().fit(first)
+    prepared.transform(first)
+    with pytest.raises(ValueError, match="at least one row"):
+        prepared.fit({"c": []})
+    assert prepared.transform(first)[:, 1:].tolist() == [[1, 0], [0, 1]]
+    prepared.fit(second)
+    assert prepared.feature_names == ("c=x", "c=y", "c=z", "a=w", "a=x")
+    assert prepared.transform(second).tolist() == [[0, 1, 0, 0, 1], [0, 0, 1, 1, 0], [1, 0, 0, 1, 0]]
+    encoder = data.OneHotEncoder().fit([["x"], ["y"]])
+    assert encoder.transform([["y"]]).tolist() == [[0, 1]]
+    assert encoder.fit([["y"], ["z"]]).transform([["y"], ["x"]]).tolist() == [[1, 0], [0, 0]]

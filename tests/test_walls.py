@@ -48,11 +48,12 @@ FORBIDDEN_WORDS = {
 }
 
 # Python: a module or package of whet -> those it may import, besides its own. Imports inside functions count too.
-NUMERIC = {"_core", "_arrays", "_checks", "_frozen", "errors", "losses", "metrics", "optim", "schedules"}
+NUMERIC = {"_borrowed", "_core", "_arrays", "_checks", "_frozen", "errors", "losses", "metrics", "optim", "schedules"}
 PYTHON_ROOMS = {
     "_core": set(),
     "errors": {"_core"},
-    "_arrays": {"_core"},
+    "_borrowed": set(),
+    "_arrays": {"_borrowed", "_core"},
     "_checks": set(),
     "_frozen": set(),
     "_elementary": set(),
@@ -66,7 +67,7 @@ PYTHON_ROOMS = {
     "training": NUMERIC | {"data", "files"},
     "callbacks": {"training"},
     "nn": NUMERIC | {"training", "files"},
-    "data": {"_checks", "_core", "_elementary", "errors"},
+    "data": {"_borrowed", "_checks", "_core", "_elementary", "errors"},
     "_prepared": NUMERIC | {"data"},
     "tabular": NUMERIC | {"_prepared", "data", "nn", "training", "files"},
     "_show": set(),

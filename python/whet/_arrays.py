@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from whet import _core
+from whet._borrowed import borrowed
 
 Floats = NDArray[np.floating[Any]]
 
@@ -89,7 +90,7 @@ def as_dense(features: CoreFeatures, where: str) -> Floats:
 
 
 def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
-    """`value` as a NumPy array of booleans, integers or floats, not copied if it is one.
+    """`value` as a NumPy array of booleans, integers or floats, not copied if it is one, or borrows from one.
 
     Raises:
         TypeError: For text, objects, dates, complex numbers, masked or sparse arrays.
@@ -101,7 +102,7 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
     if "numpy.ma" in sys.modules and np.ma.is_masked(value):
         raise TypeError(f"[{where}] expected {name} without masked elements; {_TABLE_HINT}")
     try:
-        array = np.asarray(value)
+        array = borrowed(value, where, name)
     except ValueError as error:
         raise ValueError(f"[{where}] expected {name} to be a rectangular array: {error}") from None
     if array.dtype.kind not in "biuf":

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from whet import _core
 
-__all__ = ["build_info", "get_num_threads", "set_num_threads"]
+__all__ = ["build_info", "get_num_threads", "set_num_threads", "threads_of_environment"]
+
+
+def threads_of_environment() -> int | None:
+    """OMP_NUM_THREADS, with which joblib, Dask and Ray divide the processors among their workers.
+
+    None where it says nothing, or whet's own WHET_NUM_THREADS is set.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 and "WHET_NUM_THREADS" not in os.environ else None
 
 
 def set_num_threads(n: int) -> None:
@@ -24,7 +34,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads the kernels may use: as set, else WHET_NUM_THREADS, else the processors this process may use."""
+    """How many threads the kernels may use: as set, else WHET_NUM_THREADS, else the processors this process may use.
+
+    OMP_NUM_THREADS, where it is set when whet is imported, makes them fewer.
+    """
     return _core.num_threads()
 
 
@@ -40,3 +53,7 @@ def build_info() -> dict[str, Any]:
         "losses": [entry["name"] for entry in _core.losses()],
         "optimizers": [entry["name"] for entry in _core.optimizers() if "." not in entry["name"]],  # no variants
     }
+
+
+if (_most := threads_of_environment()) is not None:
+    _core.set_num_threads(min(_most, _core.num_threads()))

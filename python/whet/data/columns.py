@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from whet._borrowed import borrowed, is_array
 from whet.data.dates import are_dates, days, days_of_cells
 
 __all__ = [
@@ -86,6 +87,8 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         TypeError: cells that are neither numbers, text, booleans nor dates.
         ValueError: values that are not one-dimensional.
     """
+    if isinstance(values, (list, tuple)):  # NumPy would turn ["a", None, 1.5] or ["a", nan] into text
+        return infer(values, name)
     # numpy.ma takes 20 ms to import, and has been if there is an array of it.
     if "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray):
         cells = np.array(values.data, object)
@@ -97,8 +100,8 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
         column = series_column(values, name)
         if column is not None:
             return column
-    # A list goes through objects: NumPy would turn ["a", None, 1.5] or ["a", nan] into text.
-    array = np.asarray(values) if hasattr(values, "__array__") else _objects(values, name)
+    known = hasattr(values, "__array__") or is_array(values)
+    array = borrowed(values, "data", f"column {name!r}") if known else _objects(values, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -126,6 +129,10 @@ def infer(cells: Iterable[Any], name: str) -> Column:
     """
     present = list(cells)
     types = set(map(type, present))
+    if float in types and types <= {float, type(None)}:
+        return np.array(present, np.float64)  # None becomes NaN
+    if types == {int}:
+        return _numbers(present, name, whole=True)
     if any(issubclass(t, _MAY_BE_NAN) or t.__name__ in _MISSING_TYPES for t in types):
         present = [None if _cell_is_missing(cell) else cell for cell in present]
         types = set(map(type, present))
@@ -255,7 +262,7 @@ def _category(cells: Iterable[Any]) -> npt.NDArray[np.object_]:
 
 
 def _numbers(cells: list[Any], name: str, *, whole: bool) -> Column:
-    if whole and cells and None not in cells and all(-(2**63) <= cell < 2**63 for cell in cells):
+    if whole and cells and None not in cells and -(2**63) <= min(cells) <= max(cells) < 2**63:
         return np.array(cells, np.int64)
     try:
         return np.array([np.nan if cell is None else float(cell) for cell in cells], np.float64)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from whet._borrowed import borrowed, is_array
 from whet.data.columns import Column, Kind, as_column, convert, is_missing, kind_of, label
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ class Dataset:
     Arrays of numbers are borrowed, not copied, and never changed; what a Dataset gives out is read-only.
 
     Args:
-        features: a mapping from names to (rows,) columns, an array of shape (rows, columns), or one of shape (rows,)
-            with named fields.
+        features: a mapping from names to (rows,) columns, an array of shape (rows, columns), of NumPy or with DLPack
+            or a buffer, or one of shape (rows,) with named fields.
         labels: a column of shape (rows,), or None.
         names: the names of an array's columns, or which columns of a mapping to take; "x0", "x1", ... by default.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
@@ -279,7 +280,7 @@ def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Seque
         if absent:
             raise ValueError(f"[data] expected columns among {list(features)}, got {absent}")
         return {label(name): as_column(features[name], name) for name in chosen}
-    matrix = features if isinstance(features, np.ndarray) else np.asarray(features, object)
+    matrix = borrowed(features, "data", "features") if is_array(features) else np.asarray(features, object)
     if matrix.ndim != 2:
         raise ValueError(f"[data] expected features of shape (rows, columns), got shape {matrix.shape}")
     if matrix.dtype == np.bool_:

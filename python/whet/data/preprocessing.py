@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,8 +97,7 @@ class Preprocessor:
             raise ValueError(
                 f"[data] expected at least one row and one feature to fit, got {data.rows} and {data.columns}"
             )
-        fitted = copy.deepcopy(self)  # so that an error leaves this one as it was
-        fitted._kinds = data.kinds
+        fitted = self._for(data.kinds)
         if fitted._numbers:
             filled = fitted._imputer.fit(fitted._matrix(data)).transform(fitted._matrix(data))
             if fitted._scaler is not None:
@@ -111,8 +111,7 @@ class Preprocessor:
 
     def _fit_seen(self, seen: Seen) -> Preprocessor:
         """Learn from the features of a stream: medians, quartiles and quantiles from its sample, all else exactly."""
-        fitted = copy.deepcopy(self)
-        fitted._kinds = dict(seen.kinds)
+        fitted = self._for(seen.kinds)
         if fitted._numbers:
             fitted._learn_numbers(seen)
         if fitted._categories:
@@ -125,6 +124,17 @@ class Preprocessor:
             fitted._warn_of_dropped()
         self.__dict__ = fitted.__dict__
         return self
+
+    def _for(self, kinds: Mapping[str, Kind]) -> Preprocessor:
+        """Make one with copies of the steps to learn these columns, so that an error leaves this one as it was."""
+        made = Preprocessor(
+            imputer=self._imputer,
+            scaler=self._scaler,
+            category_imputer=self._category_imputer,
+            encoder=self._encoder,
+        )
+        made._kinds = dict(kinds)
+        return made
 
     def _learn_numbers(self, seen: Seen) -> None:
         sample, moments = seen.sample.rows(), seen.moments
@@ -167,15 +177,16 @@ class Preprocessor:
         kinds = self.kinds
         data = _dataset(data)
         match_columns(data.names, kinds)
-        matrix = np.zeros((data.rows, len(self.feature_names)), np.float32)
         numbers = len(self._numbers) + len(self._imputer.indicated_)
+        encoded = sum(self._encoder.widths) if self._categories else 0
+        matrix = np.zeros((data.rows, numbers + encoded), np.float32)
         if self._numbers:
             filled = self._imputer.transform(self._matrix(data))
             if self._scaler is not None:
                 filled[:, : len(self._numbers)] = self._scaler.transform(filled[:, : len(self._numbers)])
             with np.errstate(over="ignore"):
                 matrix[:, :numbers] = filled
-            self._check_finite(matrix[:, : len(self._numbers)], "numbers that fit in float32 once scaled")
+            self._refuse(~np.isfinite(matrix[:, : len(self._numbers)]), "numbers that fit in float32 once scaled")
         if self._categories:
             matrix[:, numbers:] = self._encoder.transform(self._category_imputer.transform(self._cells(data)))
         return matrix
@@ -250,29 +261,28 @@ class Preprocessor:
             return f"Preprocessor({', '.join(f'{name}={type(step).__name__}' for name, step in steps.items())})"
         return f"Preprocessor({len(self._kinds)} columns to {len(self.feature_names)} features)"
 
-    @property
+    @cached_property
     def _numbers(self) -> list[str]:
         return [name for name, kind in self.kinds.items() if kind == "number"]
 
-    @property
+    @cached_property
     def _categories(self) -> list[str]:
         return [name for name, kind in self.kinds.items() if kind == "category"]
 
     def _matrix(self, data: Dataset) -> npt.NDArray[np.float64]:
-        matrix = np.empty((data.rows, len(self._numbers)))
+        matrix, columns = np.empty((data.rows, len(self._numbers))), data.features
         for position, name in enumerate(self._numbers):
-            matrix[:, position] = convert(data.features[name], "number", name)
-        self._check_finite(np.nan_to_num(matrix, nan=0.0, posinf=np.inf, neginf=-np.inf), "finite or missing numbers")
+            matrix[:, position] = convert(columns[name], "number", name)
+        self._refuse(np.isinf(matrix), "finite or missing numbers")
         return matrix
 
     def _cells(self, data: Dataset) -> npt.NDArray[np.object_]:
-        cells = np.empty((data.rows, len(self._categories)), object)
+        cells, columns = np.empty((data.rows, len(self._categories)), object), data.features
         for position, name in enumerate(self._categories):
-            cells[:, position] = convert(data.features[name], "category", name)
+            cells[:, position] = convert(columns[name], "category", name)
         return cells
 
-    def _check_finite(self, matrix: npt.NDArray[Any], what: str) -> None:
-        bad = ~np.isfinite(matrix)
+    def _refuse(self, bad: npt.NDArray[np.bool_], what: str) -> None:
         if bad.any():
             row, position = np.argwhere(bad)[0]
             raise ValueError(f"[data] column {self._numbers[position]!r}: expected {what}, got another in row {row}")
@@ -293,10 +303,11 @@ def match_columns(present: Iterable[str], wanted: Iterable[str], ignored: Iterab
     Warns:
         WhetWarning: columns that are neither wanted nor ignored, named.
     """
-    there, needed = list(present), list(wanted)
+    there, needed = dict.fromkeys(present), dict.fromkeys(wanted)
     missing = [name for name in needed if name not in there]
     if missing:
-        raise ValueError(f"[data] expected the columns {missing}, which are missing; got {there}")
-    extra = [name for name in there if name not in {*needed, *ignored}]
+        raise ValueError(f"[data] expected the columns {missing}, which are missing; got {list(there)}")
+    known = {*needed, *ignored}
+    extra = [name for name in there if name not in known]
     if extra:
         warnings.warn(f"columns {extra} were not there in training and are ignored", WhetWarning, stacklevel=3)

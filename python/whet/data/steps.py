@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -367,6 +368,7 @@ class Encoder(Step):
     def _keep(self, counts: Sequence[Mapping[str, int]]) -> None:
         """Take the categories of each column, the most frequent first, as learned."""
         ranked = [list(each) for each in counts]
+        vars(self).pop("_places", None)
         self.levels_ = tuple(tuple(sorted(levels[: self.max_categories])) for levels in ranked)
         self.dropped_ = tuple(len(levels) - len(kept) for levels, kept in zip(ranked, self.levels_, strict=True))
 
@@ -376,14 +378,17 @@ class Encoder(Step):
         Returns:
             Shape (rows, columns).
         """
-        levels = self._fitted()
-        cells = _cells(categories, columns=len(levels))
+        places = self._places
+        cells = _cells(categories, columns=len(places))
         found = np.empty(cells.shape, np.int64)
-        for position, kept in enumerate(levels):
-            place = {level: code for code, level in enumerate(kept)}
-            column = texts(cells[:, position])
-            found[:, position] = [place.get(cell, len(kept)) for cell in column]
+        for position, place in enumerate(places):
+            found[:, position] = [place.get(cell, len(place)) for cell in texts(cells[:, position])]
         return found
+
+    @cached_property
+    def _places(self) -> tuple[dict[str | None, int], ...]:
+        """The number of each category."""
+        return tuple({level: code for code, level in enumerate(kept)} for kept in self._fitted())
 
     def transform(self, categories: npt.ArrayLike) -> Matrix:
         """Encode."""
@@ -413,9 +418,13 @@ class OneHotEncoder(Encoder):
 
     def transform(self, categories: npt.ArrayLike) -> Matrix:
         """Encode: shape (rows, categories of all columns)."""
-        codes = self.codes(categories)
-        encoded = [codes[:, [i]] == np.arange(len(kept)) for i, kept in enumerate(self._fitted())]
-        return np.concatenate([np.zeros((len(codes), 0)), *encoded], axis=1)
+        codes, widths = self.codes(categories), np.array(self.widths, np.int64)
+        ends = widths.cumsum()
+        total = int(widths.sum())
+        encoded = np.zeros((len(codes), total + 1))  # the last column is for categories that are not known
+        columns = np.where(codes < widths, codes + (ends - widths), total)
+        encoded[np.arange(len(codes))[:, np.newaxis], columns] = 1.0
+        return encoded[:, :total]
 
     def names(self, columns: Sequence[str]) -> list[str]:
         """Name the encoded columns, "column=category"."""

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
+from whet._borrowed import is_array
 from whet.data.columns import Kind
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import match_columns
@@ -70,7 +69,7 @@ def _table(data: Any, kinds: Mapping[str, Kind] | None) -> Any:
 
     if is_path(data) or hasattr(data, "read"):
         data = _file(data, kinds)
-    if isinstance(data, (np.ndarray, list, tuple)):
+    if isinstance(data, (list, tuple)) or is_array(data):
         return Dataset(data, kinds=kinds)
     if isinstance(data, Dataset):
         return data.with_target(None)

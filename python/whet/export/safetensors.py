@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whet.nn import Module
 
 __all__ = ["from_safetensors", "to_safetensors"]
+
+_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BOOL": "?",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+}
 
 
 def to_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
@@ -25,19 +43,29 @@ def to_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
 
 
 def from_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
-    """Loads parameters into `model`, which has the same names and shapes.
+    """Loads parameters into `model`, which has the same names and shapes; of any precision, also bfloat16.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is damaged, or names or shapes differ; the model is unchanged then.
+        ValueError: If it is damaged, names or shapes differ, or a tensor holds what NumPy cannot, such as 8-bit floats;
+            the model is unchanged then.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors import SafetensorError, deserialize
 
     with open(path, "rb") as file:
         data = file.read()
     try:
-        tensors = load(data)
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"[from_safetensors] expected a safetensors file, got {os.fspath(path)!r}: {error}") from None
-    model.load_state_dict(tensors)
+    model.load_state_dict({name: _array(name, **tensor) for name, tensor in tensors})
+
+
+def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> NDArray[Any]:
+    """A tensor of a file."""
+    if dtype == "BF16":  # the upper half of a float32
+        wide = np.frombuffer(data, "<u2").astype("<u4") << 16
+        return wide.view("<f4").reshape(shape)
+    if dtype not in _DTYPES:
+        raise ValueError(f"[from_safetensors] expected {name} in BF16, {', '.join(_DTYPES)}; got {dtype}")
+    return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)

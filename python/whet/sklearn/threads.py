@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +9,13 @@ from contextlib import contextmanager
 import threadpoolctl
 
 from whet import _core
+from whet.runtime import threads_of_environment
 
 __all__ = ["limited"]
 
 _lock = threading.Lock()
 _limits: list[int] = []
 _before = 0
-
-
-def _inherited() -> int | None:
-    """What joblib tells its workers, and users tell all libraries: OMP_NUM_THREADS, unless whet's own is set."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) > 0 and "WHET_NUM_THREADS" not in os.environ else None
 
 
 @contextmanager
@@ -32,7 +26,7 @@ def limited(n_threads: int | None) -> Iterator[None]:
     leave puts back what was there.
     """
     global _before
-    limit = n_threads if n_threads is not None else _inherited()
+    limit = n_threads if n_threads is not None else threads_of_environment()
     if limit is None:
         yield
         return

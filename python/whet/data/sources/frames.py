@@ -36,17 +36,19 @@ def frame_names(frame: Any) -> list[str]:
         TypeError: something that is no table.
         ValueError: a name that appears twice.
     """
-    return list(_series(frame))
+    return _names(collected(frame))
 
 
 def frame_columns(frame: Any, columns: Iterable[str] | None = None) -> dict[str, Column]:
     """Read a table into columns; see Dataset.from_frame."""
-    series = _series(frame)
-    wanted = list(series) if columns is None else list(columns)
-    absent = [name for name in wanted if name not in series]
+    table = collected(frame)
+    names = _names(table)
+    wanted = dict.fromkeys(names if columns is None else columns)
+    absent = [name for name in wanted if name not in names]
     if absent:
-        raise ValueError(f"[data] expected columns among {list(series)}, got {absent}")
-    return {name: _column(series[name], name) for name in wanted}
+        raise ValueError(f"[data] expected columns among {names}, got {absent}")
+    found = {name: _column(s, name) for name, s in zip(names, table.iter_columns(), strict=True) if name in wanted}
+    return {name: found[name] for name in wanted}
 
 
 def take_rows(frame: Any, rows: Any) -> Any:
@@ -60,7 +62,8 @@ def take_rows(frame: Any, rows: Any) -> Any:
 
 def row_values(frame: Any, name: str) -> Any:
     """Read one column; time stamps keep their unit, and so their order: shape (rows,)."""
-    series = _series(frame)[name]
+    table = collected(frame)
+    series = table.get_column(table.columns[_names(table).index(name)])
     return series.to_numpy() if series.dtype.is_temporal() else _column(series, name)
 
 
@@ -126,7 +129,7 @@ def collected_or_none(frame: Any) -> Any:
     """Do as collected, but give None for something that is no table; a stream is read, and then at its end."""
     import narwhals as nw
 
-    wrapped = _native(frame)
+    wrapped = frame if isinstance(frame, nw.DataFrame) else _native(frame)
     if not isinstance(wrapped, nw.LazyFrame):
         return wrapped
     try:
@@ -135,13 +138,12 @@ def collected_or_none(frame: Any) -> Any:
         raise ImportError(f"[data] {type(frame).__name__} needs {error.name}: pip install {error.name}") from None
 
 
-def _series(frame: Any) -> dict[str, Any]:
-    table = collected(frame)
+def _names(table: Any) -> list[str]:
     names = [str(name) for name in table.columns]  # pandas allows numbers as names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"[data] column names appear more than once: {repeated}")
-    return dict(zip(names, table.iter_columns(), strict=True))
+    return names
 
 
 def _column(series: Any, name: str) -> Column:
