@@ -64,15 +64,10 @@ def comment(text: str) -> str:
 
 def string(text: str) -> str:
     """A literal of the UTF-8 of `text`, in plain characters."""
-    plain = re.compile(rb"[ !#-\[\]->@-~]")  # neither a quote, a backslash nor what may begin a trigraph
-    return (
-        '"'
-        + "".join(
-            chr(byte) if plain.match(bytes([byte])) else f"\\{byte:03o}"
-            for byte in text.encode("utf-8", "surrogatepass")
-        )
-        + '"'
-    )
+    special = b'"\\?'  # what ends it, escapes, or may begin a trigraph
+    data = text.encode("utf-8", "surrogatepass")
+    written = (chr(byte) if 32 <= byte < 127 and byte not in special else f"\\{byte:03o}" for byte in data)
+    return f'"{"".join(written)}"'
 
 
 def quoted(text: str) -> str:

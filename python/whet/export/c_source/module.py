@@ -17,11 +17,12 @@ def module_file(model: Module, name: str) -> File:
     """The file of a module, whose functions begin with `name`.
 
     Raises:
-        ValueError: As `network.translated`.
+        ValueError: If nobody knows how many features it takes, or an operation cannot be written.
     """
-    translation = network.translated(model)
+    inputs = network.features_of(model)
+    translation = network.translated(model, inputs)
     graph, dtype = translation.network.graph, model.dtype
-    inputs, shape = model._width(), tuple(graph.shape(graph.output))
+    shape = tuple(graph.shape(graph.output))
     outputs, ctype = math.prod(shape), real(dtype)
     row = f"void {name}_predict(const {ctype} *restrict x, {ctype} *restrict out)"
     rows = f"void {name}_predict_rows(const {ctype} *restrict x, {ctype} *restrict out, size_t rows)"

@@ -12,18 +12,40 @@ from whet.export.c_source.literals import real
 from whet.losses import Loss, MemberLoss
 from whet.nn import Module
 
-__all__ = ["definition", "probabilities", "size", "translated", "value"]
+__all__ = ["definition", "features_of", "probabilities", "size", "translated", "value"]
 
 
-def translated(model: Module) -> Translation:
-    """The C of a model's graph.
+def features_of(model: Module) -> int:
+    """How many features a model takes: those that it last saw, or else those that alone fit it.
 
     Raises:
-        ValueError: If an operation cannot be written, or the model does not tell how many features it takes.
+        ValueError: If it has seen none, and others than its first layer's fit, too, or not even those.
     """
-    width, state = model._width(), model._state()
+    if model._inputs:
+        return sum(width for _, width in model._inputs)
+    width = model._width()
+    if model._traced is None and (_fits(model, width + 1) or not _fits(model, width)):
+        raise ValueError("[to_c] expected a model that knows how many features it takes: fit it or predict with it first")
+    return width
+
+
+def _fits(model: Module, width: int) -> bool:
+    try:
+        model._graph(width)
+    except (ValueError, TypeError, IndexError):
+        return False
+    return True
+
+
+def translated(model: Module, width: int) -> Translation:
+    """The C of a model's graph, for rows of so many features.
+
+    Raises:
+        ValueError: If an operation cannot be written.
+    """
+    graph, state = model._graph(width), model._state()
     parameters = [(name, state.parameter(i)) for i, name in enumerate(model._parameter_names())]
-    return Translation(Network(model._graph(width), parameters, model._layers_of_nodes(width), model.dtype))
+    return Translation(Network(graph, parameters, model._layers_of_nodes(width), model.dtype))
 
 
 def definition(translation: Translation, head: str) -> str:
@@ -39,7 +61,7 @@ def size(translation: Translation) -> str:
     element = np.dtype(translation.network.dtype).itemsize
     count = sum(values.size for _, values in translation.network.parameters)
     scratch = element * sum(translation.scratch.values())
-    return f"{count:,} parameters in {element * count:,} bytes of constants; {scratch:,} bytes of the stack in a call."
+    return f"{count:,} parameters in {element * count:,} bytes of constants; {scratch:,} bytes of scratch on the stack."
 
 
 def probabilities(loss: Loss, shape: Sequence[int], dtype: str) -> tuple[int, list[str]]:

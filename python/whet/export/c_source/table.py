@@ -30,7 +30,7 @@ def table_file(model: TabularModel, name: str) -> File:
         ValueError: If its network cannot be written, or has outputs that are no classes and no number.
     """
     preprocessor, _, module = model._fitted()
-    translation = network.translated(module)
+    translation = network.translated(module, len(preprocessor.feature_names))
     graph = translation.network.graph
     shape, loss = tuple(graph.shape(graph.output)), module._fitted_loss("to_c")
     if len(shape) != (2 if isinstance(loss, MemberLoss) else 1):
@@ -159,7 +159,8 @@ class _Calls:
             return f"/* The target of a row; NAN where a number is infinite. */\n{self._predict()};\n"
         classes = f"extern const char *const {self._name}_classes[{len(self._encoder.classes)}];"
         told = (
-            "The number of a row's class, or -1 where a number is infinite; and 0 or -1, and each class's probability."
+            "A row's class, an index of the names, and the probabilities of all; -1 where a number is infinite, else "
+            "predict_proba returns 0."
         )
         return "\n".join([classes, comment(told).rstrip(), f"{self._predict()};", *self._proba(";"), ""])
 
