@@ -162,23 +162,23 @@ static float maximum_of(float a, float b) { return b == b ? larger(a, b) : b; }
 
 static float minimum_of(float a, float b) { return b == b ? smaller(a, b) : b; }
 
-/* y (rows, out) = x (rows, in) w (in, out) + b: each output is one chain over in, a strip of them side by side. */
+/* y (rows, out) = x (rows, in) w (in, out) + b, which may be missing. Each output is one chain over in, of which four
+   steps at a time spare loads and stores of y: 784 x 512 in 76 us, 94 us without. */
 static void linear(float *restrict y, const float *restrict x, const float *restrict w, const float *restrict b,
                    size_t rows, size_t in, size_t out) {
-  enum { strip = 16 };
-  for (size_t r = 0; r < rows; ++r)
-    for (size_t first = 0; first < out; first += strip) {
-      const size_t n = out - first < strip ? out - first : strip;
-      float sums[strip] = {0};
-      if (n == strip) {
-        for (size_t k = 0; k < in; ++k)
-          for (size_t j = 0; j < strip; ++j) sums[j] = FMA(x[r * in + k], w[k * out + first + j], sums[j]);
-      } else {
-        for (size_t k = 0; k < in; ++k)
-          for (size_t j = 0; j < n; ++j) sums[j] = FMA(x[r * in + k], w[k * out + first + j], sums[j]);
+  const size_t whole = in - in % 4;
+  for (size_t r = 0; r < rows; ++r, x += in, y += out) {
+    for (size_t j = 0; j < out; ++j) y[j] = 0;
+    for (size_t k = 0; k < whole; k += 4)
+      for (size_t j = 0; j < out; ++j) {
+        const float *v = w + k * out + j;
+        const float two = FMA(x[k + 1], v[out], FMA(x[k], v[0], y[j]));
+        y[j] = FMA(x[k + 3], v[3 * out], FMA(x[k + 2], v[2 * out], two));
       }
-      for (size_t j = 0; j < n; ++j) y[r * out + first + j] = b ? sums[j] + b[first + j] : sums[j];
-    }
+    for (size_t k = whole; k < in; ++k)
+      for (size_t j = 0; j < out; ++j) y[j] = FMA(x[k], w[k * out + j], y[j]);
+    for (size_t j = 0; b && j < out; ++j) y[j] = y[j] + b[j];
+  }
 }
 
 /* y = (x - mean) factor + shift, an element of each for every column of x (rows, n); mean and shift may be missing. */

@@ -324,8 +324,8 @@ class Translation:
         mean, variance, _, *affine = node["parameters"]
         dtype = np.dtype(self.network.dtype).type
         eps, one = dtype(node["options"].get("eps", 1e-5)), dtype(1)
-        slope = (lambda v: v) if not affine else (lambda v: v * self.network.parameters[affine[0]][1])
-        factor = self._constant(variance, lambda v: slope(one / np.sqrt(v + eps)), "_factor")
+        scale = self.network.parameters[affine[0]][1] if affine else one
+        factor = self._constant(variance, lambda v: one / np.sqrt(v + eps) * scale, "_factor")
         shift = self._constant(affine[1]) if len(affine) > 1 else None
         y, x = self._new(node["output"]), self._row(node)
         self._call("standardize", y, x, self._constant(mean), factor, shift, 1, self._count(node["output"]))

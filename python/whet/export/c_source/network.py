@@ -25,7 +25,9 @@ def features_of(model: Module) -> int:
         return sum(width for _, width in model._inputs)
     width = model._width()
     if model._traced is None and (_fits(model, width + 1) or not _fits(model, width)):
-        raise ValueError("[to_c] expected a model that knows how many features it takes: fit it or predict with it first")
+        raise ValueError(
+            "[to_c] expected a model that knows how many features it takes: fit it or predict with it first"
+        )
     return width
 
 

@@ -170,19 +170,18 @@ class _Calls:
             value = network.value(self._loss, self._shape, self._dtype)
             mean, scale = number(self._encoder.mean_ or 0.0), number(self._encoder.scale_)
             return [self._function(self._predict(), "NAN", [f"return (double){value} * {scale} + {mean};"])]
-        names = strings(f"{self._name}_classes", [text(each) for each in self._encoder.classes_ or ()])
-        ranks, lines = "y", []
-        if isinstance(self._loss, MemberLoss):  # members agree on their mean probabilities
-            count, lines = network.probabilities(self._loss, self._shape, self._dtype)
-            ranks, lines = "out", [f"{real(self._dtype)} out[{count}];", *lines]
-        find = [
-            "int best = 0;",
-            f"for (int i = 1; i < {len(self._encoder.classes)}; ++i) if ({ranks}[i] > {ranks}[best]) best = i;",
-            "return best;",
-        ]
-        predict = self._function(self._predict(), "-1", [*lines, *find])
-        lines = [*network.probabilities(self._loss, self._shape, self._dtype)[1], "return 0;"]
-        return [names.removeprefix("static "), predict, *(self._function(head, "-1", lines) for head in self._proba())]
+        return self._of_classes([text(each) for each in self._encoder.classes_ or ()])
+
+    def _of_classes(self, classes: Sequence[str]) -> list[str]:
+        names = strings(f"{self._name}_classes", classes).removeprefix("static ")
+        count, probable = network.probabilities(self._loss, self._shape, self._dtype)
+        # Members agree on their mean probabilities.
+        ranked, before = "y", []
+        if isinstance(self._loss, MemberLoss):
+            ranked, before = "out", [f"{real(self._dtype)} out[{count}];", *probable]
+        find = f"for (int i = 1; i < {len(classes)}; ++i)\n    if ({ranked}[i] > {ranked}[best]) best = i;"
+        predict = self._function(self._predict(), "-1", [*before, "int best = 0;", find, "return best;"])
+        return [names, predict, *(self._function(head, "-1", [*probable, "return 0;"]) for head in self._proba())]
 
     def _predict(self) -> str:
         returned = "double" if isinstance(self._encoder, TargetScaler) else "int"
