@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import whet
-from tests.c_programs import assert_same, compiled
+from tests.c_programs import assert_same, compiled, found, predicted
+from tests.helpers import ROOT
 from whet import _elementary, data, export, losses, nn
 from whet.data import Dataset, Preprocessor
 from whet.export import c_source
@@ -168,8 +170,25 @@ def test_two_models_stand_in_one_program(tmp_path):
     model.fit(table(), epochs=1)
     export.to_c(model, tmp_path / "first.c", name="first")
     export.to_c(model.network, tmp_path / "second.c", name="second")
-    library = compiled(tmp_path, "first", "second")
-    assert {library.first_predict(None) if False else "first", "second"} == {"first", "second"}
+    X = np.random.default_rng(0).normal(size=(9, len(model.preprocessor.feature_names))).astype(np.float32)
+    assert_same(predicted(compiled(tmp_path, "first", "second"), X, 3, "second"), model.network.predict(X))
+
+
+def test_the_program_of_the_page_prints_what_predict_says(tmp_path):
+    """The page itself is run by test_docs."""
+    if found("gcc") is None:
+        pytest.skip("gcc is not installed")
+    page = (ROOT / "docs" / "howto" / "c.md").read_text(encoding="utf-8")
+    model = whet.TabularModel("species", hidden=(16,))
+    model.fit(data.load_penguins(), epochs=2)
+    export.to_c(model, tmp_path / "penguins.c", name="penguins")
+    (tmp_path / "main.c").write_text(page.split("```c\n")[1].split("```")[0])
+    compile_it = [found("gcc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "main.c", "-lm", "-o", "main"]
+    subprocess.run(compile_it, cwd=tmp_path, check=True)
+    printed = subprocess.run([tmp_path / "main"], check=True, capture_output=True, text=True).stdout
+    cells = {"bill_length_mm": 47.6, "bill_depth_mm": 14.5, "flipper_length_mm": None, "body_mass_g": 5400}
+    row = {name: [cell] for name, cell in {"island": "Biscoe", "sex": "MALE", **cells}.items()}
+    assert printed == f"{model.predict(row)[0]}, {model.predict_proba(row).max():.6f}\n"
 
 
 def test_the_coefficients_of_the_quantile_are_those_of_the_preprocessor():

@@ -71,12 +71,13 @@ class _Row:
         """The declaration of the row."""
         lines = []
         for column, field in self._fields.items():
-            if self._kinds[column] == "number":
-                lines.append(f"  double {field};  {comment(quoted(column))}")
-            else:
+            ctype = "double " if self._kinds[column] == "number" else "const char *"
+            notes = [] if field == column else [quoted(column)]
+            if self._kinds[column] == "category":
                 levels = self._levels[self._categories.index(column)]
-                some = ", ".join(map(quoted, levels[:_SHOWN])) + (", ..." if len(levels) > _SHOWN else "")
-                lines.append(f"  const char *{field};  {comment(f'{quoted(column)}: {some}')}")
+                notes.append(", ".join(map(quoted, levels[:_SHOWN])) + (", ..." if len(levels) > _SHOWN else ""))
+            note = f"  {comment(': '.join(notes))}" if notes else "\n"
+            lines.append(f"  {ctype}{field};{note}")
         return f"typedef struct {{\n{''.join(lines)}}} {self._name}_row;\n"
 
     def constants(self) -> list[str]:
@@ -157,12 +158,14 @@ class _Calls:
         """Their declarations."""
         if isinstance(self._encoder, TargetScaler):
             return f"/* The target of a row; NAN where a number is infinite. */\n{self._predict()};\n"
-        classes = f"extern const char *const {self._name}_classes[{len(self._encoder.classes)}];"
-        told = (
-            "A row's class, an index of the names, and the probabilities of all; -1 where a number is infinite, else "
-            "predict_proba returns 0."
-        )
-        return "\n".join([classes, comment(told).rstrip(), f"{self._predict()};", *self._proba(";"), ""])
+        lines = [
+            f"extern const char *const {self._name}_classes[{len(self._encoder.classes)}];",
+            "/* A row's class, an index of the names; -1 where a number is infinite. */",
+            f"{self._predict()};",
+        ]
+        for head in self._proba():
+            lines += ["/* The probability of each class; returns 0, or -1 where a number is infinite. */", f"{head};"]
+        return "\n".join([*lines, ""])
 
     def definitions(self) -> list[str]:
         """All that they are."""
@@ -187,11 +190,11 @@ class _Calls:
         returned = "double" if isinstance(self._encoder, TargetScaler) else "int"
         return f"{returned} {self._name}_predict(const {self._name}_row *row)"
 
-    def _proba(self, end: str = "") -> list[str]:
+    def _proba(self) -> list[str]:
         """The head of predict_proba, if there is one."""
         arguments = f"const {self._name}_row *row, {real(self._dtype)} *out"
         has = self._loss.link in ("softmax", "sigmoid")
-        return [f"int {self._name}_predict_proba({arguments}){end}"] if has else []
+        return [f"int {self._name}_predict_proba({arguments})"] if has else []
 
     def _function(self, head: str, failure: str, lines: Sequence[str]) -> str:
         start = [self._start, f"if (!features(row, x)) return {failure};", "network(x, y);"]
