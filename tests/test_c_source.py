@@ -174,6 +174,30 @@ def test_probabilities_of_members_are_their_mean(tmp_path):
     np.testing.assert_allclose(probable(compiled(tmp_path, "m"), X, 3), model.predict_proba(X), rtol=1e-6)
 
 
+class Pieces(nn.Module):
+    """Parts of rows and numbers in every place: what lies in no array of its own."""
+
+    def forward(self, x):
+        F, pair = nn.functional, x.reshape(2, 3)
+        parts = [
+            x[:, 2:5],
+            x[:, [5, 0]],
+            pair[:, 1, :],
+            pair[:, :, 2],
+            F.where(x[:, :1], 2.0, -1.0),
+            F.maximum(x[:, 1:2], 0.5),
+        ]
+        parts += [x[:, 1:3].apply("relu"), (pair * pair[:, :1, :])[:, :, :1].flatten(), (pair / x[:, 3:4]).sum(axis=1)]
+        return nn.concatenate([*parts, F.one_hot(x[:, :1] * 0.0, 3), 1.0 - x, 1.0 / (x * x + 1.0)])[:, 1:]
+
+
+def test_parts_and_numbers_stand_where_they_belong(tmp_path):
+    model, X = Pieces(), rows(6)
+    want = model.predict(X)
+    export.to_c(model, tmp_path / "m.c")
+    assert_same(predicted(compiled(tmp_path, "m"), X, want.shape[1]), want)
+
+
 class Several(nn.Module):
     """Two inputs, two outputs, an operation that nobody reads."""
 

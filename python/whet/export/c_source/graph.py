@@ -71,10 +71,10 @@ class Place:
         return f"{self.array} + {self.start}" if self.start else self.array
 
     def element(self, index: str) -> str:
-        """One of it; "" is the first."""
-        if self.literal:
-            return self.literal
-        return f"{self.array}[{' + '.join(filter(None, (str(self.start or ''), index))) or 0}]"
+        """One of it, counted from the first, which "" stands for."""
+        if self.start:
+            index = f"{self.start} + {index}" if index else str(self.start)
+        return self.literal or f"{self.array}[{index or 0}]"
 
     def part(self, start: int) -> Place:
         """From a later element on."""
@@ -159,8 +159,9 @@ class Translation:
         """When an array is read for the last time."""
         return max((self._last_use[v] for v, place in self._places.items() if place.array == name), default=-1)
 
-    def _input(self, node: Node, i: int = 0) -> Place:
-        return self._places[node["inputs"][i]]
+    def _input(self, node: Node) -> Place:
+        """Where the first input lies."""
+        return self._places[node["inputs"][0]]
 
     def _constant(self, index: int, form: Callable[[Floats], Floats] | None = None, suffix: str = "") -> Place:
         """A parameter as constants of the file, perhaps in another form, which the suffix names."""
@@ -186,7 +187,7 @@ class Translation:
         self.statements.append(f"{function}({', '.join(words)});")
 
     def _for_each(self, index: str, count: int) -> None:
-        """The last statement for each of so many."""
+        """Repeats the last statement."""
         body = self.statements.pop()
         self.statements.append(f"for (size_t {index} = 0; {index} < {count}; ++{index})\n  {body}")
 
@@ -251,19 +252,16 @@ class Translation:
         axis = _axis(node, shape)
         rows, step = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
         start, stop = (int(node["options"].get(each, 0)) for each in ("start", "stop"))
-        x = self._input(node)
-        if rows == 1 and not x.literal:
-            self._same(node)
-            self._places[node["output"]] = x.part(start * step)
-            return
-        width = (stop - start) * step
-        self._copy(self._new(node["output"]), width, x.part(start * step), shape[axis] * step, rows, width)
+        part, width = self._input(node).part(start * step), (stop - start) * step
+        if rows == 1:
+            self._places[node["output"]] = part
+        else:
+            self._copy(self._new(node["output"]), width, part, shape[axis] * step, rows, width)
 
     def _copy(self, y: Place, y_width: int, x: Place, x_width: int, rows: int, n: int) -> None:
-        """A block of rows; what is one number is repeated."""
-        if rows == 1 or x.literal:
-            count = rows * n
-            self._loop(count, lambda i: f"{y.element(i)} = {x.element(i)};")
+        """A block of rows."""
+        if rows == 1:
+            self._loop(n, lambda i: f"{y.element(i)} = {x.element(i)};")
         else:
             self._call("copy", y, y_width, x, x_width, rows, n)
 
@@ -300,9 +298,10 @@ class Translation:
         weight, *bias = node["parameters"]
         turned = not node["options"].get("transposed", 0)
         w = self._constant(weight, np.transpose, "_transposed") if turned else self._constant(weight)
-        n, k = self.network.shape(node["output"])[-1], self._lines(node)[1]
+        b = self._constant(bias[0]) if bias else None
+        rows, width = self._lines(node)
         y, x = self._new(node["output"]), self._row(node)
-        self._call("linear", y, x, w, self._constant(bias[0]) if bias else None, self._lines(node)[0], k, n)
+        self._call("linear", y, x, w, b, rows, width, self.network.shape(node["output"])[-1])
 
     def _op_grouped_linear(self, node: Node) -> None:
         weight, *bias = node["parameters"]
