@@ -198,6 +198,22 @@ def test_parts_and_numbers_stand_where_they_belong(tmp_path):
     assert_same(predicted(compiled(tmp_path, "m"), X, want.shape[1]), want)
 
 
+class Named(nn.Module):
+    """Attributes and a class, as Python takes them, that are other things in C."""
+
+    def __init__(self):
+        self.copy, self.größe, self.P_W = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.P_W(self.größe(self.copy(x)))
+
+
+def test_names_of_layers_are_none_of_c(tmp_path):
+    model, X = Named().initialize(0), rows(3)
+    export.to_c(model, tmp_path / "m.c", name="linear")
+    assert_same(predicted(compiled(tmp_path, "m"), X, 3, "linear"), model.predict(X))
+
+
 class Several(nn.Module):
     """Two inputs, two outputs, an operation that nobody reads."""
 

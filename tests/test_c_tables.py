@@ -19,8 +19,21 @@ from whet.export import c_source
 from whet.export.c_source.literals import identifier, number, string
 
 # Texts that C could misread, and columns whose names it refuses.
-LEVELS = ["plain", 'a "quote"', "back\\slash", "??/ ??= ?", "*/ /*", "übel", "漢字", "new\nline", "", "3", "%d"]
-NAMES = {"number": ["class", "a b", "a-b", "1st", "NAN"], "text": ["while", "a_b", "ä", "*/"]}
+LEVELS = [
+    "plain",
+    'a "quote"',
+    "back\\slash",
+    "??/ ??= ?",
+    "*/ /*",
+    "übel",
+    "漢字",
+    "new\nline",
+    "",
+    "3",
+    "%d",
+    "copy(1)",
+]
+NAMES = {"number": ["class", "a b", "a-b", "1st", "NAN"], "text": ["while", "a_b", "ä", "*/", "of"]}
 
 
 def table(count=200, seed=0, target="label", gaps=0.2):
@@ -98,7 +111,7 @@ def test_embedded_categories_and_other_fillings(tmp_path):
 
     class Network(nn.Module):
         def __init__(self):
-            self.table, self.body = nn.Embedding(8, 3), nn.Linear(17, 3)
+            self.table, self.body = nn.Embedding(8, 3), nn.Linear(20, 3)
 
         def forward(self, x):
             return self.body(nn.concatenate([x[:, :5], self.table(x[:, 5:]).flatten()]))

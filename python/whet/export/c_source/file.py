@@ -44,6 +44,9 @@ _FMA = """\
 """
 
 
+_TOLD = re.compile(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', re.DOTALL)  # comments and text, which call nothing
+
+
 @dataclass(frozen=True)
 class File:
     """What a C file says and holds.
@@ -67,7 +70,7 @@ class File:
             for paragraph in (*self.about, _USE)
         )
         body = "\n".join(self.body)
-        called = pieces(re.findall(r"\w+", body), self.dtype)
+        called = pieces(re.findall(r"(\w+)\(", _TOLD.sub("", body)), self.dtype)
         fma = [_FMA.format("fmaf" if self.dtype == "float32" else "fma")] if "FMA(" in called else []
         head = comment(told.strip()).replace(" */", "\n*/")
         return "\n".join([head, _GUARDS, self.interface, *fma, called, body])

@@ -58,8 +58,9 @@ def _wrapped(items: Iterable[str]) -> Iterator[str]:
 
 
 def comment(text: str) -> str:
-    """A comment on a line of its own; nothing for no text."""
-    return f"/* {text.replace('*/', '* /').replace('/*', '/ *')} */\n" if text else ""
+    """A comment on a line of its own, in plain characters; nothing for no text."""
+    plain = text.encode("ascii", "backslashreplace").decode().replace("*/", "* /").replace("/*", "/ *")
+    return f"/* {plain} */\n" if text else ""
 
 
 def string(text: str) -> str:
@@ -71,7 +72,7 @@ def string(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text for a comment, in plain characters."""
+    """Text for a comment, on one line."""
     return json.dumps(text)
 
 

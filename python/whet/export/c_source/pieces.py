@@ -27,7 +27,7 @@ def pieces(wanted: Iterable[str], dtype: str) -> str:
         name = rest.pop()
         if name in known and name not in needed:
             needed.add(name)
-            rest.extend(re.findall(r"\w+", known[name]))
+            rest.extend(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", known[name], flags=re.DOTALL)))
     texts = [text for name, text in known.items() if name in needed]
     macros = [text for text in texts if "#define" in text]
     functions = [text for text in texts if "#define" not in text]

@@ -140,8 +140,8 @@ class _Row:
         if isinstance(self._encoder, steps.OrdinalEncoder):
             return [f"x[{position}] = (float){code};"]
         return [
-            f"const size_t code_{field} = {code};",
-            f"for (size_t i = 0; i < {count}; ++i) x[{position} + i] = i == code_{field};",
+            f"const size_t found_{field} = {code};",
+            f"for (size_t i = 0; i < {count}; ++i) x[{position} + i] = i == found_{field};",
         ]
 
 
