@@ -392,13 +392,22 @@ class Module(Model):
         return np.concatenate(parts, axis=1)
 
     def _width(self) -> int:
-        """The number of features the model was last traced with, else that of its first layer."""
+        """The number of features the model was last traced with, else that of its first layer if no other fits."""
         if self._traced is not None:
             return self._traced.width
-        for _, parameter in self.named_parameters():
-            if len(parameter.shape) == 2:
-                return parameter.shape[1]
+        if self._inputs:
+            return sum(width for _, width in self._inputs)
+        widths = [parameter.shape[1] for _, parameter in self.named_parameters() if len(parameter.shape) == 2]
+        if widths and not self._fits(widths[0] + 1):
+            return widths[0]
         raise ValueError(f"[{type(self).__name__}] takes any number of features: fit it or predict with it first")
+
+    def _fits(self, width: int) -> bool:
+        try:
+            Trace(width, self._structure().parameters).run(self, [])
+        except (ValueError, TypeError, IndexError):
+            return False
+        return True
 
     def summary(self) -> Summary:
         """A table of what a training step runs: layers, what is fused, output shapes, parameters and FLOPs.

@@ -19,7 +19,7 @@ def module_file(model: Module, name: str) -> File:
     Raises:
         ValueError: If nobody knows how many features it takes, or an operation cannot be written.
     """
-    inputs = network.features_of(model)
+    inputs = model._width()
     translation = network.translated(model, inputs)
     graph, dtype = translation.network.graph, model.dtype
     shape = tuple(graph.shape(graph.output))

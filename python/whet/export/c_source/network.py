@@ -12,31 +12,7 @@ from whet.export.c_source.literals import real
 from whet.losses import Loss, MemberLoss
 from whet.nn import Module
 
-__all__ = ["definition", "features_of", "probabilities", "size", "translated", "value"]
-
-
-def features_of(model: Module) -> int:
-    """How many features a model takes: those that it last saw, or else those that alone fit it.
-
-    Raises:
-        ValueError: If it has seen none, and others than its first layer's fit, too, or not even those.
-    """
-    if model._inputs:
-        return sum(width for _, width in model._inputs)
-    width = model._width()
-    if model._traced is None and (_fits(model, width + 1) or not _fits(model, width)):
-        raise ValueError(
-            "[to_c] expected a model that knows how many features it takes: fit it or predict with it first"
-        )
-    return width
-
-
-def _fits(model: Module, width: int) -> bool:
-    try:
-        model._graph(width)
-    except (ValueError, TypeError, IndexError):
-        return False
-    return True
+__all__ = ["definition", "probabilities", "size", "translated", "value"]
 
 
 def translated(model: Module, width: int) -> Translation:

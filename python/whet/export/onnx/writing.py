@@ -61,7 +61,7 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
 
 
 def _module(module: Module) -> Any:
-    traced = module._trace(sum(width for _, width in module._inputs) or module._width())
+    traced = module._trace(module._width())
     inputs = module._inputs or (("X", traced.width),)
     shapes = traced.outputs.shapes
     names = [f"output_{i}" for i in range(len(shapes))] if traced.outputs.several else ["output"]
