@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import losses, nn
 from whet.sklearn.classifiers import LinearClassifier
-from whet.sklearn.inputs import FLOATS, checked_weights, dense
+from whet.sklearn.inputs import FLOATS, checked_weights
 from whet.sklearn.objective import Objective, minimize, minimize_with_l1
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
 from whet.sklearn.threads import limited
@@ -37,14 +38,14 @@ Doubles = NDArray[np.float64]
 
 def _fitted(
     loss: losses.Loss,
-    X: NDArray[Any],
+    X: Any,
     y: NDArray[Any],
     weights: NDArray[Any] | None,
     start: Doubles,
     constant: Doubles | None,
     strengths: dict[str, float],
     l1: float,
-    tasks: Tasks,
+    told: Callable[[Doubles, Doubles | None], bool],
     tol: float,
     max_iter: int,
 ) -> tuple[Doubles, Doubles | None, int]:
@@ -59,7 +60,7 @@ def _fitted(
         constant: Constants to start from, or None for none.
         strengths: Of the quadratic penalties on "weight" and "bias".
         l1: Of the absolute penalty on the coefficients.
-        tasks: scikit-learn's callbacks.
+        told: Called with coefficients and constants after every iteration; returns whether to end.
         tol: Largest element of the gradient, or with `l1`, change of a coefficient.
         max_iter: Iterations.
 
@@ -70,19 +71,22 @@ def _fitted(
     model = nn.Linear(width, outputs, bias=constant is not None).to("float64")
     model.initialize()
     rows = Rows.of(model, loss, X, y, weights, "fit")
-    told = lambda: tasks.iteration({})  # noqa: E731
+
+    def parts(found: Doubles) -> tuple[Doubles, Doubles | None]:
+        return found[: start.size].reshape(start.shape), None if constant is None else found[start.size :]
+
     with model._exclusive("fit") as state:
         objective = Objective(model, state, loss, rows, strengths)
+        after = lambda found: told(*parts(found))  # noqa: E731
         first = start.ravel() if constant is None else np.concatenate([start.ravel(), constant])
         if l1 > 0:
             penalty = np.zeros(first.size)
             penalty[: start.size] = l1
-            found, iterations = minimize_with_l1(objective, first, penalty, told, tol, max_iter)
+            found, iterations = minimize_with_l1(objective, first, penalty, after, tol, max_iter)
         else:
-            result = minimize(objective, first, told, maxiter=max_iter, maxls=50, gtol=tol, ftol=_FTOL)
+            result = minimize(objective, first, after, maxiter=max_iter, maxls=50, gtol=tol, ftol=_FTOL)
             found, iterations = result.x, result.nit
-    coef = found[: start.size].reshape(start.shape)
-    return coef, None if constant is None else found[start.size :], iterations
+    return *parts(found), iterations
 
 
 class LogisticRegression(LinearClassifier):
@@ -193,41 +197,46 @@ class LogisticRegression(LinearClassifier):
                 "another solver or wrap the estimator in a OneVsRestClassifier to keep applying a one-versus-rest "
                 "scheme."
             )
-        rows = dense(features)
-        weights = checked_weights(sample_weight, rows)
+        weights = checked_weights(sample_weight, features)
         if self.class_weight is not None:
             options = {"classes": self.classes_, "y": target, "sample_weight": weights}
-            factors = compute_class_weight(self.class_weight, **options)[codes].astype(rows.dtype)
+            factors = compute_class_weight(self.class_weight, **options)[codes].astype(features.dtype)
             weights = factors if weights is None else weights * factors
-        total = float(len(rows)) if weights is None else float(weights.sum(dtype=np.float64))
+        total = float(len(codes)) if weights is None else float(weights.sum(dtype=np.float64))
         strength = 0.0 if penalty is None else 1 / (self.C * total)
         share = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(penalty or "", 0.0) or 0.0
-        start, constant = self._start(rows.shape[1], 1 if binary else len(self.classes_))
+        start, constant = self._start(features.shape[1], 1 if binary else len(self.classes_))
         strengths = {"weight": (1 - share) * strength}
         if self.solver == "liblinear":
             strengths["bias"] = strength / self.intercept_scaling**2
-        tasks = Tasks(self, rows, target, max(int(self.max_iter), 1))
+        tasks = Tasks(self, X, y, max(int(self.max_iter), 1) + 1, sample_weight)
+        tasks.begin()
         loss = losses.BCEWithLogitsLoss() if binary else losses.CrossEntropyLoss()
         encoded = codes.astype(np.float64)[:, None] if binary else codes
         with limited(self.n_threads):
             coef, constant, iterations = _fitted(
                 loss,
-                rows,
+                features,
                 encoded,
                 weights,
                 start,
                 constant,
                 strengths,
                 share * strength,
-                tasks,
+                lambda w, b: tasks.between(lambda: self._attributes(w, b, features.dtype)),
                 self.tol,
                 self.max_iter,
             )
-        self.coef_ = coef.astype(rows.dtype)
-        self.intercept_ = np.zeros(len(coef), rows.dtype) if constant is None else constant.astype(rows.dtype)
+        for name, value in self._attributes(coef, constant, features.dtype).items():
+            setattr(self, name, value)
         self.n_iter_ = np.array([iterations], np.int32)
-        tasks.end({})
+        tasks.end()
         return self
+
+    @staticmethod
+    def _attributes(coef: Doubles, constant: Doubles | None, dtype: Any) -> dict[str, Any]:
+        constants = np.zeros(len(coef)) if constant is None else constant
+        return {"coef_": coef.astype(dtype), "intercept_": constants.astype(dtype)}
 
     def _penalty(self) -> str | None:
         """The kind of penalty, "l1", "l2", "elasticnet" or None, with scikit-learn's warnings."""
@@ -377,11 +386,11 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr"], dtype=FLOATS, y_numeric=True, multi_output=False
         )
-        rows, target = dense(features), np.asarray(target, np.float64)
+        target = np.asarray(target, np.float64)
         if target.min() < 0:
             raise ValueError("Some value(s) of y are out of the valid range of the loss 'HalfPoissonLoss'.")
-        weights = checked_weights(sample_weight, rows)
-        start, constant = np.zeros((1, rows.shape[1])), None
+        weights = checked_weights(sample_weight, features)
+        start, constant = np.zeros((1, features.shape[1])), None
         if self.fit_intercept:
             mean = float(np.average(target, weights=weights))
             constant = np.array([np.log(mean) if mean > 0 else 0.0])
@@ -389,25 +398,30 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
             coef, intercept = vars(self)["coef_"], vars(self)["intercept_"]
             start[0] = coef
             constant = np.array([intercept], np.float64) if self.fit_intercept else None
-        tasks = Tasks(self, rows, target, int(self.max_iter))
+        tasks = Tasks(self, X, y, int(self.max_iter) + 1, sample_weight)
+        tasks.begin()
         with limited(self.n_threads):
             coef, constant, self.n_iter_ = _fitted(
                 losses.PoissonNLLLoss(),
-                rows,
+                features,
                 target[:, None],
                 weights,
                 start,
                 constant,
                 {"weight": self.alpha},
                 0.0,
-                tasks,
+                lambda w, b: tasks.between(lambda: self._attributes(w, b, features.dtype)),
                 self.tol,
                 int(self.max_iter),
             )
-        self.coef_ = coef[0].astype(rows.dtype)
-        self.intercept_ = 0.0 if constant is None else rows.dtype.type(constant[0])
-        tasks.end({})
+        for name, value in self._attributes(coef, constant, features.dtype).items():
+            setattr(self, name, value)
+        tasks.end()
         return self
+
+    @staticmethod
+    def _attributes(coef: Doubles, constant: Doubles | None, dtype: Any) -> dict[str, Any]:
+        return {"coef_": coef[0].astype(dtype), "intercept_": 0.0 if constant is None else dtype.type(constant[0])}
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Means, shape (rows,)."""
@@ -486,17 +500,18 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr", "coo"], y_numeric=True, multi_output=False
         )
-        rows = dense(features)
+        rows = features.tocsr() if scipy.sparse.issparse(features) else features
         given = checked_weights(sample_weight, rows.astype(np.float64, copy=False))
-        tasks = Tasks(self, rows, target, 1)
-        weights = np.ones(len(rows)) if given is None else given
+        tasks = Tasks(self, X, y, 1, sample_weight)
+        weights = np.ones(len(target)) if given is None else given
         counted = weights > 0
         coef, constant = self._solve(rows[counted].astype(np.float64), target[counted], weights[counted])
         self.coef_, self.intercept_ = coef, constant
-        tasks.end({})
+        tasks.iteration(dict)
+        tasks.end()
         return self
 
-    def _solve(self, X: Doubles, y: NDArray[Any], weights: Doubles) -> tuple[Doubles, float]:
+    def _solve(self, X: Any, y: NDArray[Any], weights: Doubles) -> tuple[Doubles, float]:
         """Coefficients and the constant: what the constraints of the dual problem cost.
 
         Each row has a share d from -(1 - quantile) to quantile of its weight; X^T d is at most alpha, sum(d) is 0, and
@@ -507,14 +522,13 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         bounds = np.empty((n + p, 2))
         bounds[:n, 0], bounds[:n, 1] = -(1 - self.quantile) * weights, self.quantile * weights
         bounds[n:, 0], bounds[n:, 1] = -strength, strength
-        slack = np.eye(p)
-        columns = np.concatenate([X.T, slack], axis=1)
+        columns = scipy.sparse.hstack([scipy.sparse.csc_array(X.T), scipy.sparse.eye_array(p)])
         if self.fit_intercept:
-            columns = np.concatenate([columns, np.concatenate([np.ones(n), np.zeros(p)])[None]])
+            columns = scipy.sparse.vstack([columns, np.concatenate([np.ones(n), np.zeros(p)])[None]])
         found = scipy.optimize.linprog(
             np.concatenate([-y, np.zeros(p)]),
             A_eq=scipy.sparse.csc_array(columns),
-            b_eq=np.zeros(len(columns)),
+            b_eq=np.zeros(columns.shape[0]),
             bounds=bounds,
             method=self.solver,
             options=self.solver_options,
@@ -528,7 +542,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
             )
         prices = getattr(found.eqlin, "marginals", None)
         if prices is None or not np.isfinite(prices).all():
-            prices = np.zeros(len(columns))
+            prices = np.zeros(columns.shape[0])
         return -prices[:p], float(-prices[p]) if self.fit_intercept else 0.0
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -73,22 +73,22 @@ class Objective:
 
 
 def minimize(
-    objective: Callable[[Vector], tuple[float, Vector]], start: Vector, told: Callable[[], bool], **options: Any
+    objective: Callable[[Vector], tuple[float, Vector]], start: Vector, told: Callable[[Vector], bool], **options: Any
 ) -> Any:
     """SciPy's L-BFGS-B; warns where it has not converged.
 
     Args:
         objective: Loss and gradient.
         start: Where to start.
-        told: Called after every iteration; returns whether to end.
+        told: Called with the parameters after every iteration; returns whether to end.
         options: Of SciPy's.
 
     Returns:
         SciPy's result.
     """
 
-    def after(_: Vector) -> None:
-        if told():
+    def after(found: Vector) -> None:
+        if told(found):
             raise StopIteration
 
     found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=after)
@@ -112,7 +112,7 @@ def minimize_with_l1(
     objective: Callable[[Vector], tuple[float, Vector]],
     start: Vector,
     l1: Vector,
-    told: Callable[[], bool],
+    told: Callable[[Vector], bool],
     tol: float,
     max_iter: int,
 ) -> tuple[Vector, int]:
@@ -137,7 +137,7 @@ def minimize_with_l1(
         ahead = moved + (momentum - 1) / following * (moved - here)
         largest, changed = np.abs(moved).max(initial=0.0), np.abs(moved - here).max(initial=0.0)
         here, momentum, curvature = moved, following, 0.9 * curvature
-        if told() or (step > 1 and changed <= tol * largest):
+        if told(moved) or (step > 1 and changed <= tol * largest):
             return here, step
     warn_of_iterations("The proximal method", max_iter, ".")
     return here, max_iter
