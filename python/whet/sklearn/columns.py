@@ -45,7 +45,7 @@ def categorical_columns(X: Any, categorical_features: Any) -> NDArray[np.bool_] 
     elif given.dtype.kind in "UO" and all(isinstance(each, str) for each in given):
         if named is None:
             raise ValueError("[fit] expected X with names of columns, as categorical_features has some: got none")
-        unknown = sorted(set(given) - set(named))
+        unknown = [name for name in given.tolist() if name not in named]
         if unknown:
             raise ValueError(f"[fit] expected names of columns in categorical_features, got {unknown} not in {named}")
         mask = np.isin(np.array(named, object).astype(str), given.astype(str))
