@@ -170,8 +170,8 @@ class Ridge(LinearRegressor):
 
     Attributes:
         n_iter_: None, as there are no iterations.
-        solver_: What was used: "cholesky", "svd", for positive coefficients "lbfgs", or for sparse rows of many
-            features "lsqr".
+        solver_: The solver that was named; for "auto" what was used: "cholesky", "svd", "lbfgs" for positive
+            coefficients, or "lsqr" for sparse rows of many features.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
@@ -233,6 +233,8 @@ class Ridge(LinearRegressor):
             raise ValueError(f"Number of targets and number of penalties do not correspond: {alphas.size} != {outputs}")
         self.n_iter_ = None
         self._keep(self._solve(rows, alphas if alphas.size > 1 else np.repeat(alphas, outputs)), rows)
+        if self.solver != "auto":
+            self.solver_ = self.solver
         if outputs == 1:  # also of a column, as in scikit-learn
             self.coef_ = self.coef_.ravel()
         return self
