@@ -15,6 +15,7 @@ from whet import _core, nn, optim
 from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Module
+from whet.sklearn.threads import one_blas_thread
 from whet.training.engine import assign, core_trainer
 from whet.training.rows import Rows
 
@@ -98,7 +99,8 @@ def minimize(
         if told(found):
             raise StopIteration
 
-    found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=after)
+    with one_blas_thread():
+        found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=after)
     found.nit = min(int(found.nit), int(options["maxiter"]))
     if found.status != 0 and "StopIteration" not in str(found.message):
         _warn_of_iterations(solver, found.nit, f" (status={found.status}):\n{found.message}")

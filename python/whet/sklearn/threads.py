@@ -6,16 +6,22 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import threadpoolctl
 
 from whet import _core
 
-__all__ = ["limited"]
+__all__ = ["limited", "one_blas_thread"]
 
 _lock = threading.Lock()
 _limits: list[int] = []
 _before = 0
+
+_blas_lock = threading.Lock()
+_blas_users = 0
+_blas_limit: Any = None
 
 
 def _inherited() -> int | None:
@@ -47,6 +53,33 @@ def limited(n_threads: int | None) -> Iterator[None]:
         with _lock:
             _limits.remove(limit)
             _core.set_num_threads(min(_limits) if _limits else _before)
+
+
+@cache
+def _libraries() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside, BLAS has one thread: SciPy's searches call it for a few numbers at a time, and its threads would wait
+    for those of the core, spinning (0.50 s of the processors for 0.06 s of work on 10,788 rows of 26 features).
+
+    The first thread of Python that enters sets the limit, the last to leave takes it away.
+    """
+    global _blas_users, _blas_limit
+    with _blas_lock:
+        if _blas_users == 0:
+            _blas_limit = _libraries().limit(limits=1, user_api="blas")
+        _blas_users += 1
+    try:
+        yield
+    finally:
+        with _blas_lock:
+            _blas_users -= 1
+            if _blas_users == 0:
+                _blas_limit.restore_original_limits()
+                _blas_limit = None
 
 
 class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
