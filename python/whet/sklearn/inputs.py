@@ -19,7 +19,7 @@ FLOATS = [np.float64, np.float32]
 
 
 def dense(X: Any) -> NDArray[Any]:
-    """Rows as an array. The only place where the estimators unpack a sparse matrix."""
+    """What may be sparse as an array."""
     array: NDArray[Any] = X.toarray() if scipy.sparse.issparse(X) else X
     return array
 
