@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 import threadpoolctl
 
@@ -19,9 +18,7 @@ _lock = threading.Lock()
 _limits: list[int] = []
 _before = 0
 
-_blas_lock = threading.Lock()
-_blas_users = 0
-_blas_limit: Any = None
+_limiting_blas = threading.Lock()
 
 
 def _inherited() -> int | None:
@@ -56,8 +53,8 @@ def limited(n_threads: int | None) -> Iterator[None]:
 
 
 @cache
-def _libraries() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController()
+def _blas() -> threadpoolctl.ThreadpoolController:
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 @contextmanager
@@ -65,21 +62,17 @@ def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS has one thread: SciPy's searches call it for a few numbers at a time, and its threads would wait
     for those of the core, spinning (0.50 s of the processors for 0.06 s of work on 10,788 rows of 26 features).
 
-    The first thread of Python that enters sets the limit, the last to leave takes it away.
+    Only the first of several threads of Python sets the limit and takes it away: each that did so would put back what
+    it found, which may be another's limit.
     """
-    global _blas_users, _blas_limit
-    with _blas_lock:
-        if _blas_users == 0:
-            _blas_limit = _libraries().limit(limits=1, user_api="blas")
-        _blas_users += 1
-    try:
+    if not _limiting_blas.acquire(blocking=False):
         yield
+        return
+    try:
+        with _blas().limit(limits=1, user_api="blas"):
+            yield
     finally:
-        with _blas_lock:
-            _blas_users -= 1
-            if _blas_users == 0:
-                _blas_limit.restore_original_limits()
-                _blas_limit = None
+        _limiting_blas.release()
 
 
 class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
