@@ -89,8 +89,8 @@ def fitted(kind: Any, train: Rows, test: Rows, seed: int) -> dict[str, float]:
         return taken | {"score": float(model.score(*test))}
 
 
-def measured(chosen: list[tuple[str, str]], rounds: int) -> Found:
-    """What fits of these estimators on these data sets give, with a seed for each round."""
+def measured(chosen: list[tuple[str, str]], seeds: range) -> Found:
+    """What fits of these estimators on these data sets give."""
     import sklearn.linear_model
     import sklearn.neural_network
     from sklearn.model_selection import train_test_split
@@ -107,7 +107,7 @@ def measured(chosen: list[tuple[str, str]], rounds: int) -> Found:
         kinds = {"whet": getattr(whet.sklearn, name), "scikit-learn": theirs}
         for numbers in found.values():
             numbers[case] = {peer: [] for peer in kinds}
-        for seed in range(rounds):
+        for seed in seeds:
             X, held, y, truth = train_test_split(*loaded[data], test_size=0.2, random_state=seed)
             for peer in list(kinds)[:: -1 if seed % 2 else 1]:
                 for what, number in fitted(kinds[peer], (X, y), (held, truth), seed).items():
@@ -132,7 +132,7 @@ def tabled(found: Found) -> Record:
 
 
 def run(options: Options) -> Record:
-    made = tabled(measured([each for each in cases() if options.only in ", ".join(each)], options.rounds))
+    made = tabled(measured([each for each in cases() if options.only in ", ".join(each)], range(options.rounds)))
     for part in made["tables"]:
         print("\n" + tables.markdown(part))
     return made
