@@ -2,7 +2,6 @@
 
 import pickle
 
-import joblib
 import numpy as np
 import pytest
 
@@ -11,19 +10,12 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed: the estima
 import sklearn
 import sklearn.linear_model
 import sklearn.neural_network
-import threadpoolctl
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.inspection import permutation_importance
-from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate, learning_curve
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.preprocessing import StandardScaler
 
-import whet
 from whet import callbacks, losses, nn, optim, schedules
 from whet.sklearn import (
     ElasticNet,
@@ -104,6 +96,34 @@ def test_lbfgs_starts_and_ends_where_scikit_learn_does(activation):
     assert got.loss_ == pytest.approx(want.loss_, rel=1e-4)
 
 
+def difference(one, other):
+    pairs = zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True)
+    return max(np.abs(a - b).max() for a, b in pairs)
+
+
+@pytest.mark.parametrize("learning_rate", ["constant", "adaptive"])
+def test_a_pass_after_a_fit_goes_on_with_its_moments_and_rate(learning_rate):
+    given = {"shuffle": False, "random_state": 1, "max_iter": 10, "batch_size": 50, "n_iter_no_change": 1}
+    given |= {"solver": "sgd", "learning_rate": learning_rate, "tol": 1.0, "momentum": 0.5, "hidden_layer_sizes": (5,)}
+    want, got = sklearn.neural_network.MLPClassifier(**given).fit(*IRIS), MLPClassifier(**given).fit(*IRIS)
+    assert (got.n_iter_ == want.n_iter_ == 10) == (learning_rate == "adaptive")
+    for _ in range(3):
+        got = pickle.loads(pickle.dumps(got)).partial_fit(*IRIS)
+        want.partial_fit(*IRIS)
+    assert difference(got, want) < 1e-12 if learning_rate == "constant" else difference(got, want) < 1e-3
+
+
+def test_passes_after_a_fit_are_a_longer_fit():
+    given = {"shuffle": False, "random_state": 1, "batch_size": 50, "hidden_layer_sizes": (5,), "tol": 0}
+    want, got = (MLPClassifier(max_iter=epochs, **given).fit(*IRIS) for epochs in (7, 4))
+    for _ in range(3):
+        got.partial_fit(*IRIS)
+    assert difference(got, want) == 0
+    got.set_params(alpha=10.0).partial_fit(*IRIS)  # what is set after a fit counts from then on
+    assert difference(got, want.partial_fit(*IRIS)) > 0
+    assert difference(got.set_params(solver="sgd").partial_fit(*IRIS), want) > 0
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("kind", ["MLPClassifier", "MLPRegressor"])
 def test_steps_are_scikit_learns_where_no_order_is_drawn(solver, kind):
@@ -130,29 +150,6 @@ def test_steps_are_scikit_learns_where_no_order_is_drawn(solver, kind):
 # scikit-learn's tools
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-@pytest.mark.parametrize("n_jobs", [1, 2, -1])
-def test_searches_in_processes_and_threads(n_jobs, backend):
-    with joblib.parallel_backend(backend):
-        search = GridSearchCV(classifier(), {"alpha": [1e-4, 1e-2]}, cv=2, n_jobs=n_jobs).fit(*IRIS)
-        scores = cross_val_score(classifier(), *IRIS, cv=2, n_jobs=n_jobs)
-    assert search.best_score_ > 0.8
-    assert scores.mean() > 0.8
-
-
-def test_pipelines_columns_stacks_and_calibration():
-    X, y = IRIS
-    columns = ColumnTransformer([("numbers", StandardScaler(), [0, 1]), ("classes", OneHotEncoder(), [2])])
-    rows = np.concatenate([X[:, :2], np.round(X[:, 2:3])], axis=1)
-    assert make_pipeline(columns, classifier()).fit(rows, y).score(rows, y) > 0.8
-    stack = StackingClassifier([("mlp", classifier()), ("linear", LogisticRegression())], SGDClassifier(random_state=0))
-    assert stack.fit(X, y).score(X, y) > 0.8
-    assert CalibratedClassifierCV(classifier(), cv=2).fit(X, y).predict_proba(X).shape == (150, 3)
-    model = classifier().fit(X, y)
-    assert permutation_importance(model, X, y, n_repeats=2).importances_mean.shape == (4,)
-    assert learning_curve(classifier(), X, y, cv=2, shuffle=True, random_state=0)[1].shape == (5, 2)
-
-
 def test_weights_are_routed():
     with sklearn.config_context(enable_metadata_routing=True):
         model = classifier().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
@@ -161,42 +158,10 @@ def test_weights_are_routed():
     assert found["test_score"].mean() > 0.8
 
 
-def test_callbacks_of_scikit_learn_see_every_iteration():
-    callback = pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
-    monitor = callback.ScoringMonitor(scoring="accuracy")
-    model = classifier().set_callbacks(monitor).fit(*IRIS)
-    rows = [row for row in monitor.get_logs(select="most_recent").data if row["task_name"] == "iteration"]
-    assert len(rows) == model.n_iter_
-    assert rows[-1]["accuracy"] == model.score(*IRIS)
-
-
 def test_copies_predict_the_same():
     for model in (classifier().fit(*IRIS), LogisticRegression().fit(*IRIS), wrap(perceptron, epochs=5).fit(*IRIS)):
         again = pickle.loads(pickle.dumps(model))
         np.testing.assert_array_equal(again.predict_proba(IRIS[0]), model.predict_proba(IRIS[0]))
-
-
-def test_threads_are_seen_and_limited():
-    threads = whet.get_num_threads()
-    found = [each for each in threadpoolctl.threadpool_info() if each["user_api"] == "whet"]
-    assert [each["num_threads"] for each in found] == [threads]
-    with threadpoolctl.threadpool_limits(1, user_api="whet"):
-        assert whet.get_num_threads() == 1
-    assert whet.get_num_threads() == threads
-
-
-def test_threads_of_a_fit_end_with_it(monkeypatch):
-    seen, threads = [], whet.get_num_threads()
-    watch = callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(whet.get_num_threads()))
-    classifier(n_threads=1, callbacks=watch).fit(*IRIS)
-    assert set(seen) == {1}
-    assert whet.get_num_threads() == threads
-    monkeypatch.delenv("WHET_NUM_THREADS", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    seen.clear()
-    classifier(callbacks=watch).fit(*IRIS)
-    assert set(seen) == {1}
-    assert whet.get_num_threads() == threads
 
 
 # What theirs lack

@@ -14,7 +14,9 @@ NAMES = [
     "neural_network.tests.test_mlp",
     "linear_model.tests.test_base",
     "linear_model.tests.test_coordinate_descent",
+    "linear_model.tests.test_logistic",
     "linear_model.tests.test_quantile",
+    "linear_model.tests.test_ridge",
     "linear_model.tests.test_sgd",
     "linear_model._glm.tests.test_glm",
 ]

@@ -1,7 +1,8 @@
 """Estimators with scikit-learn's interface. Needs the extra ``whet[sklearn]``."""
 
-from whet.sklearn.generalized import LogisticRegression, PoissonRegressor, QuantileRegressor
+from whet.sklearn.generalized import PoissonRegressor, QuantileRegressor
 from whet.sklearn.linear import ElasticNet, Lasso, LinearRegression, Ridge
+from whet.sklearn.logistic import LogisticRegression
 from whet.sklearn.mlp import MLPClassifier, MLPRegressor
 from whet.sklearn.sgd import SGDClassifier, SGDRegressor
 from whet.sklearn.wrapper import WrappedClassifier, WrappedRegressor, wrap

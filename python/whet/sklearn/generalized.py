@@ -1,4 +1,4 @@
-"""Linear models of other losses than the squared error: logistic, Poisson and quantile regression."""
+"""Linear models of other losses than the squared error: Poisson and quantile regression."""
 
 from __future__ import annotations
 
@@ -10,302 +10,24 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import d2_tweedie_score
-from sklearn.utils import compute_class_weight
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from whet import losses, nn
-from whet.sklearn.classifiers import LinearClassifier
-from whet.sklearn.inputs import FLOATS, checked_weights, dense
-from whet.sklearn.objective import Objective, minimize, minimize_with_l1
+from whet import losses
+from whet.sklearn.inputs import FLOATS, checked_weights
+from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
 from whet.sklearn.threads import limited
-from whet.training.rows import Rows
 
-__all__ = ["LogisticRegression", "PoissonRegressor", "QuantileRegressor"]
+__all__ = ["PoissonRegressor", "QuantileRegressor"]
 
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _FTOL = 64 * float(np.finfo(np.float64).eps)
 Doubles = NDArray[np.float64]
-
-
-def _fitted(
-    loss: losses.Loss,
-    X: NDArray[Any],
-    y: NDArray[Any],
-    weights: NDArray[Any] | None,
-    start: Doubles,
-    constant: Doubles | None,
-    strengths: dict[str, float],
-    l1: float,
-    tasks: Tasks,
-    tol: float,
-    max_iter: int,
-) -> tuple[Doubles, Doubles | None, int]:
-    """Coefficients (outputs, features) and constants (outputs,) that make the mean loss plus its penalties small.
-
-    Args:
-        loss: Of raw outputs.
-        X: Features.
-        y: Target, as the loss takes it.
-        weights: Of the rows, or None.
-        start: Coefficients to start from.
-        constant: Constants to start from, or None for none.
-        strengths: Of the quadratic penalties on "weight" and "bias".
-        l1: Of the absolute penalty on the coefficients.
-        tasks: scikit-learn's callbacks.
-        tol: Largest element of the gradient, or with `l1`, change of a coefficient.
-        max_iter: Iterations.
-
-    Returns:
-        Coefficients, constants and the number of iterations.
-    """
-    outputs, width = start.shape
-    model = nn.Linear(width, outputs, bias=constant is not None).to("float64")
-    model.initialize()
-    rows = Rows.of(model, loss, X, y, weights, "fit")
-    told = lambda: tasks.iteration({})  # noqa: E731
-    with model._exclusive("fit") as state:
-        objective = Objective(model, state, loss, rows, strengths)
-        first = start.ravel() if constant is None else np.concatenate([start.ravel(), constant])
-        if l1 > 0:
-            penalty = np.zeros(first.size)
-            penalty[: start.size] = l1
-            found, iterations = minimize_with_l1(objective, first, penalty, told, tol, max_iter)
-        else:
-            result = minimize(objective, first, told, maxiter=max_iter, maxls=50, gtol=tol, ftol=_FTOL)
-            found, iterations = result.x, result.nit
-    coef = found[: start.size].reshape(start.shape)
-    return coef, None if constant is None else found[start.size :], iterations
-
-
-class LogisticRegression(LinearClassifier):
-    """Log loss over rows, divided by their weight, with the penalty |w|^2 / (2 C) divided by the same.
-
-    Args:
-        penalty: Deprecated, as in scikit-learn: `l1_ratio` and `C` say it.
-        C: Inverse strength of the penalty; infinity for none.
-        l1_ratio: Share of the penalty that is |w|_1, for the solvers "saga" and "liblinear".
-        dual: Kept for scikit-learn's sake.
-        tol: Where to end: the largest element of the gradient, or with |w|_1 the largest change.
-        fit_intercept: Whether there are constants.
-        intercept_scaling: For "liblinear", which penalises the constant divided by it.
-        class_weight: {class: factor} or "balanced", or None.
-        random_state: Kept for scikit-learn's sake.
-        solver: Any of scikit-learn's. All but "liblinear" name the same minimum: whet takes L-BFGS, and proximal steps
-            with |w|_1.
-        max_iter: Iterations at most.
-        verbose: Kept for scikit-learn's sake.
-        warm_start: Whether to go on from the coefficients of the last fit.
-        n_jobs: Kept for scikit-learn's sake.
-        n_threads: Threads at most; None: as many as whet, threadpoolctl or joblib allow.
-
-    Attributes:
-        n_iter_: Iterations, shape (1,).
-    """
-
-    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
-        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
-        "C": [Interval(Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
-        "dual": ["boolean"],
-        "tol": [_AT_LEAST_0],
-        "fit_intercept": ["boolean"],
-        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "random_state": ["random_state"],
-        "solver": [StrOptions({"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"})],
-        "max_iter": [Interval(Integral, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "n_jobs": [None, Integral],
-        "n_threads": [_COUNT, None],
-    }
-
-    def __init__(
-        self,
-        penalty: Any = "deprecated",
-        *,
-        C: float = 1.0,
-        l1_ratio: float | None = 0.0,
-        dual: bool = False,
-        tol: float = 1e-4,
-        fit_intercept: bool = True,
-        intercept_scaling: float = 1,
-        class_weight: Any = None,
-        random_state: Any = None,
-        solver: str = "lbfgs",
-        max_iter: int = 100,
-        verbose: int = 0,
-        warm_start: bool = False,
-        n_jobs: int | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.penalty = penalty
-        self.C = C
-        self.l1_ratio = l1_ratio
-        self.dual = dual
-        self.tol = tol
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.solver = solver
-        self.max_iter = max_iter
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.n_jobs = n_jobs
-        self.n_threads = n_threads
-
-    @with_callbacks
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LogisticRegression:
-        """Fits.
-
-        Args:
-            X: Features, shape (rows, features).
-            y: Labels, shape (rows,).
-            sample_weight: Weight of each row.
-
-        Returns:
-            The estimator.
-        """
-        self._validate_params()
-        penalty = self._penalty()
-        self._check_solver(penalty)
-        features, target = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C")
-        check_classification_targets(target)
-        self.classes_, codes = np.unique(target, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-                f"{self.classes_[0]!r}"
-            )
-        binary = len(self.classes_) == 2
-        if self.solver == "liblinear" and not binary:
-            raise ValueError(
-                "The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Either use "
-                "another solver or wrap the estimator in a OneVsRestClassifier to keep applying a one-versus-rest "
-                "scheme."
-            )
-        rows = dense(features)
-        weights = checked_weights(sample_weight, rows)
-        if self.class_weight is not None:
-            options = {"classes": self.classes_, "y": target, "sample_weight": weights}
-            factors = compute_class_weight(self.class_weight, **options)[codes].astype(rows.dtype)
-            weights = factors if weights is None else weights * factors
-        total = float(len(rows)) if weights is None else float(weights.sum(dtype=np.float64))
-        strength = 0.0 if penalty is None else 1 / (self.C * total)
-        share = {"l1": 1.0, "elasticnet": self.l1_ratio}.get(penalty or "", 0.0) or 0.0
-        start, constant = self._start(rows.shape[1], 1 if binary else len(self.classes_))
-        strengths = {"weight": (1 - share) * strength}
-        if self.solver == "liblinear":
-            strengths["bias"] = strength / self.intercept_scaling**2
-        tasks = Tasks(self, rows, target, max(int(self.max_iter), 1))
-        loss = losses.BCEWithLogitsLoss() if binary else losses.CrossEntropyLoss()
-        encoded = codes.astype(np.float64)[:, None] if binary else codes
-        with limited(self.n_threads):
-            coef, constant, iterations = _fitted(
-                loss,
-                rows,
-                encoded,
-                weights,
-                start,
-                constant,
-                strengths,
-                share * strength,
-                tasks,
-                self.tol,
-                self.max_iter,
-            )
-        self.coef_ = coef.astype(rows.dtype)
-        self.intercept_ = np.zeros(len(coef), rows.dtype) if constant is None else constant.astype(rows.dtype)
-        self.n_iter_ = np.array([iterations], np.int32)
-        tasks.end({})
-        return self
-
-    def _penalty(self) -> str | None:
-        """The kind of penalty, "l1", "l2", "elasticnet" or None, with scikit-learn's warnings."""
-        ratio = self.l1_ratio
-        if self.n_jobs is not None:
-            warnings.warn(
-                "'n_jobs' has no effect since 1.8 and will be removed in 1.10. You provided "
-                f"'n_jobs={self.n_jobs}', please leave it unspecified.",
-                FutureWarning,
-                stacklevel=3,
-            )
-        if isinstance(self.penalty, str) and self.penalty == "deprecated":
-            if ratio is None:
-                warnings.warn(
-                    "'l1_ratio=None' was deprecated in version 1.8 and will trigger an error in 1.10. Use "
-                    "0<=l1_ratio<=1 instead.",
-                    FutureWarning,
-                    stacklevel=3,
-                )
-            if np.inf == self.C:
-                return None
-            return "l2" if ratio is None or ratio == 0 else "l1" if ratio == 1 else "elasticnet"
-        warnings.warn(
-            "'penalty' was deprecated in version 1.8 and will be removed in 1.10. To avoid this warning, leave "
-            "'penalty' set to its default value and use 'l1_ratio' or 'C' instead.",
-            FutureWarning,
-            stacklevel=3,
-        )
-        kind: str | None = self.penalty
-        if kind != "elasticnet" and ratio is not None and 0 < ratio < 1:
-            warnings.warn(
-                f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={kind})", stacklevel=3
-            )
-        if (kind == "l2" and ratio != 0) or (kind == "l1" and ratio != 1):
-            warnings.warn(
-                f"Inconsistent values: penalty={kind} with l1_ratio={ratio}. penalty is deprecated. Please use "
-                "l1_ratio only.",
-                stacklevel=3,
-            )
-        if kind == "elasticnet" and ratio is None:
-            raise ValueError("l1_ratio must be specified when penalty is elasticnet.")
-        if kind is None and self.C != 1.0:
-            warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters", stacklevel=3)
-        return kind
-
-    def _check_solver(self, penalty: str | None) -> None:
-        solver = self.solver
-        if solver not in ("liblinear", "saga") and penalty not in ("l2", None):
-            raise ValueError(f"Solver {solver} supports only 'l2' or None penalties, got {penalty} penalty.")
-        if solver != "liblinear" and self.dual:
-            raise ValueError(f"Solver {solver} supports only dual=False, got dual={self.dual}")
-        if penalty == "elasticnet" and solver != "saga":
-            raise ValueError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}.")
-        if solver == "liblinear" and penalty is None:
-            raise ValueError("C=np.inf as well as penalty=None is not supported for the liblinear solver")
-
-    def _start(self, width: int, outputs: int) -> tuple[Doubles, Doubles | None]:
-        start, constant = np.zeros((outputs, width)), np.zeros(outputs) if self.fit_intercept else None
-        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == start.shape:
-            start[...] = self.coef_
-            if constant is not None:
-                constant[...] = self.intercept_
-        return start, constant
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Probabilities, shape (rows, classes)."""
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            second = expit(scores)
-            return np.stack([1 - second, second], axis=1)
-        probabilities: NDArray[Any] = softmax(scores, axis=1)
-        return probabilities
-
-    def predict_log_proba(self, X: ArrayLike) -> NDArray[Any]:
-        """Logarithms of the probabilities."""
-        with np.errstate(divide="ignore"):
-            logarithms: NDArray[Any] = np.log(self.predict_proba(X))
-        return logarithms
 
 
 class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -377,11 +99,11 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr"], dtype=FLOATS, y_numeric=True, multi_output=False
         )
-        rows, target = dense(features), np.asarray(target, np.float64)
+        target = np.asarray(target, np.float64)
         if target.min() < 0:
             raise ValueError("Some value(s) of y are out of the valid range of the loss 'HalfPoissonLoss'.")
-        weights = checked_weights(sample_weight, rows)
-        start, constant = np.zeros((1, rows.shape[1])), None
+        weights = checked_weights(sample_weight, features)
+        start, constant = np.zeros((1, features.shape[1])), None
         if self.fit_intercept:
             mean = float(np.average(target, weights=weights))
             constant = np.array([np.log(mean) if mean > 0 else 0.0])
@@ -389,25 +111,31 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
             coef, intercept = vars(self)["coef_"], vars(self)["intercept_"]
             start[0] = coef
             constant = np.array([intercept], np.float64) if self.fit_intercept else None
-        tasks = Tasks(self, rows, target, int(self.max_iter))
+        tasks = Tasks(self, X, y, int(self.max_iter) + 1, sample_weight)
+        tasks.begin()
         with limited(self.n_threads):
-            coef, constant, self.n_iter_ = _fitted(
+            coef, constant, self.n_iter_ = fit_linear(
                 losses.PoissonNLLLoss(),
-                rows,
+                features,
                 target[:, None],
                 weights,
                 start,
                 constant,
                 {"weight": self.alpha},
                 0.0,
-                tasks,
+                lambda w, b: tasks.between(lambda: self._attributes(w, b, features.dtype)),
                 self.tol,
                 int(self.max_iter),
+                "lbfgs",
             )
-        self.coef_ = coef[0].astype(rows.dtype)
-        self.intercept_ = 0.0 if constant is None else rows.dtype.type(constant[0])
-        tasks.end({})
+        for name, value in self._attributes(coef, constant, features.dtype).items():
+            setattr(self, name, value)
+        tasks.end()
         return self
+
+    @staticmethod
+    def _attributes(coef: Doubles, constant: Doubles | None, dtype: Any) -> dict[str, Any]:
+        return {"coef_": coef[0].astype(dtype), "intercept_": 0.0 if constant is None else dtype.type(constant[0])}
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Means, shape (rows,)."""
@@ -486,17 +214,18 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr", "coo"], y_numeric=True, multi_output=False
         )
-        rows = dense(features)
+        rows = features.tocsr() if scipy.sparse.issparse(features) else features
         given = checked_weights(sample_weight, rows.astype(np.float64, copy=False))
-        tasks = Tasks(self, rows, target, 1)
-        weights = np.ones(len(rows)) if given is None else given
+        tasks = Tasks(self, X, y, 1, sample_weight)
+        weights = np.ones(len(target)) if given is None else given
         counted = weights > 0
         coef, constant = self._solve(rows[counted].astype(np.float64), target[counted], weights[counted])
         self.coef_, self.intercept_ = coef, constant
-        tasks.end({})
+        tasks.iteration(dict)
+        tasks.end()
         return self
 
-    def _solve(self, X: Doubles, y: NDArray[Any], weights: Doubles) -> tuple[Doubles, float]:
+    def _solve(self, X: Any, y: NDArray[Any], weights: Doubles) -> tuple[Doubles, float]:
         """Coefficients and the constant: what the constraints of the dual problem cost.
 
         Each row has a share d from -(1 - quantile) to quantile of its weight; X^T d is at most alpha, sum(d) is 0, and
@@ -507,14 +236,13 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         bounds = np.empty((n + p, 2))
         bounds[:n, 0], bounds[:n, 1] = -(1 - self.quantile) * weights, self.quantile * weights
         bounds[n:, 0], bounds[n:, 1] = -strength, strength
-        slack = np.eye(p)
-        columns = np.concatenate([X.T, slack], axis=1)
+        columns = scipy.sparse.hstack([scipy.sparse.csc_array(X.T), scipy.sparse.eye_array(p)])
         if self.fit_intercept:
-            columns = np.concatenate([columns, np.concatenate([np.ones(n), np.zeros(p)])[None]])
+            columns = scipy.sparse.vstack([columns, np.concatenate([np.ones(n), np.zeros(p)])[None]])
         found = scipy.optimize.linprog(
             np.concatenate([-y, np.zeros(p)]),
             A_eq=scipy.sparse.csc_array(columns),
-            b_eq=np.zeros(len(columns)),
+            b_eq=np.zeros(columns.shape[0]),
             bounds=bounds,
             method=self.solver,
             options=self.solver_options,
@@ -528,7 +256,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
             )
         prices = getattr(found.eqlin, "marginals", None)
         if prices is None or not np.isfinite(prices).all():
-            prices = np.zeros(len(columns))
+            prices = np.zeros(columns.shape[0])
         return -prices[:p], float(-prices[p]) if self.fit_intercept else 0.0
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

@@ -5,41 +5,73 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_X_y, column_or_1d, validate_data
+
+from whet.sklearn.columns import Columns
 
 __all__ = ["FLOATS", "Labels", "checked", "checked_features", "checked_weights", "dense"]
 
 FLOATS = [np.float64, np.float32]
-_SPARSE = ["csr", "csc"]
 
 
 def dense(X: Any) -> NDArray[Any]:
-    """Rows as an array. The only place where the estimators unpack a sparse matrix."""
-    array: NDArray[Any] = X.toarray() if hasattr(X, "toarray") else X
+    """What may be sparse as an array."""
+    array: NDArray[Any] = X.toarray() if scipy.sparse.issparse(X) else X
     return array
 
 
 def checked(
-    estimator: Any, X: Any, y: Any, *, reset: bool, dtype: Any = None, regression: bool, **options: Any
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Features and target, as scikit-learn checks them; a target of one column becomes a vector, with a warning."""
-    options = {"accept_sparse": _SPARSE, "multi_output": True, "y_numeric": regression} | options
-    features, target = validate_data(estimator, X, y, dtype=dtype or FLOATS, reset=reset, **options)
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    reset: bool,
+    dtype: Any = None,
+    regression: bool,
+    columns: Columns | None = None,
+) -> tuple[Any, NDArray[Any]]:
+    """Features and target, as scikit-learn checks them; a target of one column becomes a vector, with a warning.
+
+    Features stay sparse where they are; with `columns`, categories and gaps become numbers.
+    """
+    options = {"accept_sparse": "csr", "multi_output": True, "y_numeric": regression, "dtype": dtype or FLOATS}
+    if columns is None:
+        features, target = validate_data(estimator, X, y, reset=reset, **options)
+    else:
+        options["ensure_all_finite"] = _finite(X)
+        if columns.has_categories:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+            features, target = check_X_y(columns.encoded(X, options["dtype"]), y, **options)
+        else:
+            features, target = validate_data(estimator, X, y, reset=reset, **options)
+        features = columns.filled(features)
     target = dense(target)
     if target.ndim == 2 and target.shape[1] == 1:
         target = column_or_1d(target, warn=True)
-    return dense(features), target
+    return features, target
 
 
-def checked_features(estimator: Any, X: Any) -> NDArray[Any]:
+def checked_features(estimator: Any, X: Any, columns: Columns | None = None) -> Any:
     """Features to predict from."""
-    return dense(validate_data(estimator, X, accept_sparse=_SPARSE, reset=False, dtype=FLOATS))
+    options = {"accept_sparse": "csr", "dtype": FLOATS}
+    if columns is None:
+        return validate_data(estimator, X, reset=False, **options)
+    if columns.has_categories:
+        validate_data(estimator, X, reset=False, skip_check_array=True)
+        return columns.filled(columns.encoded(X, FLOATS))
+    return columns.filled(validate_data(estimator, X, reset=False, ensure_all_finite=_finite(X), **options))
 
 
-def checked_weights(given: Any, X: NDArray[Any], class_weight: Any = None, y: Any = None) -> NDArray[Any] | None:
+def _finite(X: Any) -> Any:
+    """What scikit-learn is to check of features that may have gaps; sparse ones may not."""
+    return True if scipy.sparse.issparse(X) else "allow-nan"
+
+
+def checked_weights(given: Any, X: Any, class_weight: Any = None, y: Any = None) -> NDArray[Any] | None:
     """The weight of each row: the one given times that of its class; None where all count once."""
     weights = None if given is None else _check_sample_weight(given, X, dtype=X.dtype)
     if class_weight is None:

@@ -7,8 +7,6 @@ from numbers import Integral, Number, Real
 from typing import Any
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
@@ -18,13 +16,22 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import _core
-from whet.sklearn.inputs import FLOATS, checked_weights, dense
+from whet.sklearn.inputs import FLOATS, checked_weights
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.squares import (
+    LARGEST,
+    Centered,
+    Doubles,
+    centered,
+    positive,
+    ridge,
+    ridge_without_factors,
+    solve_squares,
+)
 
 __all__ = ["ElasticNet", "Lasso", "LinearRegression", "Ridge"]
 
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
-Doubles = NDArray[np.float64]
 
 
 class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -46,19 +53,18 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         predicted: NDArray[Any] = features @ self.coef_.T + self.intercept_
         return predicted
 
-    def _rows(self, X: Any, y: Any, sample_weight: Any, tasks: int = 1) -> Centered:
+    def _rows(self, X: Any, y: Any, sample_weight: Any) -> Centered:
         """Checked rows around their means."""
         accepted = False if isinstance(self, LinearRegression) and self.positive else ["csr", "csc", "coo"]
         features, target = validate_data(
             self, X, y, accept_sparse=accepted, dtype=FLOATS, multi_output=True, y_numeric=True
         )
         self._dtype, self._single = features.dtype, np.ndim(target) == 1
-        rows = dense(features)
-        weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, rows)
+        weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, features)
         if weights is not None and self._scales_weights:
-            weights = weights * (len(rows) / weights.sum())
-        self._tasks = Tasks(self, rows, target, tasks)
-        return Centered(rows, target, weights, self.fit_intercept)
+            weights = weights * (len(weights) / weights.sum())
+        self._tasks = Tasks(self, X, y, 1, sample_weight)
+        return centered(features, target, weights, self.fit_intercept)
 
     def _keep(self, coef: Doubles, rows: Centered) -> None:
         """Keeps coefficients, shape (outputs, features), and the constant that belongs to them."""
@@ -68,57 +74,14 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         self.intercept_: Any = 0.0
         if self.fit_intercept:
             self.intercept_ = constant[0] if self._single else constant
-        self._tasks.iteration({})
-        self._tasks.end({})
+        self._tasks.iteration(dict)
+        self._tasks.end()
         del self._tasks
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-class Centered:
-    """Rows and targets in double precision, around their weighted means, times the roots of their weights.
-
-    Args:
-        X: Features.
-        y: Target, shape (rows,) or (rows, outputs).
-        weights: The weight of each row, or None.
-        centre: Whether the means are taken away.
-    """
-
-    def __init__(self, X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None, centre: bool) -> None:
-        y = np.asarray(y, np.float64).reshape(len(y), -1)
-        self.x_mean, self.y_mean = np.zeros(X.shape[1]), np.zeros(y.shape[1])
-        if centre:
-            self.x_mean = np.average(X, axis=0, weights=weights).astype(np.float64)
-            self.y_mean = np.average(y, axis=0, weights=weights)
-        self.weight = float(len(X)) if weights is None else float(weights.sum(dtype=np.float64))
-        self.X: Doubles = X - self.x_mean if centre else X.astype(np.float64)
-        self.y: Doubles = y - self.y_mean
-        if weights is not None:
-            roots = np.sqrt(weights.astype(np.float64))[:, None]
-            self.X *= roots
-            self.y *= roots
-
-
-def _factor(gram: Doubles) -> tuple[Doubles, Doubles] | None:
-    """A scale for each row, and the Cholesky factor of the matrix so scaled; None where it is nearly singular."""
-    scale = np.sqrt(np.diagonal(gram))
-    if not np.isfinite(scale).all() or (scale == 0).any():
-        return None
-    try:
-        factor = scipy.linalg.cholesky(gram / scale[:, None] / scale, lower=True, check_finite=False)
-    except scipy.linalg.LinAlgError:
-        return None
-    return (scale, factor) if np.diagonal(factor).min() > 1e-5 else None
-
-
-def _solved(found: tuple[Doubles, Doubles], right: Doubles) -> Doubles:
-    scale, factor = found
-    solution: Doubles = scipy.linalg.cho_solve((factor, True), right / scale[:, None], check_finite=False)
-    return solution / scale[:, None]
 
 
 class LinearRegression(LinearRegressor):
@@ -132,8 +95,8 @@ class LinearRegression(LinearRegressor):
         positive: Whether coefficients are 0 or more.
 
     Attributes:
-        rank_: Rank of X.
-        singular_: Singular values of X.
+        rank_: Rank of X; not for a sparse one.
+        singular_: Singular values of X; not for a sparse one.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
@@ -174,26 +137,16 @@ class LinearRegression(LinearRegressor):
         self._validate_params()
         rows = self._rows(X, y, sample_weight)
         if self.positive:
-            self._keep(np.stack([scipy.optimize.nnls(rows.X, column)[0] for column in rows.y.T]), rows)
+            self._keep(np.stack([positive(rows, i, 0.0) for i in range(rows.y.shape[1])]), rows)
         else:
             self._keep(self._least_squares(rows).T, rows)
         return self
 
     def _least_squares(self, rows: Centered) -> Doubles:
-        if rows.X.shape[0] > rows.X.shape[1]:
-            found = _factor(rows.X.T @ rows.X)
-            if found is not None:
-                scale, factor = found
-                self.singular_ = scipy.linalg.svdvals(factor.T * scale, check_finite=False)
-                self.rank_ = len(self.singular_)
-                if self.singular_[-1] > 10 * self.tol * self.singular_[0]:
-                    coef = _solved(found, rows.X.T @ rows.y)
-                    return coef + _solved(found, rows.X.T @ (rows.y - rows.X @ coef))  # what rounding has left
-        solution: Doubles
-        solution, _, self.rank_, self.singular_ = scipy.linalg.lstsq(
-            rows.X, rows.y, cond=self.tol, overwrite_a=True, check_finite=False
-        )
-        return solution
+        found = solve_squares(rows, self.tol)
+        if found.singular is not None:
+            self.rank_, self.singular_ = found.rank, found.singular
+        return found.coef
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -217,7 +170,8 @@ class Ridge(LinearRegressor):
 
     Attributes:
         n_iter_: None, as there are no iterations.
-        solver_: What was used: "cholesky", "svd" or, for positive coefficients, "lbfgs".
+        solver_: The solver that was named; for "auto" what was used: "cholesky", "svd", "lbfgs" for positive
+            coefficients, or "lsqr" for sparse rows of many features.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
@@ -279,6 +233,8 @@ class Ridge(LinearRegressor):
             raise ValueError(f"Number of targets and number of penalties do not correspond: {alphas.size} != {outputs}")
         self.n_iter_ = None
         self._keep(self._solve(rows, alphas if alphas.size > 1 else np.repeat(alphas, outputs)), rows)
+        if self.solver != "auto":
+            self.solver_ = self.solver
         if outputs == 1:  # also of a column, as in scikit-learn
             self.coef_ = self.coef_.ravel()
         return self
@@ -287,51 +243,12 @@ class Ridge(LinearRegressor):
         """Coefficients, shape (outputs, features)."""
         if self.positive:
             self.solver_ = "lbfgs"
-            return np.stack([_positive(rows.X, y, alpha) for y, alpha in zip(rows.y.T, alphas, strict=True)])
+            return np.stack([positive(rows, i, alpha) for i, alpha in enumerate(alphas)])
         self.solver_ = "cholesky"
-        found = None if self.solver == "svd" else _ridge(rows, alphas)
+        found = None if self.solver == "svd" else ridge(rows, alphas)
         if found is None:
-            self.solver_ = "svd"
-            found = _ridge_by_values(rows, alphas)
+            self.solver_, found = ridge_without_factors(rows, alphas)
         return found
-
-
-def _ridge(rows: Centered, alphas: Doubles) -> Doubles | None:
-    """By Cholesky factors of X^T X + alpha, or of X X^T + alpha where there are fewer rows; None if one is singular."""
-    by_rows = rows.X.shape[0] < rows.X.shape[1]
-    gram = rows.X @ rows.X.T if by_rows else rows.X.T @ rows.X
-    right = rows.y if by_rows else rows.X.T @ rows.y
-    coef = np.empty((len(alphas), rows.X.shape[1]))
-    for alpha in np.unique(alphas):
-        which = alphas == alpha
-        shifted = gram.copy()
-        shifted.flat[:: len(gram) + 1] += alpha
-        found = _factor(shifted)
-        if found is None:
-            return None
-        solution = _solved(found, right[:, which])
-        solution += _solved(found, right[:, which] - shifted @ solution)  # what rounding has left
-        coef[which] = (rows.X.T @ solution if by_rows else solution).T
-    return coef
-
-
-def _ridge_by_values(rows: Centered, alphas: Doubles) -> Doubles:
-    u, s, vt = scipy.linalg.svd(rows.X, full_matrices=False, check_finite=False)
-    kept = s > 1e-15
-    shares = np.zeros((len(s), len(alphas)))
-    shares[kept] = s[kept, None] / (s[kept, None] ** 2 + alphas)
-    coef: Doubles = (vt.T @ (shares * (u.T @ rows.y))).T
-    return coef
-
-
-def _positive(X: Doubles, y: Doubles, alpha: float) -> Doubles:
-    """By the active-set method of Lawson and Hanson, on rows to which the penalty is added."""
-    p = X.shape[1]
-    wide = np.concatenate([X, np.sqrt(alpha) * np.eye(p)]) if alpha > 0 else X
-    right = np.concatenate([y, np.zeros(len(wide) - len(y))])
-    factor = scipy.linalg.qr(np.concatenate([wide, right[:, None]], axis=1), mode="r", check_finite=False)[0]
-    coef: Doubles = scipy.optimize.nnls(factor[:, :p], factor[:, p])[0]
-    return coef
 
 
 class ElasticNet(LinearRegressor):
@@ -423,12 +340,12 @@ class ElasticNet(LinearRegressor):
                 stacklevel=2,
             )
         rows = self._rows(X, y, sample_weight)
-        start = np.zeros((rows.y.shape[1], rows.X.shape[1]))
+        start = np.zeros((rows.y.shape[1], rows.shape[1]))
         if self.warm_start and hasattr(self, "coef_"):
             start[...] = self.coef_
         ends = self._descend(rows, start)
         self._keep(start, rows)
-        gaps = [gap / len(rows.X) for gap, _, _ in ends]
+        gaps = [gap / rows.shape[0] for gap, _, _ in ends]
         sweeps = [count for _, count, _ in ends]
         single = len(ends) == 1
         self.dual_gap_: Any = gaps[0] if single else np.array(gaps)
@@ -442,7 +359,7 @@ class ElasticNet(LinearRegressor):
 
     def _descend(self, rows: Centered, coef: Doubles) -> list[tuple[float, int, bool]]:
         """Changes coefficients in place. Returns gap, sweeps and convergence of each output."""
-        n, p = rows.X.shape
+        n, p = rows.shape
         scale = rows.weight
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31)) if self.selection == "random" else 0
@@ -456,13 +373,14 @@ class ElasticNet(LinearRegressor):
             seed,
         )
         gram = self._given_gram(rows)
-        if gram is None and p <= min(n, 4096):
-            gram = rows.X.T @ rows.X
-        columns = rows.X if gram is not None else np.asfortranarray(rows.X)
+        if gram is None and p <= (LARGEST if rows.is_sparse else min(n, LARGEST)):
+            gram = rows.gram()
+        columns: Any = None if gram is not None else np.asfortranarray(rows.dense())
         ends = []
         for weights, target in zip(coef, rows.y.T, strict=True):
             if gram is not None:
-                end = _core.coordinate_descent_gram(weights, gram, rows.X.T @ target, float(target @ target), *options)
+                product = np.ascontiguousarray(rows.transposed(target))
+                end = _core.coordinate_descent_gram(weights, gram, product, float(target @ target), *options)
             else:
                 end = _core.coordinate_descent(weights, columns, np.ascontiguousarray(target), *options)
             if not end[2]:
@@ -475,7 +393,7 @@ class ElasticNet(LinearRegressor):
         if isinstance(self.precompute, bool) or np.ndim(self.precompute) == 0:
             return None
         gram = np.ascontiguousarray(self.precompute, np.float64)
-        p = rows.X.shape[1]
+        p = rows.shape[1]
         if gram.shape != (p, p):
             raise ValueError(f"[fit] expected precompute of shape {(p, p)}, got {gram.shape}")
         if self.fit_intercept and not np.allclose(rows.x_mean, 0):
@@ -484,7 +402,7 @@ class ElasticNet(LinearRegressor):
             )
             return None
         i, j = p // 2, min(p // 2 + 1, p - 1)
-        expected, rough = float(rows.X[:, i] @ rows.X[:, j]), self._dtype == np.float32
+        expected, rough = float(rows.column(i) @ rows.column(j)), self._dtype == np.float32
         if not np.isclose(expected, gram[i, j], rtol=1e-4 if rough else 1e-7, atol=1e-5):
             raise ValueError(
                 "Gram matrix passed in via 'precompute' parameter did not pass validation when a single element was "

@@ -20,7 +20,7 @@ from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.sklearn import network
 from whet.sklearn.documented import shares_with
-from whet.sklearn.inputs import Labels, checked, checked_weights
+from whet.sklearn.inputs import Labels, checked_weights
 from whet.sklearn.perceptron import Perceptron
 from whet.sklearn.protocol import available, with_callbacks
 from whet.sklearn.solvers import Data
@@ -88,6 +88,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         ema: float | None = None,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
+        categorical_features: Any = "from_dtype",
         precision: str = "float32",
         dtype: DTypeLike | None = None,
         n_threads: int | None = None,
@@ -109,7 +110,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         """Trains.
 
         Args:
-            X: Features, shape (rows, features); a SciPy sparse matrix counts as the array that it stands for.
+            X: Features, shape (rows, features); a SciPy sparse matrix is not made dense.
             y: Labels, shape (rows,), or zeros and ones, shape (rows, labels).
             sample_weight: Weight of each row in the loss.
             X_val: Rows for early stopping, which they turn on, in the place of some of X.
@@ -128,7 +129,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         data = self._data(X, y, sample_weight, first, first)
         random = check_random_state(self.random_state)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False, False)
-        self._fit(data, held, random, first, self._labels.outputs)
+        self._fit(data, held, random, first, self._labels.outputs, self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
@@ -161,7 +162,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     def _data(self, X: Any, y: Any, sample_weight: Any, reset: bool, learn: bool) -> Data:
         """Checked rows; `learn` is whether the classes are those of y."""
-        features, target = checked(self, X, y, reset=reset, dtype=self.dtype, regression=False)
+        features, target = self._checked(X, y, reset, regression=False)
         if learn:
             self._labels = Labels(target)
             self.classes_ = self._labels.classes
@@ -272,6 +273,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         optimizer: str | Optimizer | None = None,
         clip_norm: float | None = None,
         ema: float | None = None,
+        categorical_features: Any = "from_dtype",
         precision: str = "float32",
         dtype: DTypeLike | None = None,
         n_threads: int | None = None,
@@ -293,7 +295,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         """Trains.
 
         Args:
-            X: Features, shape (rows, features); a SciPy sparse matrix counts as the array that it stands for.
+            X: Features, shape (rows, features); a SciPy sparse matrix is not made dense.
             y: Numbers, shape (rows,) or (rows, outputs).
             sample_weight: Weight of each row in the loss.
             X_val: Rows for early stopping, which they turn on, in the place of some of X.
@@ -311,7 +313,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         first = not hasattr(self, "model_") or not self.warm_start
         data = self._data(X, y, sample_weight, first)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False)
-        self._fit(data, held, check_random_state(self.random_state), first, data.y.shape[1])
+        random = check_random_state(self.random_state)
+        self._fit(data, held, random, first, data.y.shape[1], self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
@@ -333,7 +336,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         return self
 
     def _data(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Data:
-        features, target = checked(self, X, y, reset=reset, dtype=self.dtype, regression=True)
+        features, target = self._checked(X, y, reset, regression=True)
         if reset:
             self._single = target.ndim == 1
         return Data(features, target.reshape(len(target), -1), checked_weights(sample_weight, features))

@@ -11,16 +11,19 @@ import scipy.optimize
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from whet import _core, optim
+from whet import _core, nn, optim
 from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Module
+from whet.sklearn.threads import one_blas_thread
 from whet.training.engine import assign, core_trainer
 from whet.training.rows import Rows
 
-__all__ = ["Objective", "minimize", "minimize_with_l1"]
+__all__ = ["Objective", "Vector", "fit_linear", "minimize"]
 
 Vector = NDArray[np.float64]
+
+_FTOL = 64 * float(np.finfo(np.float64).eps)
 
 
 class Objective:
@@ -73,48 +76,62 @@ class Objective:
 
 
 def minimize(
-    objective: Callable[[Vector], tuple[float, Vector]], start: Vector, told: Callable[[], bool], **options: Any
+    objective: Callable[[Vector], tuple[float, Vector]],
+    start: Vector,
+    told: Callable[[Vector], bool],
+    solver: str = "lbfgs",
+    **options: Any,
 ) -> Any:
     """SciPy's L-BFGS-B; warns where it has not converged.
 
     Args:
         objective: Loss and gradient.
         start: Where to start.
-        told: Called after every iteration; returns whether to end.
+        told: Called with the parameters after every iteration; returns whether to end.
+        solver: What it is called in warnings.
         options: Of SciPy's.
 
     Returns:
         SciPy's result.
     """
 
-    def after(_: Vector) -> None:
-        if told():
+    def after(found: Vector) -> None:
+        if told(found):
             raise StopIteration
 
-    found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=after)
+    with one_blas_thread():
+        found = scipy.optimize.minimize(objective, start, method="L-BFGS-B", jac=True, options=options, callback=after)
     found.nit = min(int(found.nit), int(options["maxiter"]))
     if found.status != 0 and "StopIteration" not in str(found.message):
-        warn_of_iterations("lbfgs", found.nit, f" (status={found.status}):\n{found.message}")
+        _warn_of_iterations(solver, found.nit, f" (status={found.status}):\n{found.message}")
     return found
 
 
-def warn_of_iterations(solver: str, iterations: int, why: str) -> None:
-    """Warns of a solver that ended too early."""
-    warnings.warn(
-        f"{solver} failed to converge after {iterations} iteration(s){why}\n\nYou might also want to scale the data, "
-        "or increase the number of iterations (max_iter).",
-        ConvergenceWarning,
-        stacklevel=4,
-    )
+_TOO_EARLY = {
+    "newton-cg": "newton-cg failed to converge after {} iteration(s). Increase the number of iterations.",
+    "newton-cholesky": "Newton solver did not converge after {} iterations.",
+    "liblinear": "Liblinear failed to converge, increase the number of iterations.",
+    "sag": "The max_iter was reached which means the coef_ did not converge",
+    "saga": "The max_iter was reached which means the coef_ did not converge",
+}
+
+
+def _warn_of_iterations(solver: str, iterations: int, why: str) -> None:
+    """Warns of a search that ended too early, in scikit-learn's words for the solver that was asked for."""
+    usual = f"{solver} failed to converge after {iterations} iteration(s){why}"
+    text = _TOO_EARLY.get(solver, usual).format(iterations)
+    text += "\n\nYou might also want to scale the data, or increase the number of iterations (max_iter)."
+    warnings.warn(text, ConvergenceWarning, stacklevel=4)
 
 
 def minimize_with_l1(
     objective: Callable[[Vector], tuple[float, Vector]],
     start: Vector,
     l1: Vector,
-    told: Callable[[], bool],
+    told: Callable[[Vector], bool],
     tol: float,
     max_iter: int,
+    solver: str,
 ) -> tuple[Vector, int]:
     """Minimises objective + sum(l1 |p|) by accelerated proximal steps (Beck and Teboulle, "A fast iterative
     shrinkage-thresholding algorithm", 2009), with restarts (O'Donoghue and Candes, 2015). Returns the minimum and the
@@ -137,7 +154,65 @@ def minimize_with_l1(
         ahead = moved + (momentum - 1) / following * (moved - here)
         largest, changed = np.abs(moved).max(initial=0.0), np.abs(moved - here).max(initial=0.0)
         here, momentum, curvature = moved, following, 0.9 * curvature
-        if told() or (step > 1 and changed <= tol * largest):
+        if told(moved) or (step > 1 and changed <= tol * largest):
             return here, step
-    warn_of_iterations("The proximal method", max_iter, ".")
+    _warn_of_iterations(solver, max_iter, ".")
     return here, max_iter
+
+
+def fit_linear(
+    loss: Loss,
+    X: Any,
+    y: NDArray[Any],
+    weights: NDArray[Any] | None,
+    start: Vector,
+    constant: Vector | None,
+    strengths: dict[str, float],
+    l1: float,
+    told: Callable[[Vector, Vector | None], bool],
+    tol: float,
+    max_iter: int,
+    solver: str,
+) -> tuple[Vector, Vector | None, int]:
+    """Coefficients (outputs, features) and constants (outputs,) that make the mean loss plus its penalties small.
+
+    Args:
+        loss: Of raw outputs.
+        X: Features.
+        y: Target, as the loss takes it.
+        weights: Of the rows, or None.
+        start: Coefficients to start from.
+        constant: Constants to start from, or None for none.
+        strengths: Of the quadratic penalties on "weight" and "bias".
+        l1: Of the absolute penalty on the coefficients.
+        told: Called with coefficients and constants after every iteration; returns whether to end.
+        tol: Largest element of the gradient, or with `l1`, change of a coefficient.
+        max_iter: Iterations.
+        solver: What it is called in warnings; for "lbfgs", SciPy takes a first step whatever `max_iter` is.
+
+    Returns:
+        Coefficients, constants and the number of iterations.
+    """
+    outputs, width = start.shape
+    model = nn.Linear(width, outputs, bias=constant is not None).to("float64")
+    model.initialize()
+    rows = Rows.of(model, loss, X, y, weights, "fit")
+
+    def parts(found: Vector) -> tuple[Vector, Vector | None]:
+        return found[: start.size].reshape(start.shape), None if constant is None else found[start.size :]
+
+    with model._exclusive("fit") as state:
+        objective = Objective(model, state, loss, rows, strengths)
+        after = lambda found: told(*parts(found))  # noqa: E731
+        first = start.ravel() if constant is None else np.concatenate([start.ravel(), constant])
+        if max_iter == 0 and solver != "lbfgs":
+            found, iterations = first, 0
+            _warn_of_iterations(solver, 0, ".")
+        elif l1 > 0:
+            penalty = np.zeros(first.size)
+            penalty[: start.size] = l1
+            found, iterations = minimize_with_l1(objective, first, penalty, after, tol, max_iter, solver)
+        else:
+            result = minimize(objective, first, after, solver, maxiter=max_iter, maxls=50, gtol=tol, ftol=_FTOL)
+            found, iterations = result.x, result.nit
+    return *parts(found), iterations

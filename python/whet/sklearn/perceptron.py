@@ -16,7 +16,8 @@ from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.sklearn import network, solvers
-from whet.sklearn.inputs import checked_features
+from whet.sklearn.columns import Columns
+from whet.sklearn.inputs import checked, checked_features
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks
 from whet.sklearn.solvers import Data
 from whet.sklearn.threads import limited
@@ -64,6 +65,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         optimizer: A name or an object of whet.optim in the place of `solver` and its numbers, `alpha` included.
         clip_norm: The gradient's norm at most.
         ema: Decay of the moving average of the parameters, which the estimator keeps.
+        categorical_features: Columns of X that have categories, as in HistGradientBoostingClassifier: "from_dtype" for
+            those of a table's categorical type, or indices, names or a mask, or None. They become zeros and ones;
+            missing numbers become the mean of their column, with a column that tells where.
         precision: "float32", or "bfloat16" for the products of a float32 model.
         dtype: What to compute in, "float32" or "float64"; None: in that of X.
         n_threads: Threads at most; None: as many as whet, threadpoolctl or joblib allow. No result depends on it.
@@ -71,7 +75,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         model_: The trained whet module; its raw outputs are before the output activation.
-        coefs_: Weight matrices, shapes (inputs, outputs) of each layer: views of the model's.
+        coefs_: Weight matrices, shapes (inputs, outputs) of each layer: views of the model's. Where columns have
+            categories or gaps, the first has more inputs than X: numbers, categories, gaps of numbers.
         intercepts_: Biases of each layer.
         loss_: The last loss, penalty included.
         loss_curve_: The loss of every epoch.
@@ -115,6 +120,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         "optimizer": [str, Optimizer, None],
         "clip_norm": [_POSITIVE, None],
         "ema": [Interval(Real, 0, 1, closed="neither"), None],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "precision": [StrOptions({"float32", "bfloat16"})],
         "dtype": [None, str, type, np.dtype],
         "n_threads": [_COUNT, None],
@@ -151,7 +157,21 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"[fit] expected an activation for each of {len(hidden)} hidden layers")
         return list(self.activation)
 
-    def _initialize(self, features: NDArray[Any], outputs: int, random: np.random.RandomState) -> None:
+    def _checked(self, X: Any, y: Any, reset: bool, regression: bool) -> tuple[Any, NDArray[Any]]:
+        """Features and target; `reset` learns what there is in the columns."""
+        if reset:
+            self._columns = Columns(X, self.categorical_features)
+        return checked(self, X, y, reset=reset, dtype=self.dtype, regression=regression, columns=self._columns)
+
+    def _tasks(self, X: Any, y: Any, sample_weight: Any) -> Tasks:
+        """Tells callbacks of a fit; the search does not know that an iteration is its last."""
+        return Tasks(self, X, y, int(self.max_iter) + self._searches(), sample_weight)
+
+    def _searches(self) -> bool:
+        """Whether "lbfgs" is what trains."""
+        return bool(self.solver == "lbfgs" and self.optimizer is None)
+
+    def _initialize(self, features: Any, outputs: int, random: np.random.RandomState) -> None:
         hidden = self._hidden()
         widths = [features.shape[1], *hidden, outputs]
         activations = self._activations(hidden)
@@ -162,8 +182,9 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = 0
         self._trainer: Trainer | None = None
         self._no_improvement_count = 0
+        self._rate = self.learning_rate_init
         self.out_activation_ = self._out_activation()
-        if self.solver != "lbfgs" or self.optimizer is not None:
+        if not self._searches():
             self.loss_curve_: list[float] = []
             self.best_loss_: float | None = np.inf
             self.validation_scores_: list[float] | None = None
@@ -176,25 +197,24 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         random: np.random.RandomState,
         first: bool,
         outputs: int,
+        tasks: Tasks,
     ) -> None:
         """Trains on checked rows."""
         if first:
             self._initialize(data.X, outputs, random)
         self._trainer = None
-        lbfgs = self.solver == "lbfgs" and self.optimizer is None
-        if not lbfgs and (self.early_stopping or held is not None):
+        if not self._searches() and (self.early_stopping or held is not None):
             if held is None:
                 data, held = self._set_apart(data, random)
             if self.validation_scores_ is None:
                 self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
-        tasks = Tasks(self, data.X, data.y, int(self.max_iter))
         with limited(self.n_threads):
-            if lbfgs:
+            if self._searches():
                 solvers.fit_lbfgs(self, self.model_, self._loss_object(), data, tasks)
             else:
                 seed = int(random.randint(2**31))
                 solvers.fit_epochs(self, self.model_, self._loss_object(), data, held, seed, tasks)
-        tasks.end({})
+        tasks.end()
 
     def _pass(self, data: Data, random: np.random.RandomState, first: bool, outputs: int) -> None:
         """One pass over checked rows, with the optimizer of the last one."""
@@ -202,15 +222,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             self._initialize(data.X, outputs, random)
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if self._trainer is None:
-            rows = min(200, len(data.X)) if self.batch_size == "auto" else int(self.batch_size)
-            optimizer = solvers.optimizer_of(self, self.model_, data, rows)
-            self._trainer = Trainer(self.model_, self._loss_object(), optimizer, int(random.randint(2**31)))
         with limited(self.n_threads):
-            solvers.fit_pass(self, self._trainer, data, random)
+            solvers.fit_pass(self, self._loss_object(), data, random)
 
     def _set_apart(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
-        rows = np.arange(len(data.X))
+        rows = np.arange(len(data))
         train, held = train_test_split(
             rows, random_state=random, test_size=self.validation_fraction, stratify=self._strata(data.y)
         )
@@ -232,7 +248,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _outputs(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self, "model_")
-        features = checked_features(self, X)
+        features = checked_features(self, X, self._columns)
         with limited(self.n_threads):
             return self.model_.predict(features)
 
@@ -259,6 +275,6 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags

@@ -21,7 +21,7 @@ except ImportError:  # before 1.9
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-__all__ = ["CallbackSupportMixin", "Tasks", "available", "with_callbacks"]
+__all__ = ["Attributes", "CallbackSupportMixin", "Tasks", "available", "with_callbacks"]
 
 
 def with_callbacks(method: _Method) -> _Method:
@@ -34,19 +34,25 @@ def available(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
     return cast("Callable[[_Method], _Method]", available_if(check))
 
 
+Attributes = Callable[[], dict[str, Any]]
+
+
 class Tasks:
     """Tells an estimator's callbacks of its fit and of every iteration in it; of nothing where it has none.
 
     Args:
         estimator: The estimator.
-        X: Rows to tell of.
+        X: Rows to tell of, as they were given: what a callback scores goes through `predict`.
         y: Their target.
         iterations: How many there will be at most.
+        sample_weight: Their weights, or None.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, iterations: int) -> None:
-        self._estimator, self._rows = estimator, {"X": X, "y": y}
-        self._context = None
+    def __init__(self, estimator: Any, X: Any, y: Any, iterations: int, sample_weight: Any = None) -> None:
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self._estimator, self._rows = estimator, {"X": X, "y": y, "metadata": metadata}
+        self._context: Any = None
+        self._iteration: Any = None
         has = getattr(estimator, "_skl_callbacks", None) or hasattr(estimator, "_parent_callback_ctx")
         if has and hasattr(estimator, "_init_callback_context"):
             self._context = estimator._init_callback_context(max_subtasks=iterations)
@@ -57,17 +63,37 @@ class Tasks:
         """Whether there is a callback to tell."""
         return self._context is not None
 
-    def iteration(self, attributes: dict[str, Any]) -> bool:
-        """After an iteration, with what would make a fitted estimator. Returns whether a callback asks for an end."""
+    def begin(self, fitted: Attributes | None = None) -> None:
+        """Before an iteration; `fitted` gives the attributes of the estimator as it would be if the fit ended here."""
+        if self._context is not None:
+            self._iteration = self._context.subcontext(task_name="iteration")
+            self._iteration.call_on_fit_task_begin(
+                estimator=self._estimator, **self._rows, reconstruction_attributes=fitted
+            )
+
+    def iteration(self, fitted: Attributes) -> bool:
+        """After an iteration. Returns whether a callback asks for an end."""
         if self._context is None:
             return False
-        task = self._context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(estimator=self._estimator, **self._rows)
-        told = {**self._rows, "reconstruction_attributes": attributes}
-        return bool(task.call_on_fit_task_end(estimator=self._estimator, **told))
+        if self._iteration is None:
+            self.begin()
+        return self._end_iteration(fitted)
 
-    def end(self, attributes: dict[str, Any]) -> None:
-        """After the last."""
+    def between(self, fitted: Attributes) -> bool:
+        """After an iteration, where another may follow. Returns whether a callback asks for an end."""
+        asked = self.iteration(fitted)
+        if not asked:
+            self.begin(fitted)
+        return asked
+
+    def _end_iteration(self, fitted: Attributes | None) -> bool:
+        task, self._iteration = self._iteration, None
+        told = {**self._rows, "reconstruction_attributes": fitted}
+        return task is not None and bool(task.call_on_fit_task_end(estimator=self._estimator, **told))
+
+    def end(self) -> None:
+        """After the last, when the estimator is fitted. An iteration that has begun turns out not to be one."""
         if self._context is not None:
-            told = {**self._rows, "reconstruction_attributes": attributes}
+            self._end_iteration(None)
+            told = {**self._rows, "reconstruction_attributes": {}}
             self._context.call_on_fit_task_end(estimator=self._estimator, **told)

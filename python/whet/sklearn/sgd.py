@@ -376,7 +376,7 @@ class SGDClassifier(_Descent, LinearClassifier):
             self._begin(outputs, features.shape[1], coef, intercept)
         if not hasattr(self, "t_"):
             self.t_ = 1.0
-        tasks = Tasks(self, features, target, 1)
+        tasks = Tasks(self, X, y, 0, sample_weight)
         random = check_random_state(self.random_state)
         held = self._held(target, weights > 0)
         if outputs == 1:
@@ -392,7 +392,7 @@ class SGDClassifier(_Descent, LinearClassifier):
                 for i, seed in enumerate(seeds)
             )
         self._publish(features.shape[0], max(counts), features.dtype)
-        tasks.end({})
+        tasks.end()
 
     def _one_against_all(
         self, i: int, X: Any, y: Any, weights: Doubles, held: Any, epochs: int, seed: int, factor: float
@@ -545,13 +545,13 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
             self._begin(1, features.shape[1], coef, intercept)
         if not hasattr(self, "t_"):
             self.t_ = 1.0
-        tasks = Tasks(self, features, target, 1)
+        tasks = Tasks(self, X, y, 0, sample_weight)
         held = self._held(target, weights > 0)
         seed = int(check_random_state(self.random_state).randint(0, _SEEDS))
         count = self._descend(0, features, target, weights, held, epochs, seed)
         self._publish(features.shape[0], count, features.dtype)
         self.coef_ = self.coef_[0]
-        tasks.end({})
+        tasks.end()
 
     def _score(self, predicted: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(r2(y, predicted, sample_weight=weights))

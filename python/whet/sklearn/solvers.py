@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Sequential
 from whet.sklearn.network import decayed, squares
-from whet.sklearn.objective import Objective, minimize
+from whet.sklearn.objective import Objective, Vector, minimize
 from whet.sklearn.protocol import Tasks
 from whet.training import Trainer
 from whet.training.callbacks.base import Callback
+from whet.training.engine import Continuation
 from whet.training.rows import Rows
 
 __all__ = ["Data", "fit_epochs", "fit_lbfgs", "fit_pass", "optimizer_of"]
@@ -33,9 +35,12 @@ _NOT_FINITE = (
 class Data:
     """Rows as whet's fit takes them."""
 
-    X: NDArray[Any]
+    X: Any
     y: NDArray[Any]
     weights: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return int(self.X.shape[0])
 
     def take(self, rows: Any) -> Data:
         """Some of the rows."""
@@ -82,10 +87,15 @@ class Monitor(Callback):
 
     def __init__(self, estimator: Any, data: Data, held: Data | None, steps: int, tasks: Tasks) -> None:
         self._estimator, self._held, self._tasks = estimator, held, tasks
-        self._rows, self._steps = len(data.X), steps
+        self._rows, self._steps = len(data), steps
         self._weight = 1.0 if data.weights is None else float(data.weights.mean())
         self._constant = estimator._loss_constant(data)
         self.best: list[NDArray[Any]] | None = None
+        self.continuation: Continuation | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Before each epoch."""
+        self._tasks.begin()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """After each epoch."""
@@ -102,8 +112,15 @@ class Monitor(Callback):
             self.learning_rate = e.learning_rate_init / (e.t_ + 1) ** e.power_t
         if e._no_improvement_count > e.n_iter_no_change and self._ends():
             self.model.stop_training = True
-        if self._tasks.iteration({}):
+        if self._tasks.iteration(lambda: {"model_": copy.deepcopy(self.model)}):
             self.model.stop_training = True
+        e._rate = self.learning_rate
+
+    def _close(self) -> None:
+        """Keeps what the optimizer remembers."""
+        if self._training_run is not None and self._training_run.continuation is not None:
+            found = self._training_run.continuation()
+            self.continuation = replace(found, slots={name: slot.copy() for name, slot in found.slots.items()})
 
     def _reported(self, loss: float) -> float:
         """scikit-learn's loss: the mean over outputs, and the penalty of every batch."""
@@ -153,8 +170,9 @@ def fit_epochs(
     estimator: Any, model: Sequential, loss: Loss, data: Data, held: Data | None, seed: int, tasks: Tasks
 ) -> None:
     """Trains by epochs until scikit-learn's rules or `max_iter` end it."""
-    rows = batch_rows(estimator, len(data.X))
-    monitor = Monitor(estimator, data, held, -(-len(data.X) // rows), tasks)
+    rows = batch_rows(estimator, len(data))
+    monitor = Monitor(estimator, data, held, -(-len(data) // rows), tasks)
+    optimizer = optimizer_of(estimator, model, data, rows)
     estimator.n_iter_ = 0
     given = estimator.callbacks
     callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
@@ -163,7 +181,7 @@ def fit_epochs(
             data.X,
             data.y,
             loss=loss,
-            optimizer=optimizer_of(estimator, model, data, rows),
+            optimizer=optimizer,
             epochs=int(estimator.max_iter),
             batch_size=rows,
             sample_weight=data.weights,
@@ -185,6 +203,8 @@ def fit_epochs(
                 ConvergenceWarning,
                 stacklevel=2,
             )
+        if monitor.continuation is not None and not (optimizer.averages or optimizer.follows or optimizer.schedules()):
+            estimator._trainer = Trainer._after(model, loss, optimizer, seed, monitor.continuation)
     if monitor.best is not None:
         for (_, parameter), values in zip(model.named_parameters(), monitor.best, strict=True):
             parameter.values[...] = values
@@ -201,15 +221,33 @@ def _note_divergence(estimator: Any, holds: bool, error: NonFiniteError) -> None
     warnings.warn(f"The training diverged: {error}", ConvergenceWarning, stacklevel=3)
 
 
-def fit_pass(estimator: Any, trainer: Trainer, data: Data, random: np.random.RandomState) -> None:
+def _trainer_of(estimator: Any, loss: Loss, data: Data, rows: int, random: np.random.RandomState) -> Trainer:
+    """What goes on with the optimizer of the last pass or fit, by the estimator's numbers as they are now."""
+    e = estimator
+    before: Trainer | None = e._trainer
+    optimizer = optimizer_of(e, e.model_, data, rows)
+    if e._has_own_rate() and e.learning_rate != "constant":
+        falls = e.learning_rate == "invscaling"
+        rate: Any = {"lr": e.learning_rate_init / (e.t_ + 1) ** e.power_t if falls else e._rate}
+        optimizer = replace(optimizer, **rate)
+    if before is None:
+        return Trainer(e.model_, loss, optimizer, int(random.randint(2**31)))
+    if before.optimizer == optimizer:
+        return before
+    kept = before._progress() if before.optimizer.name == optimizer.name else Continuation()
+    return Trainer._after(e.model_, loss, optimizer, before.seed, kept)
+
+
+def fit_pass(estimator: Any, loss: Loss, data: Data, random: np.random.RandomState) -> None:
     """One pass over the rows."""
-    rows = batch_rows(estimator, len(data.X))
-    order = random.permutation(len(data.X)) if estimator.shuffle else np.arange(len(data.X))
+    rows = batch_rows(estimator, len(data))
+    estimator._trainer = trainer = _trainer_of(estimator, loss, data, rows, random)
+    order = random.permutation(len(data)) if estimator.shuffle else np.arange(len(data))
     total = 0.0
     try:
         for begin in range(0, len(order), rows):
             batch = data.take(order[begin : begin + rows]) if estimator.shuffle or rows < len(order) else data
-            total += trainer.step(batch.X, batch.y, batch.weights) * len(batch.X)
+            total += trainer.step(batch.X, batch.y, batch.weights) * len(batch)
     except NonFiniteError as error:
         raise ValueError(_NOT_FINITE) from error
     e = estimator
@@ -227,13 +265,22 @@ def fit_lbfgs(estimator: Any, model: Sequential, loss: Loss, data: Data, tasks: 
     """Minimises the loss of all rows with SciPy's L-BFGS-B."""
     e = estimator
     rows = Rows.of(model, loss, data.X, data.y, data.weights, "fit")
-    weight = float(len(data.X)) if data.weights is None else float(data.weights.sum())
+    weight = float(len(data)) if data.weights is None else float(data.weights.sum())
     strengths = {name: numbers["weight_decay"] for name, numbers in decayed(model, e.alpha / weight).items()}
 
     with model._exclusive("fit") as state:
         objective = Objective(model, state, loss, rows, strengths)
+
+        def fitted(found: Vector) -> dict[str, Any]:
+            objective.put(found)
+            return {"model_": copy.deepcopy(model)}
+
+        def told(found: Vector) -> bool:
+            return tasks.between(lambda: fitted(found))
+
+        tasks.begin()
         options = {"maxfun": e.max_fun, "maxiter": e.max_iter, "gtol": e.tol}
-        found = minimize(objective, objective.vector(), lambda: tasks.iteration({}), **options)
+        found = minimize(objective, objective.vector(), told, **options)
         objective.put(found.x)
     model._loss = loss  # what predict_proba goes by
     e.n_iter_ = found.nit

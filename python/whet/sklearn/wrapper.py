@@ -121,7 +121,7 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             self.optimizer = replace(optim.get(self.optimizer), **numbers)
         return self
 
-    def _train(self, X: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None, outputs: int) -> None:
+    def _train(self, X: Any, y: NDArray[Any], weights: NDArray[Any] | None, outputs: int, tasks: Tasks) -> None:
         random = check_random_state(self.random_state)
         seed = int(random.randint(2**31))
         if isinstance(self.model, Module):
@@ -132,7 +132,6 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
             made = self.model(X.shape[1], outputs, **self._arguments_of_model())
             made.initialize(seed)
         self.model_ = made
-        tasks = Tasks(self, X, y, int(self.epochs))
         arguments = dict(self.fit_arguments or {})
         given = arguments.pop("callbacks", None)
         callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
@@ -151,7 +150,7 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 callbacks=callbacks,
                 **arguments,
             )
-        tasks.end({})
+        tasks.end()
 
     def _outputs(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self, "model_")
@@ -171,9 +170,13 @@ class _Told(Callback):
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Before each epoch."""
+        self._tasks.begin()
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """After each epoch."""
-        if self._tasks.iteration({}):
+        if self._tasks.iteration(lambda: {"model_": copy.deepcopy(self.model)}):
             self.model.stop_training = True
 
 
@@ -204,8 +207,9 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         if of_classes and len(self.classes_) < 2:
             raise ValueError("[fit] expected labels of at least two classes, got 1 class")
         encoded = np.searchsorted(self.classes_, target) if of_classes else self._labels.encode(target)
+        tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
         outputs = len(self.classes_) if of_classes else self._labels.outputs
-        self._train(features, encoded, checked_weights(sample_weight, features), outputs)
+        self._train(features, encoded, checked_weights(sample_weight, features), outputs, tasks)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -250,7 +254,8 @@ class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
         features, target = checked(self, X, y, reset=True, regression=True)
         self._single, self._dtype = target.ndim == 1, features.dtype
         target = target.reshape(len(target), -1)
-        self._train(features, target, checked_weights(sample_weight, features), target.shape[1])
+        tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
+        self._train(features, target, checked_weights(sample_weight, features), target.shape[1], tasks)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

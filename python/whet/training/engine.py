@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from whet.optim.base import Assignment
 if TYPE_CHECKING:
     from whet.training.model import Model
 
-__all__ = ["SlotPlace", "assign", "averaged", "core_trainer", "slot_places", "slots"]
+__all__ = ["Continuation", "SlotPlace", "assign", "averaged", "core_trainer", "slot_places", "slots"]
 
 
 def assign(model: Model, state: _core.State, optimizer: Optimizer) -> Assignment:
@@ -57,6 +58,21 @@ def averaged(trainer: _core.Trainer) -> Iterator[bool]:
     finally:
         if swapped:
             trainer.swap_average()
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a trainer goes on from: slots by name, steps taken, and the numbers that a search remembers."""
+
+    slots: dict[str, Floats] = field(default_factory=dict)
+    steps: int = 0
+    numbers: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, trainer: _core.Trainer, optimizer: Optimizer, parameters: Mapping[str, Floats]) -> Continuation:
+        """That of a trainer as it is; its slots are views."""
+        found = slots(trainer, optimizer, parameters) if trainer.steps else {}
+        return cls(found, trainer.steps, trainer.numbers)
 
 
 class SlotPlace(NamedTuple):

@@ -15,7 +15,7 @@ from whet.training.callbacks.base import Pause, Run, TerminateOnNaN
 from whet.training.callbacks.progress import Progress
 from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Place
 from whet.training.checkpoints.identity import identity, schedules
-from whet.training.engine import assign, averaged, core_trainer
+from whet.training.engine import Continuation, assign, averaged, core_trainer
 from whet.training.history import History
 from whet.training.measuring import Measuring, MeasuringParts
 from whet.training.rates import LearningRates
@@ -80,7 +80,7 @@ class Loop:
             self.records = Records(model, graph, width, self.trainer, self.rates)
             history._record_layers()
         shown = (Progress(),) if plan.progress else ()
-        self.run = Run(model, plan.callbacks, self.rates, self._params(total), shown)
+        self.run = Run(model, plan.callbacks, self.rates, self._params(total), shown, self._continuation)
         self.started = time.perf_counter()
         self.rollback = Rollback(self) if plan.on_nonfinite == "rollback" else NoRollback()
         self._checkpoints = NoCheckpoints(self)
@@ -188,6 +188,10 @@ class Loop:
                 schedules, changes = self._schedules(began, end - first), self.rates.changes
             self._checkpoints.after_steps(position.batches == self._batches)
         return position.batches >= part.end
+
+    def _continuation(self) -> Continuation:
+        parameters = {name: self.state.parameter(i) for i, name in enumerate(self.model._parameter_names())}
+        return Continuation.of(self.trainer, self.plan.optimizer, parameters)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.started

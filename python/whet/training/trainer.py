@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,21 +17,12 @@ from whet.files import read_model, write_model
 from whet.losses import Loss
 from whet.optim import Optimizer
 from whet.training.breakdown import explained
-from whet.training.engine import assign, averaged, core_trainer, slot_places, slots
+from whet.training.engine import Continuation, assign, averaged, core_trainer, slot_places, slots
 from whet.training.fit import warn_of_links
 from whet.training.model import Model
 from whet.training.rows import Rows
 
 __all__ = ["Trainer"]
-
-
-@dataclass(frozen=True)
-class _Progress:
-    """What a trainer goes on from: slots by name, steps taken, and the numbers that a search remembers."""
-
-    slots: dict[str, Floats] = field(default_factory=dict)
-    steps: int = 0
-    numbers: list[float] = field(default_factory=list)
 
 
 class Trainer:
@@ -64,8 +55,17 @@ class Trainer:
             self._state = state
         self._core: _core.Trainer | None = None
         self._graph: _core.Graph | None = None  # of the model, when the core trainer was made
-        self._waiting = _Progress()  # of a file, until the first step
+        self._waiting = Continuation()  # of a file, until the first step
         self._swapped = False
+
+    @classmethod
+    def _after(
+        cls, model: Model, loss: str | Loss, optimizer: Optimizer, seed: int, continuation: Continuation
+    ) -> Trainer:
+        """One that goes on from where another training of the model has ended."""
+        made = cls(model, loss, optimizer, seed)
+        made._waiting = continuation
+        return made
 
     @property
     def steps(self) -> int:
@@ -187,7 +187,7 @@ class Trainer:
         with self.model._exclusive("load", state=self._state):
             for name, array in parameters.items():
                 array[...] = tensors.pop(f"parameters.{name}")
-            self._core, self._graph, self._waiting, self.seed = None, None, _Progress(tensors, steps, numbers), seed
+            self._core, self._graph, self._waiting, self.seed = None, None, Continuation(tensors, steps, numbers), seed
             self._swapped = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -215,12 +215,9 @@ class Trainer:
         if self._swapped:
             raise RuntimeError(f"[{where}] the model holds the average of its parameters: swap_average() to go on")
 
-    def _slots(self, core: _core.Trainer) -> dict[str, Floats]:
-        return slots(core, self.optimizer, self._parameters()) if core.steps else {}
-
-    def _progress(self) -> _Progress:
+    def _progress(self) -> Continuation:
         core = self._core
-        return self._waiting if core is None else _Progress(self._slots(core), core.steps, core.numbers)
+        return self._waiting if core is None else Continuation.of(core, self.optimizer, self._parameters())
 
     def _trainer(self, rows: Rows) -> _core.Trainer:
         graph = self.model._graph(rows.features.shape[1])
@@ -238,9 +235,9 @@ class Trainer:
         self._core, self._has_gradients = core, False
         if self._waiting.steps:
             core.steps, core.numbers = self._waiting.steps, self._waiting.numbers
-            for key, view in self._slots(core).items():
+            for key, view in slots(core, self.optimizer, self._parameters()).items():
                 view[...] = self._waiting.slots[key]
-        self._waiting = _Progress()
+        self._waiting = Continuation()
         return core
 
     def __repr__(self) -> str:

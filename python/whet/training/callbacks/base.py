@@ -16,6 +16,7 @@ from whet._checks import as_count, as_flag, as_name, as_number, as_path
 from whet.training.rates import LearningRates
 
 if TYPE_CHECKING:
+    from whet.training.engine import Continuation
     from whet.training.model import Model
 
 __all__ = [
@@ -125,6 +126,7 @@ class Run:
         rates: Learning rates, which they may set.
         params: See `Callback`.
         shown: Those of the fit itself, which remember nothing.
+        continuation: What a Trainer would go on from; there until the fit has ended.
     """
 
     def __init__(
@@ -134,11 +136,13 @@ class Run:
         rates: LearningRates,
         params: Mapping[str, Any],
         shown: Sequence[Callback] = (),
+        continuation: Callable[[], Continuation] | None = None,
     ) -> None:
         self.model = model
         self.callbacks = callbacks
         self.rates = rates
         self.resumed = False
+        self.continuation = continuation
         self._params = params
         self._all = (*callbacks, *shown)
         self._of_steps: list[Callback] = []
@@ -214,6 +218,7 @@ class Run:
         """However the training ends."""
         for callback in self._all:
             callback._close()
+        self.continuation = None
 
     def end(self) -> None:
         """After the last epoch."""
