@@ -40,7 +40,8 @@ def test_scikit_learns_tests_pass(name):
             f"sklearn.{name}",
         ],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        # One thread of BLAS: its threads wait for each other on small matrices, for minutes where other work runs, too.
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,
         text=True,
         check=False,
