@@ -27,6 +27,7 @@ NEEDS = {
     "pandas": "import pandas",
     "sklearn": "sklearn",
     "pyarrow": "parquet",
+    "scipy": "scipy",
 }
 
 
