@@ -174,6 +174,34 @@ def test_underfitting(options, word):
     assert word in " ".join(found[0].advice)
 
 
+def test_validation_rows_show_underfitting_where_half_of_the_rows_are_too_few():
+    run, model, X, y, held = fitted(*curved(rows=300), hidden=(3,), epochs=300)
+    assert "underfitting" not in whet.diagnose(run, model, X, y).faults
+    found = whet.diagnose(run, model, X, y, validation_data=held)
+    assert found.faults == ("underfitting",)
+    assert "validation rows" in found[0].evidence
+    assert found[0].numbers["reference"] < found[0].numbers["loss"]
+
+
+def test_a_narrow_layer_whose_units_are_dead_is_too_narrow():
+    X, y = curved()
+    network = nn.MLP(6, (2,), 1).initialize(0)
+    network.load_state_dict({**network.state_dict(), "0.bias": np.full(2, -50, np.float32)})
+    assert judged(X, y, network=network).faults == ("underfitting",)
+    positive = nn.Sequential(nn.MLP(6, (16,), 1), nn.ReLU()).initialize(0)
+    positive.load_state_dict({**positive.state_dict(), "0.2.bias": np.full(1, -50, np.float32)})
+    assert judged(X, y, network=positive).faults[0] == "dead units"
+
+
+def test_dropout_that_holds_a_falling_loss_back_is_not_too_few_epochs():
+    X, y = curved()
+    network = nn.MLP(6, (16,), 1, dropout=0.9)
+    run, model, X, y, held = fitted(X, y, network=network, epochs=100, callbacks=())
+    end = run["val_loss"][-1]
+    run._columns["val_loss"] = np.linspace(end + 1, end, 100).tolist()
+    assert whet.diagnose(run, model, X, y, validation_data=held).faults == ("underfitting",)
+
+
 def test_shuffled_labels():
     X, y = curved()
     found = judged(X, np.random.default_rng(0).permutation(y))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from whet.diagnosis import columns, probes, reference, signals
 from whet.diagnosis.probes import RateProbe
-from whet.diagnosis.reference import Reference
+from whet.diagnosis.reference import Comparison, Reference
 from whet.diagnosis.rows import Rows
 from whet.diagnosis.signals import Units
 from whet.errors import NonFiniteError
@@ -146,6 +146,13 @@ class Facts:
         if not self.comparable or self.baseline is None or len(self.rows) < FEWEST_ROWS:
             return None
         return reference.refer(self.rows.features, self.rows.target, self.loss, self.model)
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """What others reach that were trained on the run's rows, on held-out ones; None where there are too few."""
+        if self.reference is None or self.validation is None or len(self.validation) < FEWEST_ROWS:
+            return None
+        return reference.compare(self.model, self.loss, self.rows, self.validation.sample())
 
     @property
     def has_enough_of_each_class(self) -> bool:
