@@ -32,6 +32,7 @@ SOUND = "sound"
 
 # A run is clearly worse where its loss is so many times that of another, and more by so much of a constant's.
 _CLEAR, _CLEAR_GAP = 1.2, 0.05
+_HURT = ("rate too high", "rate too low", "underfitting")  # faults that are none where the run does well all the same
 _OTHER_RATES = (10.0, 3.0, 1 / 3)  # times a sound run's own
 _ATTEMPTS = 50
 # Rows that a sound run sees, each as often as there are epochs, unless it stops early.
@@ -110,23 +111,21 @@ class Finished:
 def run_case(fault: str, number: int, part: str, seed: int) -> tuple[Case, Finished, int]:
     """Draws and trains the case of that number; and says how many were drawn in vain before it.
 
-    A penalty, dropout or a narrow layer may hold nothing back, and a network that is good elsewhere may still be poor:
-    neither is what it was drawn as, and the next one is drawn.
+    A penalty, dropout, a narrow layer or another rate may do no harm, and a network that is good elsewhere may still be
+    poor: neither is what it was drawn as, and the next one is drawn.
     """
     for attempt in range(_ATTEMPTS):
         case = draw(fault, number, part, seed, attempt)
         run = train(case)
         others = [train(other) for other in _others(fault, number, part, seed, attempt)]
-        if any(_is_clearly_worse(run, other) for other in others) == (fault == "underfitting") or not others:
+        if any(_is_clearly_worse(run, other) for other in others) == (fault in _HURT) or not others:
             return case, run, attempt
     raise RuntimeError(f"no case {number} of {fault} in {_ATTEMPTS} attempts")
 
 
 def _others(fault: str, number: int, part: str, seed: int, attempt: int) -> Iterator[Case]:
-    """What a case is compared with: an underfitted one with itself before; a sound one with itself at other rates, and
-    with the usual network.
-    """
-    if fault == "underfitting":
+    """What a case is compared with: itself without the fault; a sound one, itself at other rates and the usual network."""
+    if fault in _HURT:
         yield draw(fault, number, part, seed, attempt).without
     if fault == SOUND:
         for factor in _OTHER_RATES:
@@ -138,6 +137,8 @@ def _others(fault: str, number: int, part: str, seed: int, attempt: int) -> Iter
 
 def _is_clearly_worse(run: Finished, other: Finished) -> bool:
     """Whether a run is clearly worse than another one, on the rows that both were trained on and on those held out."""
+    if isinstance(run.run, whet.NonFiniteError):
+        return True
     shares = np.bincount(run.y) / len(run.y) if run.y.dtype.kind == "i" else None
     constant = 1.0 if shares is None else -float((shares * np.log(shares)).sum())
     for mine, theirs in [((run.X, run.y), (other.X, other.y)), (run.validation, other.validation)]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -110,6 +110,21 @@ class Facts:
             return None if given is None else float(given)
         rates = [rate for rate in self.history.get("lr", []) if math.isfinite(rate)]
         return max(rates, default=None)
+
+    @cached_property
+    def has_dropout(self) -> bool:
+        """Whether the model drops some of its units while it trains."""
+        graph = self.model._graph(self.rows.features.shape[1])
+        return any(node["op"].endswith("dropout") for node in graph.nodes)
+
+    @cached_property
+    def has_penalties(self) -> bool:
+        """Whether dropout or penalties beyond the optimizer's own may hold the model back; so too where nobody knows."""
+        known = self.optimizer
+        if self.has_dropout or known is None or known.l1 != 0:
+            return True
+        usual = {each.name: each.default for each in fields(known)}  # type: ignore[arg-type]
+        return known.numbers().get("weight_decay", 0.0) != usual.get("weight_decay", 0.0)
 
     @cached_property
     def baseline(self) -> float | None:

@@ -96,9 +96,9 @@ def too_few_epochs(facts: Facts) -> Finding | None:
 def _is_held_back(facts: Facts) -> bool:
     """Whether a fresh copy without penalties and dropout does better in no more steps."""
     probe = facts.rates
-    return (
-        probe is not None and probe.steps <= facts.history.steps and _is_above(facts, facts.run_loss, probe.losses[1.0])
-    )
+    if probe is None or probe.steps > facts.history.steps or not facts.has_penalties:
+        return False
+    return _is_above(facts, facts.run_loss, probe.losses[1.0])
 
 
 def underfitting(facts: Facts) -> Finding | None:
