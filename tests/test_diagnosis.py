@@ -81,6 +81,11 @@ def test_a_rate_too_low():
     assert found[0].numbers["better"] > 1e-4
 
 
+def test_a_rate_too_low_of_an_optimizer_that_decays_by_itself():
+    found = judged(*curved(), optimizer=optim.AdamW(lr=3e-4), epochs=5)
+    assert found.faults == ("rate too low",)
+
+
 @pytest.mark.parametrize("factor", [1e3, 1e5])
 def test_an_unscaled_column(factor):
     X, y = curved()
@@ -222,6 +227,12 @@ def test_gradients_that_vanish_and_explode():
     scales = [layer for _ in range(6) for layer in (nn.Linear(16, 16), nn.Scale(16, 100.0), nn.ReLU())]
     wild = nn.Sequential(nn.Linear(6, 16), *scales, nn.Linear(16, 1))
     assert "exploding gradients" in judged(X, y, network=wild, epochs=5, callbacks=()).faults
+
+
+def test_gradients_have_not_vanished_where_the_run_has_learned():
+    run, model, X, y, _ = fitted(*curved(), hidden=(32, 32))
+    run.layers = {"gradient_norm": {"0.weight": [1e-9], "2.weight": [1e-3], "4.weight": [1.0]}}
+    assert whet.diagnose(run, model, X, y) == ()
 
 
 def test_recorded_gradients_count():

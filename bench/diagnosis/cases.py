@@ -124,7 +124,7 @@ def run_case(fault: str, number: int, part: str, seed: int) -> tuple[Case, Finis
 
 
 def _others(fault: str, number: int, part: str, seed: int, attempt: int) -> Iterator[Case]:
-    """What a case is compared with: itself without the fault; a sound one, itself at other rates and the usual network."""
+    """What a case is compared with: itself without its fault; if sound, itself at other rates and the usual network."""
     if fault in _HURT:
         yield draw(fault, number, part, seed, attempt).without
     if fault == SOUND:

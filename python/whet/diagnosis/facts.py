@@ -119,11 +119,11 @@ class Facts:
 
     @cached_property
     def has_penalties(self) -> bool:
-        """Whether dropout or penalties beyond the optimizer's own may hold the model back; so too where nobody knows."""
+        """Whether dropout or penalties beyond the optimizer's own may hold it back; so too where nobody knows."""
         known = self.optimizer
         if self.has_dropout or known is None or known.l1 != 0:
             return True
-        usual = {each.name: each.default for each in fields(known)}  # type: ignore[arg-type]
+        usual = {each.name: each.default for each in fields(known)}
         return known.numbers().get("weight_decay", 0.0) != usual.get("weight_decay", 0.0)
 
     @cached_property
