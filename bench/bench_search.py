@@ -1,7 +1,7 @@
 """Does a search over adult keep all processors busy, and what does it need beside a process for each?
 
 64 configurations for three epochs each, drawn by seed: the search with a thread for each processor, and as many
-processes with one thread each, which take every so manieth configuration in a loop written by hand. Where others use
+processes with one thread each, which share the configurations evenly, in a loop written by hand. Where others use
 the machine, user time over wall time says how much of it they left; what does not depend on them is how long the
 threads were running or ready to run, as Linux counts it, over wall time.
 """

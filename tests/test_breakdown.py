@@ -82,9 +82,18 @@ def test_the_layer_is_named(data):
 
 def test_a_gradient_is_found_before_it_does_harm(data):
     error = fails(Root(), *data)
-    assert "the gradient stopped being finite at step 1 (epoch 0), which began in the gradient of sqrt" in str(error)
+    words = "the gradient stopped being finite at step 1"
+    assert str(error).startswith(f"[fit] {words} (epoch 0), which began in the gradient of sqrt")
     assert len(error.rows) == 64
     assert any("sqrt" in words for words in error.advice)
+
+
+def test_a_step_of_a_loop_of_ones_own_names_itself(data):
+    X, y = data
+    with pytest.raises(
+        whet.NonFiniteError, match=r"^\[step\] the gradient stopped being finite at step 1, which began"
+    ):
+        whet.Trainer(Root(), "mse", optim.SGD(lr=0.1)).step(X, y)
 
 
 def test_a_parameter_gradient_that_overflows_has_no_rows():

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import whet
 from tests.helpers import layouts, same_bits, same_column
 from whet import data
 
@@ -258,6 +259,17 @@ def test_selecting():
     assert (other.names, other.target) == (("a", "y"), "b")
     assert table.with_target(None).names == ("a", "b", "y")
     assert same_bits(table.drop(["b"]).matrix(), np.array([[1], [2], [3]], np.float32))
+
+
+def test_names_that_are_numpys_text_show_as_pythons():
+    a, y = np.array(["a", "y"])
+    table = data.Dataset({a: [1, 2]}, [0, 1], target=y)
+    assert repr(table.names) == "('a',)"
+    assert repr(table).endswith("target 'y')")
+    assert repr(table.with_target(a)).endswith("target 'a')")
+    assert repr(whet.TabularModel(y)).startswith("TabularModel('y'")
+    with pytest.raises(ValueError, match=r"got \['b'\]"):
+        table.select(np.array(["b"]))
 
 
 def test_arrays_are_borrowed_and_never_changed(rng):

@@ -81,6 +81,11 @@ def test_a_rate_too_low():
     assert found[0].numbers["better"] > 1e-4
 
 
+def test_a_rate_too_low_of_an_optimizer_that_decays_by_itself():
+    found = judged(*curved(), optimizer=optim.AdamW(lr=3e-4), epochs=5)
+    assert found.faults == ("rate too low",)
+
+
 @pytest.mark.parametrize("factor", [1e3, 1e5])
 def test_an_unscaled_column(factor):
     X, y = curved()
@@ -174,6 +179,34 @@ def test_underfitting(options, word):
     assert word in " ".join(found[0].advice)
 
 
+def test_validation_rows_show_underfitting_where_half_of_the_rows_are_too_few():
+    run, model, X, y, held = fitted(*curved(rows=300), hidden=(3,), epochs=300)
+    assert "underfitting" not in whet.diagnose(run, model, X, y).faults
+    found = whet.diagnose(run, model, X, y, validation_data=held)
+    assert found.faults == ("underfitting",)
+    assert "validation rows" in found[0].evidence
+    assert found[0].numbers["reference"] < found[0].numbers["loss"]
+
+
+def test_a_narrow_layer_whose_units_are_dead_is_too_narrow():
+    X, y = curved()
+    network = nn.MLP(6, (2,), 1).initialize(0)
+    network.load_state_dict({**network.state_dict(), "0.bias": np.full(2, -50, np.float32)})
+    assert judged(X, y, network=network).faults == ("underfitting",)
+    positive = nn.Sequential(nn.MLP(6, (16,), 1), nn.ReLU()).initialize(0)
+    positive.load_state_dict({**positive.state_dict(), "0.2.bias": np.full(1, -50, np.float32)})
+    assert judged(X, y, network=positive).faults[0] == "dead units"
+
+
+def test_dropout_that_holds_a_falling_loss_back_is_not_too_few_epochs():
+    X, y = curved()
+    network = nn.MLP(6, (16,), 1, dropout=0.9)
+    run, model, X, y, held = fitted(X, y, network=network, epochs=100, callbacks=())
+    end = run["val_loss"][-1]
+    run._columns["val_loss"] = np.linspace(end + 1, end, 100).tolist()
+    assert whet.diagnose(run, model, X, y, validation_data=held).faults == ("underfitting",)
+
+
 def test_shuffled_labels():
     X, y = curved()
     found = judged(X, np.random.default_rng(0).permutation(y))
@@ -194,6 +227,12 @@ def test_gradients_that_vanish_and_explode():
     scales = [layer for _ in range(6) for layer in (nn.Linear(16, 16), nn.Scale(16, 100.0), nn.ReLU())]
     wild = nn.Sequential(nn.Linear(6, 16), *scales, nn.Linear(16, 1))
     assert "exploding gradients" in judged(X, y, network=wild, epochs=5, callbacks=()).faults
+
+
+def test_gradients_have_not_vanished_where_the_run_has_learned():
+    run, model, X, y, _ = fitted(*curved(), hidden=(32, 32))
+    run.layers = {"gradient_norm": {"0.weight": [1e-9], "2.weight": [1e-3], "4.weight": [1.0]}}
+    assert whet.diagnose(run, model, X, y) == ()
 
 
 def test_recorded_gradients_count():

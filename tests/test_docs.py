@@ -32,6 +32,7 @@ NEEDS = {
     "uvicorn": "import uvicorn",
     "httpx": "import httpx",
     "distributed": "from dask",
+    "scipy": "scipy",
 }
 
 

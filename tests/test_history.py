@@ -13,8 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers import same_bits
-from whet import nn
-from whet.training import History
+from whet import History, nn
 from whet.training.plots import panels
 
 
@@ -29,6 +28,10 @@ def long(epochs):
     for epoch in range(epochs):
         found.append(loss=1 / (1 + epoch), lr=0.1, val_loss=(epoch - 7.2) ** 2)
     return found
+
+
+def test_its_class_is_public(history):
+    assert type(history) is History
 
 
 def test_a_table_of_pandas(history):

@@ -97,6 +97,11 @@ def test_no_trial_is_drawn_twice():
     assert [each["b"] for each in space.grid()][:5] == [1, 2, 3, 4, 1]
 
 
+def test_choices_of_an_array_show_as_python_has_them():
+    assert repr(tune.choice(np.array(["relu", "tanh"]))) == "choice(['relu', 'tanh'])"
+    assert repr(tune.choice(np.array([1, 2]))) == "choice([1, 2])"
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [

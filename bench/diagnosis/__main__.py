@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.diagnosis.cases import FAULTS, SOUND, draw, train
+from bench.diagnosis.cases import FAULTS, PARTS, SOUND, run_case
 
 import whet
 
@@ -28,8 +28,7 @@ def judge(job: tuple[str, int, str, int]) -> dict[str, Any]:
     """Trains one case and asks for the diagnosis."""
     fault, number, part, seed = job
     whet.set_num_threads(1)
-    case = draw(fault, number, part, seed)
-    run = train(case)
+    case, run, in_vain = run_case(fault, number, part, seed)
     found = whet.diagnose(run.run, run.model, run.X, run.y, validation_data=run.validation)
     drawn = f"{case.name}, {len(run.X)} rows, {case.hidden} {case.activation}, {case.optimizer} {case.rate:.2g}"
     return {
@@ -38,6 +37,7 @@ def judge(job: tuple[str, int, str, int]) -> dict[str, Any]:
         "fault": fault,
         "number": number,
         "case": drawn,
+        "in_vain": in_vain,
         "faults": list(found.faults),
         "evidence": [each.evidence for each in found],
     }
@@ -70,7 +70,7 @@ def misses(lines: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.diagnosis", description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=("development", "held-out"), default="development")
+    parser.add_argument("--part", choices=PARTS, default="development")
     parser.add_argument("--draw", type=int, default=0, help="which cases are drawn (%(default)s)")
     parser.add_argument("--cases", type=int, default=10, help="of each fault (%(default)s)")
     parser.add_argument("--sound", type=int, default=20, help="sound runs (%(default)s)")

@@ -24,7 +24,7 @@ struct RecordedLayer {
 /// activation, in how many rows its derivative was flat. Sums only grow; a step that throws leaves them as they were.
 class Recorder {
  public:
-  /// Of every so manieth step of an epoch, from the first on.
+  /// Of every `every`-th step of an epoch, from the first on.
   Recorder(const std::shared_ptr<const Graph>& graph, std::shared_ptr<State> state, Device& device, int64_t every);
 
   /// Whether to note the step after so many of the epoch.

@@ -88,7 +88,7 @@ class Trainer {
   /// epoch) if shuffled. The position follows every whole step, also where something throws.
   void epoch(const Data& data, const EpochPlan& epoch, EpochPosition& position, Watch& watch);
 
-  /// From now on, `epoch` notes every so manieth step of each.
+  /// From now on, `epoch` notes every `every`-th step of each.
   void record(int64_t every) { recorder_ = std::make_unique<Recorder>(graph_, state_, *device_, every); }
   /// Null if there is none.
   Recorder* recorder() const { return recorder_.get(); }

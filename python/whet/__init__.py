@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from whet.models import load
     from whet.reporting import report
     from whet.tabular import TabularModel
-    from whet.training import Trainer
+    from whet.training import History, Trainer
 
 __version__ = _core.__version__
 
 __all__ = [
+    "History",
     "NonFiniteError",
     "TabularModel",
     "Trainer",
@@ -77,6 +78,7 @@ _MODULES = (
     "tune",
 )
 _NAMES = {
+    "History": "training",
     "TabularModel": "tabular",
     "Trainer": "training",
     "diagnose": "diagnosis",

@@ -104,7 +104,7 @@ class TabularModel:
         if preprocessor is not None and not isinstance(preprocessor, Preprocessor):
             given = type(preprocessor).__name__
             raise TypeError(f"[TabularModel] expected preprocessor to be a whet.data.Preprocessor, got {given}")
-        self.target = target
+        self.target = str(target)
         self._asked: Task = task
         self._given = network
         self.hidden = tuple(hidden)

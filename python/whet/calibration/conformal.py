@@ -70,9 +70,10 @@ class ConformalRegressor(Wrapped):
         return np.stack([np.minimum(low, middle), np.maximum(high, middle)], axis=1)
 
     def save(self, path: Any) -> None:
-        """See `Wrapped.save`.
+        """Writes the model and what was learnt to one file that ``whet.load`` opens, all or nothing.
 
         Raises:
+            OSError: If the file cannot be written; an earlier file of that name is then whole.
             TypeError: If there is a spread besides the model.
         """
         if self.spread is not None:

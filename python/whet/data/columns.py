@@ -235,14 +235,14 @@ def refused(name: str, what: str) -> TypeError:
 
 
 def label(name: object) -> str:
-    """Check the name of a column.
+    """Check the name of a column; of NumPy's text, make Python's, which shows without its type.
 
     Raises:
         TypeError: a name that is no text.
     """
     if not isinstance(name, str):
         raise TypeError(f"[data] expected the name of a column as text, got {type(name).__name__}")
-    return name
+    return str(name)
 
 
 def _cell_is_missing(cell: object) -> bool:

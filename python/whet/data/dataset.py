@@ -169,8 +169,10 @@ class Dataset:
         """Make a feature the labels, or none; labels that were there become a feature again.
 
         Raises:
+            TypeError: a name that is no text.
             ValueError: a name that is not there.
         """
+        name = None if name is None else label(name)
         if name == self._target:
             return self
         features = dict(self._features)

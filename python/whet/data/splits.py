@@ -66,7 +66,7 @@ def split(
                 return column
             if is_frame(item) and values in frame_names(item):
                 return cast(npt.ArrayLike, row_values(item, values))
-        raise ValueError(f"[data] expected the name of a column of a table, got {values!r}")
+        raise ValueError(f"[data] expected the name of a column of a table, got {str(values)!r}")
 
     indices = split_indices(
         rows, sizes, seed=seed, stratify=resolved(stratify), groups=resolved(groups), time=resolved(time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from whet.diagnosis import columns, probes, reference, signals
 from whet.diagnosis.probes import RateProbe
-from whet.diagnosis.reference import Reference
+from whet.diagnosis.reference import Comparison, Reference
 from whet.diagnosis.rows import Rows
 from whet.diagnosis.signals import Units
 from whet.errors import NonFiniteError
@@ -112,6 +112,21 @@ class Facts:
         return max(rates, default=None)
 
     @cached_property
+    def has_dropout(self) -> bool:
+        """Whether the model drops some of its units while it trains."""
+        graph = self.model._graph(self.rows.features.shape[1])
+        return any(node["op"].endswith("dropout") for node in graph.nodes)
+
+    @cached_property
+    def has_penalties(self) -> bool:
+        """Whether dropout or penalties beyond the optimizer's own may hold it back; so too where nobody knows."""
+        known = self.optimizer
+        if self.has_dropout or known is None or known.l1 != 0:
+            return True
+        usual = {each.name: each.default for each in fields(known)}
+        return known.numbers().get("weight_decay", 0.0) != usual.get("weight_decay", 0.0)
+
+    @cached_property
     def baseline(self) -> float | None:
         """The loss of the best constant prediction; None where it is not known, or zero."""
         if not self.comparable or len(self.rows) < 2:
@@ -146,6 +161,13 @@ class Facts:
         if not self.comparable or self.baseline is None or len(self.rows) < FEWEST_ROWS:
             return None
         return reference.refer(self.rows.features, self.rows.target, self.loss, self.model)
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """What others reach that were trained on the run's rows, on held-out ones; None where there are too few."""
+        if self.reference is None or self.validation is None or len(self.validation) < FEWEST_ROWS:
+            return None
+        return reference.compare(self.model, self.loss, self.rows, self.validation.sample())
 
     @property
     def has_enough_of_each_class(self) -> bool:

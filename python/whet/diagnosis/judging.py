@@ -35,8 +35,8 @@ def diagnose(
         model: what was trained.
         X: the features it was trained on, as fit takes them; for a TabularModel the table, with the target.
         y: the targets; none for a TabularModel.
-        validation_data: (X, y), or for a TabularModel a table: held-out rows, to tell overfitting by. Without it, the
-            validation losses of the history count.
+        validation_data: (X, y), or for a TabularModel a table: held-out rows, to tell over- and underfitting by.
+            Without it, the validation losses of the history count, and only plain underfitting is seen.
 
     Returns:
         The findings, causes before their effects: fault, confidence, evidence, advice. What follows from another

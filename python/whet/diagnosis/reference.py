@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 from whet import optim
 from whet._arrays import Floats
 from whet.diagnosis.probes import by_mean
+from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss, MSELoss
 from whet.nn import MLP, Module
 from whet.training.callbacks.monitors import EarlyStopping
 from whet.training.rows import weighed
 
-__all__ = ["Reference", "constant_loss", "refer"]
+__all__ = ["Comparison", "Reference", "compare", "constant_loss", "refer"]
 
 Index = NDArray[np.int64]
 
 _NETWORKS: tuple[tuple[int, ...], ...] = ((), (64, 64))  # a linear model and a small network
+_SEEDS = 2  # of each, where the luck of one initialisation would count
 _BLOCKS = 50  # of rows, whose mean losses say how sure a difference is
 
 
@@ -44,6 +46,19 @@ class Reference:
     skill: float
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What others that were trained on the rows of a run reach on held-out rows.
+
+    Attributes:
+        loss: of the best of them.
+        surprise: how many standard errors it is below the run's own.
+    """
+
+    loss: float
+    surprise: float
+
+
 def refer(features: Floats, target: NDArray[Any], loss: Loss, model: Module) -> Reference:
     """Trains a linear model and a small network on each half of the rows, and asks them for the other half."""
     order = np.random.default_rng(1).permutation(len(features))
@@ -56,11 +71,24 @@ def refer(features: Floats, target: NDArray[Any], loss: Loss, model: Module) -> 
         outputs = _out_of_halves(halves, lambda known, asked, h=hidden: _asked(scaled, target, loss, known, asked, h))
         found.append((_block_losses(model, loss, outputs, target), outputs))
     blocks, outputs = min(found, key=lambda pair: float(pair[0].mean()))
-    gain = usual - blocks
-    error = float(gain.std()) / math.sqrt(len(gain))
-    surprise = float(gain.mean()) / error if error > 0 else 0.0
+    surprise = _surprise(usual - blocks)
     skill = 1 - _missed(loss, outputs, target) / (_missed(loss, constant, target) or math.inf)
     return Reference(float(blocks.mean()), float(usual.mean()), surprise, skill)
+
+
+def compare(model: Module, loss: Loss, rows: Rows, held: Rows) -> Comparison:
+    """Trains a linear model and a small network on the rows of a run, as long as they do better on held-out ones."""
+    features, target = np.concatenate([rows.features, held.features]), np.concatenate([rows.target, held.target])
+    scaled, everything = _scaled(features), np.arange(len(features))
+    known, asked = everything[: len(rows)], everything[len(rows) :]
+    found = []
+    for hidden in _NETWORKS:
+        outputs = [_learned(scaled, target, loss, known, asked, asked, hidden, seed) for seed in range(_SEEDS)]
+        found.append(np.mean([_block_losses(model, loss, each, held.target) for each in outputs], axis=0))
+    best = min(found, key=lambda blocks: float(blocks.mean()))
+    outputs_of_run = model.predict(held.features).reshape(len(held), -1)
+    gain = _block_losses(model, loss, outputs_of_run, held.target) - best
+    return Comparison(float(best.mean()), _surprise(gain))
 
 
 def constant_loss(loss: Loss, target: NDArray[Any], model: Module) -> float:
@@ -89,20 +117,33 @@ def _out_of_halves(halves: tuple[Index, Index], outputs: Any) -> Floats:
 
 def _asked(features: Floats, target: NDArray[Any], loss: Loss, known: Index, asked: Index, hidden: Any) -> Floats:
     """Raw outputs for the rows that are asked for, of a network trained on those that are known."""
+    aside = max(len(known) // 5, 1)
+    return _learned(features, target, loss, known[aside:], known[:aside], asked, hidden, 0)
+
+
+def _learned(
+    features: Floats,
+    target: NDArray[Any],
+    loss: Loss,
+    known: Index,
+    watched: Index,
+    asked: Index,
+    hidden: Any,
+    seed: int,
+) -> Floats:
+    """Raw outputs for rows, of a network trained on those known for as long as it does better on those watched."""
     shift, scale, trained_with, y = np.zeros(1), np.ones(1), by_mean(loss), target
     if loss.kind == "values" and loss.link is None and loss.standardizes:
         shift, scale = target[known].mean(axis=0, dtype=np.float64), target[known].std(axis=0, dtype=np.float64)
         scale = np.where(scale > 0, scale, 1)
         trained_with, y = MSELoss(), ((target - shift) / scale).astype(np.float32)
-    network = MLP(features.shape[1], hidden, _width(target)).initialize(0)
-    aside = max(len(known) // 5, 1)
-    inner, watched = known[aside:], known[:aside]
+    network = MLP(features.shape[1], hidden, _width(target)).initialize(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", WhetWarning)
         try:
             network.fit(
-                features[inner],
-                y[inner],
+                features[known],
+                y[known],
                 loss=trained_with,
                 optimizer=optim.AdamW(lr=3e-3, weight_decay=1e-2, clip_norm=10.0),
                 epochs=200,
@@ -110,9 +151,10 @@ def _asked(features: Floats, target: NDArray[Any], loss: Loss, known: Index, ask
                 batch_size=32,
                 validation_data=(features[watched], y[watched]),
                 callbacks=EarlyStopping(patience=10, restore_best_weights=True),
+                seed=seed,
             )
         except NonFiniteError:
-            network.initialize(0)
+            network.initialize(seed)
     outputs: Floats = network.predict(features[asked]).reshape(len(asked), -1) * scale + shift
     return outputs
 
@@ -149,6 +191,12 @@ def _block_losses(model: Module, loss: Loss, outputs: Floats, target: NDArray[An
             continue
         found.append(model._mean_loss(loss, output, width, truth, weights))
     return np.array(found or [math.nan])
+
+
+def _surprise(gain: NDArray[np.float64]) -> float:
+    """How many standard errors the mean gain of blocks is above none."""
+    error = float(gain.std()) / math.sqrt(len(gain))
+    return float(gain.mean()) / error if error > 0 else 0.0
 
 
 def _missed(loss: Loss, outputs: Floats, target: NDArray[Any]) -> float:

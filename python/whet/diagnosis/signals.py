@@ -37,6 +37,7 @@ class Units:
         layer: its name.
         activation: what it computes.
         count: of its units.
+        is_output: whether it is what the model returns.
         dead: share of them whose output is the same for all rows.
         saturated: share of them that stand at a flat end for nearly all rows.
         input_spread: the mean spread over rows of what goes in.
@@ -45,6 +46,7 @@ class Units:
     layer: str
     activation: str
     count: int
+    is_output: bool
     dead: float
     saturated: float
     input_spread: float
@@ -66,7 +68,8 @@ def units(model: Module, features: Floats) -> list[Units]:
         name = layers[place] if place < len(layers) else ""
         spread = float(before.std(axis=0, dtype=np.float64).mean())
         dead, saturated = float(still.mean()), float((at_end > _MOSTLY).mean())
-        found.append(Units(name, node["op"], after.shape[1], dead, saturated, spread))
+        is_output = place == len(graph.nodes) - 1
+        found.append(Units(name, node["op"], after.shape[1], is_output, dead, saturated, spread))
     return found
 
 

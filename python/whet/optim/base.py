@@ -90,7 +90,7 @@ class Optimizer(Frozen):
             very deep networks", 2015). It depends on the seed, the step and the place of the parameter alone.
         max_norm: A row of a weight that is longer after the step is scaled down to it, as by torch.renorm.
         accumulate: Batches of a step, whose gradient is the mean over all their rows. In `fit`, a step then takes the
-            rows of so many batches at once; `Trainer.step` takes a step at every so manieth call.
+            rows of so many batches at once; `Trainer.step` takes a step once it was called so many times.
         ema: Decay of an exponential moving average of the parameters, as torch.optim.swa_utils.get_ema_multi_avg_fn.
             `fit` evaluates the average after each epoch and leaves it in the model when it ends, however it ends;
             `Trainer.evaluate` uses it, and `Trainer.swap_average` exchanges it with the model's parameters.

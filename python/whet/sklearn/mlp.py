@@ -233,7 +233,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     """A regressor, of one value or of several.
 
     Args:
-        loss: "squared_error", "poisson", or a name or an object of whet.losses, such as losses.QuantileLoss(0.9).
+        loss: "squared_error", "poisson", or a name or an object of whet.losses, such as `losses.QuantileLoss(0.9)`.
 
     Attributes:
         out_activation_: What follows the last layer: "identity", or "exp" where the loss takes logarithms of means.

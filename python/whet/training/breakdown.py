@@ -58,9 +58,10 @@ def _explain(
     given = found if rows.places is None else rows.places[found]
     began, layer, operation = _began(place, index, model, graph, rows.features.shape[1])
     advice = _advice(place, operation, optimizer, rows, found)
-    when = "" if epoch is None else f" (epoch {epoch})"
+    where, when = ("step", "") if epoch is None else ("fit", f" (epoch {epoch})")
     after = "is not finite either" if place == "parameter" else "is as it was before"
-    told = NonFiniteError(f"{error}{when}{began}{_which(given)}; the model {after}. Try: {'; '.join(advice)}")
+    what = str(error).removeprefix("[train] ")  # the core does not know who called it
+    told = NonFiniteError(f"[{where}] {what}{when}{began}{_which(given)}; the model {after}. Try: {'; '.join(advice)}")
     told.epoch, told.step = epoch, getattr(error, "step", None)
     told.layer, told.operation, told.advice = layer, operation, advice
     features = rows.features[found]

@@ -89,7 +89,7 @@ class Rollback(NoRollback):
         rates.multiply(0.5)
         place.position = _core.EpochPosition()
         what = f"went back to the beginning of epoch {place.epoch} and halved the learning rate"
-        why = str(error).removeprefix("[train] ").partition("; the model")[0]
+        why = str(error).removeprefix("[fit] ").partition("; the model")[0]
         warnings.warn(f"[fit] {what}: {why}", WhetWarning, stacklevel=7)
         return True
 

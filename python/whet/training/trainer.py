@@ -75,7 +75,7 @@ class Trainer:
         return self._waiting.steps
 
     def step(self, X: Features, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """One step on a batch: forward, backward, update. With `accumulate`, a step is taken at every so manieth call.
+        """One step on a batch: forward, backward, update. With `accumulate` = n, a step is taken at every n-th call.
 
         Args:
             X: Features, shape (rows, features).

@@ -105,7 +105,7 @@ def choice(values: Iterable[Any]) -> Distribution:
     """
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"[choice] expected a sequence of values, got {values!r}")
-    found = tuple(values)
+    found = tuple(value.item() if isinstance(value, np.generic) else value for value in values)
     if not found or len({str(value) for value in found}) < len(found):
         raise ValueError(f"[choice] expected values that differ, at least one, got {found!r}")
     return _Choice(found)

@@ -51,7 +51,7 @@ class Stream:
     validation_data take it, too. A thread reads ahead while the engine trains. Beside the model, memory holds the
     window that is being trained on, the next one (twice, of what Python yields), and a block as it is read.
 
-    **Shuffling.** Each epoch draws an order of all blocks, reads them in it, and shuffles the rows of neighbouring
+    Shuffling: each epoch draws an order of all blocks, reads them in it, and shuffles the rows of neighbouring
     blocks together, `window_rows` or a block more at a time. So every row is as likely as any other at any place of an
     epoch, but rows of one block always come within one window. Where a window has k of n blocks, the mean of anything
     over it varies as that of k blocks drawn at random, (1 - k / n) of the variance between blocks divided by k: nothing

@@ -16,9 +16,10 @@ _RISE = 1.1
 _GAP = 0.05
 # A training loss this far below the validation loss is learned by heart, even where the latter does not rise.
 _BY_HEART, _GAP_BY_HEART = 0.6, 0.2
-# Others that were trained on half of a sample, asked for rows that they do not know, should not do better than the run
-# on its own rows.
+# Others, asked for rows that they do not know, should not do so much better than the run on its own rows; nor by so
+# many standard errors on validation rows, where both are asked for the same.
 _WORSE, _GAP_WORSE = 1.1, 0.02
+_SURPRISE = 2.0
 # A loss that fell by so much of a constant's in the last fifth of the epochs is still falling.
 _FALLING = 0.02
 
@@ -80,7 +81,7 @@ def too_few_epochs(facts: Facts) -> Finding | None:
     else:
         fall = watched[-1 - before] - watched[-1] if len(watched) > before else 0.0
         falling = fall > _FALLING * scale and watched[-1] <= min(watched) * 1.02
-    if not falling or (facts.reference is not None and not _is_worse(facts)):
+    if not falling or (facts.reference is not None and not _is_worse(facts)) or _is_held_back(facts):
         return None
     how = f"It fell by {fall:.3g} in the last {before}." if len(losses) > 1 else "It ended after the first."
     return Finding(
@@ -92,26 +93,57 @@ def too_few_epochs(facts: Facts) -> Finding | None:
     )
 
 
+def _is_held_back(facts: Facts) -> bool:
+    """Whether a fresh copy without penalties and dropout does better in no more steps."""
+    probe = facts.rates
+    if probe is None or probe.steps > facts.history.steps or not facts.has_penalties:
+        return False
+    return _is_above(facts, facts.run_loss, probe.losses[1.0])
+
+
 def underfitting(facts: Facts) -> Finding | None:
     """A model that knows its own rows less well than others know rows that they have not seen."""
-    if facts.failed or facts.reference is None or facts.baseline is None or not _is_worse(facts):
+    if facts.failed or facts.reference is None or facts.baseline is None:
         return None
-    return Finding(
-        "underfitting",
-        "likely",
-        f"The model's loss on its own rows is {facts.run_loss:.3g}; a plain network that was trained on half of "
-        f"{len(facts.rows):,} rows has {facts.reference.loss:.3g} on the other half; a constant, {facts.baseline:.3g}.",
-        _against_underfitting(facts),
-        {"loss": facts.run_loss, "reference": facts.reference.loss, "constant": facts.baseline},
-    )
+    numbers = {"loss": facts.run_loss, "constant": facts.baseline}
+    if _is_worse(facts):
+        evidence = (
+            f"The model's loss on its own rows is {facts.run_loss:.3g}; a plain network that was trained on half of "
+            f"{len(facts.rows):,} rows has {facts.reference.loss:.3g} on the other half"
+        )
+        numbers["reference"] = facts.reference.loss
+    elif _is_outdone(facts):
+        others, held = facts.comparison, facts.held_loss
+        assert others is not None
+        evidence = (
+            f"The model's loss is {facts.run_loss:.3g} on its own rows and {held:.3g} on validation rows; a plain "
+            f"network that was trained on {len(facts.rows):,} of its rows has {others.loss:.3g} on the latter"
+        )
+        numbers["reference"] = others.loss
+    else:
+        return None
+    evidence += f"; a constant, {facts.baseline:.3g}."
+    return Finding("underfitting", "likely", evidence, _against_underfitting(facts), numbers)
 
 
 def _is_worse(facts: Facts) -> bool:
-    """Whether others do clearly better."""
-    reference, scale = facts.reference, facts.baseline
-    if reference is None or scale is None:
-        return False
-    return facts.run_loss > _WORSE * reference.loss and facts.run_loss - reference.loss > _GAP_WORSE * scale
+    """Whether others, trained on half of the rows, know the other half clearly better than the model."""
+    return facts.reference is not None and _is_above(facts, facts.run_loss, facts.reference.loss)
+
+
+def _is_outdone(facts: Facts) -> bool:
+    """Whether others, trained on the model's rows, know validation rows clearly better than it knows any."""
+    others = facts.comparison
+    return (
+        others is not None
+        and facts.held_loss is not None
+        and _is_above(facts, min(facts.run_loss, facts.held_loss), others.loss)
+        and others.surprise > _SURPRISE
+    )
+
+
+def _is_above(facts: Facts, loss: float, others: float) -> bool:
+    return loss > _WORSE * others and loss - others > _GAP_WORSE * (facts.baseline or math.inf)
 
 
 def _against_underfitting(facts: Facts) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ _EXPLODED = 1e3
 # Half of a layer's units may be idle in a sound network of ReLUs that is wider than it needs.
 _DEAD = 0.5
 _SATURATED = 0.5
+# Of fewer hidden units, those that died matter less than that there are so few.
+_FEWEST_UNITS = 4
 # What goes into a layer whose weights a penalty has driven to zero moves less than this.
 _STILL = 1e-3
 
@@ -53,7 +55,7 @@ def vanishing_gradients(facts: Facts) -> Finding | None:
     if len(norms) < _FEWEST_LAYERS:
         return None
     (first, start), (last, end) = norms[0], norms[-1]
-    if end == 0 or start >= _VANISHED * end:
+    if end == 0 or start >= _VANISHED * end or _has_learned(facts):
         return None
     return Finding(
         "vanishing gradients",
@@ -68,9 +70,15 @@ def vanishing_gradients(facts: Facts) -> Finding | None:
     )
 
 
+def _has_learned(facts: Facts) -> bool:
+    """Whether the model knows its rows as well as others know rows that they have not seen."""
+    return facts.reference is not None and facts.run_loss <= facts.reference.loss
+
+
 def dead_units(facts: Facts) -> Finding | None:
     """Layers most of whose units have the same output for every row."""
-    worst = _worst([each for each in facts.units if each.input_spread > _STILL], "dead")
+    wide = [each for each in facts.units if each.count >= _FEWEST_UNITS or each.is_output]
+    worst = _worst([each for each in wide if each.input_spread > _STILL], "dead")
     if worst is None or worst.dead <= _DEAD:
         return None
     return Finding(

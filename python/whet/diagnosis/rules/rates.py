@@ -66,8 +66,7 @@ def _jump(facts: Facts) -> float:
     That of the second half of the epochs.
     """
     late = facts.losses[len(facts.losses) // 2 :]
-    graph = facts.model._graph(facts.rows.features.shape[1])
-    if len(late) < _FEWEST or facts.baseline is None or any(node["op"].endswith("dropout") for node in graph.nodes):
+    if len(late) < _FEWEST or facts.baseline is None or facts.has_dropout:
         return 0.0
     moves = [after - before for before, after in pairwise(late)]
     trend = fmean(moves)
@@ -80,7 +79,7 @@ def rate_too_low(facts: Facts) -> Finding | None:
     probe, rate = facts.rates, facts.rate
     if probe is None or rate is None or facts.failed:
         return None
-    if _better(facts, probe.losses[1.0], facts.run_loss):
+    if facts.has_penalties and _better(facts, probe.losses[1.0], facts.run_loss):
         return None  # at the same rate, without penalties and dropout: those hold the run back
     factor, high = probe.best(lower=False)
     if not all(_better(facts, high, loss) for loss in (probe.losses[1.0], facts.run_loss)):

@@ -37,8 +37,8 @@ class Callback:
     """The base of callbacks. A subclass writes the methods that it needs; each does nothing here.
 
     `fit` calls them in the order of the callbacks that it was given. Epochs count from 0. An epoch is one call of the
-    compiled core, unless a callback asks for calls between steps by its `every_n_steps`: `on_step_end` then follows
-    every so manieth step. Where the optimizer keeps an average of the parameters, the model holds it in `on_epoch_end`
+    compiled core, unless a callback asks for calls between steps: `on_step_end` then follows as many steps as its
+    `every_n_steps` says. Where the optimizer keeps an average of the parameters, the model holds it in `on_epoch_end`
     and `on_train_end`, as it does for evaluation.
 
     To end the training after this epoch, or this step, set ``self.model.stop_training = True``. Parameters can be read
@@ -354,7 +354,7 @@ class LambdaCallback(Callback):
         on_epoch_end: A function of (epoch, logs).
         on_train_begin: A function of (logs).
         on_train_end: A function of (logs).
-        on_step_end: A function of (step, logs), called every so manieth step.
+        on_step_end: A function of (step, logs), called as often as `every_n_steps` says.
         every_n_steps: Steps from one of these calls to the next.
     """
 
