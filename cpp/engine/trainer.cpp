@@ -164,6 +164,7 @@ Trainer::Sums Trainer::search(Batch batch) {
     batch.looks = true;
     batch.recorder = nullptr;
     batch.predictions = {};
+    batch.measured = nullptr;
     const auto evaluate = [&] {
       batch.watch.poll();
       return reduced(differentiate(batch, elsewhere_));
@@ -266,6 +267,7 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   const Matrix to = batch.predictions, prediction = program_->output(block.pass);
   if (to.data && block.order) device_->scatter_rows(to, prediction, block.order);
   if (to.data && !block.order) device_->copy(at_row(to, first, rows, dtype), prediction, false);
+  if (batch.measured) batch.measured->sums->add(prediction, batch.measured->answers, block.order, batch.first + first);
   if (!batch.counts()) return loss;
   if (block.pass.settles) keep_statistics();
   program_->backward(block.pass, batch.watch);
@@ -303,11 +305,16 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     const Data part = shuffle ? data : slice(data, first, rows, dtype);
     const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
     Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    if (epoch.measured.sums) {
+      epoch.measured.sums->begin();
+      batch.measured = &epoch.measured;
+    }
     if (recorder_ && batch.counts() && recorder_->samples(position.steps)) batch.recorder = recorder_.get();
     if (batch.recorder) batch.recorder->begin();
     const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
     if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
     if (batch.recorder) batch.recorder->commit();
+    if (batch.measured) batch.measured->sums->commit();
     position.loss_sum += sums.loss;
     position.weight_sum += sums.weight;
     position.batches += 1;

@@ -34,16 +34,13 @@ class Counts(NamedTuple):
     several: bool
 
     @classmethod
-    def of(
-        cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None, binary: bool | None = None
-    ) -> Counts:
+    def of(cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None) -> Counts:
         """Of labels of shape (rows,), or 0 and 1 of shape (rows, labels).
 
         Args:
             truth: What is so.
             prediction: What was said, in the same shape.
             weights: Of the rows, or None.
-            binary: Whether there are two labels; None to look whether they are 0 and 1.
         """
         total = float(len(truth) if weights is None else weights.sum(dtype=np.float64))
         if truth.ndim == 2:
@@ -55,26 +52,9 @@ class Counts(NamedTuple):
         there = predicted + true > 0
         if weights is not None:  # rows that weigh nothing have labels, too
             there |= (np.bincount(a, None, len(labels)) + np.bincount(b, None, len(labels))) > 0
-        if binary is None:
-            binary = bool(np.isin(labels[there], (0, 1)).all()) if labels.dtype.kind in "biuf" else False
+        binary = bool(np.isin(labels[there], (0, 1)).all()) if labels.dtype.kind in "biuf" else False
         kept = [each[there].astype(np.float64) for each in (hits, predicted, true)]
         return cls(labels[there], kept[0], kept[1], kept[2], float(hits.sum()), total, binary, False)
-
-    def summands(self, labels: int) -> NDArray[np.float64]:
-        """What sums of are counts again, of labels that are numbers below `labels`."""
-        there = np.ones(len(self.labels))
-        spread = np.zeros((4, labels))
-        spread[:, self.labels.astype(np.intp)] = self.hits, self.predicted, self.true, there
-        return np.array([*spread.ravel(), self.right, self.total, self.several])
-
-    @classmethod
-    def of_sum(cls, sum_of: NDArray[Any]) -> Counts:
-        """Those of all rows, from the sum of the `summands` of parts of them."""
-        spread, (right, total, several) = sum_of[:-3].reshape(4, -1), sum_of[-3:].tolist()
-        labels = np.flatnonzero(spread[3])
-        hits, predicted, true = spread[:3, labels]
-        binary = not several and spread.shape[1] == 2
-        return cls(labels, hits, predicted, true, right, total, binary, bool(several))
 
     @classmethod
     def _of_columns(
