@@ -38,6 +38,7 @@ struct Reduction {
 struct Measured {
   metrics::Sums* sums = nullptr;
   metrics::Answers answers{};
+  bool as_loss = false;  // the answers and weights are those that the loss takes
 };
 
 /// A number of a group, or of the graph, that is another one at every step.
@@ -145,6 +146,7 @@ class Trainer {
   Block load(const Batch& batch, int64_t first, void* gradients, bool accumulate);
   Matrix start_of_gradients(const Pass& pass) const;
   const void* losses_of(const Batch& batch, const Block& block);
+  void measure(const Batch& batch, const Block& block, int64_t first, const void* losses);
   Sums search(Batch batch);
   Sums differentiate(const Batch& batch, Arena& gradients);
   bool accumulate(double weight, int64_t rows);

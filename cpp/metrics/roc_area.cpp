@@ -64,21 +64,30 @@ double total(const std::vector<Item>& items) {
   return sum;
 }
 
-/// Walks through both in order: each of `ours` counts what lies below it twice, and what is level with it once.
+/// The pairs in which one of ours lies above one of the others, or `level` with it. Without branches: which is next
+/// cannot be foreseen.
+template <bool level, class Item>
+double wins(const std::vector<Item>& ours, const std::vector<Item>& others) {
+  double sum = 0, below = 0;
+  size_t i = 0, j = 0;
+  while (i < ours.size() && j < others.size()) {
+    const bool passes = level ? others[j].key <= ours[i].key : others[j].key < ours[i].key;
+    sum += passes ? 0 : ours[i].weight() * below;
+    below += passes ? others[j].weight() : 0;
+    i += !passes;
+    j += passes;
+  }
+  for (; i < ours.size(); ++i) sum += ours[i].weight() * below;
+  return sum;
+}
+
 template <class Item>
 double area(std::vector<Item>& ours, std::vector<Item>& others) {
   const double pairs = total(ours) * total(others);
   if (pairs == 0) return std::numeric_limits<double>::quiet_NaN();
   sort_by_key(ours);
   sort_by_key(others);
-  double wins = 0, below = 0, not_above = 0;
-  size_t lower = 0, upper = 0;
-  for (const Item& item : ours) {
-    for (; lower < others.size() && others[lower].key < item.key; ++lower) below += others[lower].weight();
-    for (; upper < others.size() && others[upper].key <= item.key; ++upper) not_above += others[upper].weight();
-    wins += item.weight() * (below + not_above);
-  }
-  return wins / (2 * pairs);
+  return (wins<false>(ours, others) + wins<true>(ours, others)) / (2 * pairs);
 }
 
 template <class Item, class Make>
@@ -86,10 +95,15 @@ double area_of(const bool* positive, int64_t n, const Make& make) {
   std::vector<Item> sides[2];
   int64_t ours = 0;
   for (int64_t i = 0; i < n; ++i) ours += positive[i];
-  sides[1].resize(static_cast<size_t>(ours));
-  sides[0].resize(static_cast<size_t>(n - ours));
-  Item* ends[2] = {sides[0].data(), sides[1].data()};
-  for (int64_t i = 0; i < n; ++i) *ends[positive[i]]++ = make(i);
+  sides[1].resize(static_cast<size_t>(ours + 1));
+  sides[0].resize(static_cast<size_t>(n - ours + 1));
+  Item *no = sides[0].data(), *yes = sides[1].data();
+  for (int64_t i = 0; i < n; ++i) {
+    *yes = *no = make(i);  // without a branch, as above
+    yes += positive[i];
+    no += !positive[i];
+  }
+  for (auto& side : sides) side.pop_back();
   return area(sides[1], sides[0]);
 }
 

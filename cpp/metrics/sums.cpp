@@ -26,12 +26,23 @@ double sum_of(int64_t n, const Value& value) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-/// The first of the largest.
+/// The first of the largest. Of many, groups are compared at once.
 template <class T>
 int64_t largest_of(const T* x, int64_t n) {
-  int64_t best = 0;
+  constexpr int64_t group = 16;
   T most = x[0];
-  for (int64_t j = 1; j < n; ++j) {
+  int64_t j = 1;
+  if (n >= 2 * group) {
+    T each[group];
+    std::copy(x, x + group, each);
+    for (j = group; j + group <= n; j += group)
+      for (int64_t k = 0; k < group; ++k) each[k] = x[j + k] > each[k] ? x[j + k] : each[k];
+    for (const T value : each) most = value > most ? value : most;
+    for (; j < n; ++j) most = x[j] > most ? x[j] : most;
+    return std::find(x, x + n, most) - x;
+  }
+  int64_t best = 0;
+  for (; j < n; ++j) {
     const bool above = x[j] > most;
     best = above ? j : best;
     most = above ? x[j] : most;
@@ -73,6 +84,7 @@ Sums::Sums(const Plan& plan, Device& device) : plan_(plan), device_(&device) {
   chunk_rows_ = kSlabRows * std::clamp(kChunkElements / (plan_.columns * kSlabRows), int64_t{1}, kMostSlabs);
   const auto rows = static_cast<size_t>(chunk_rows_);
   const size_t elements = rows * static_cast<size_t>(plan_.columns) * whet::size_of(dtype());
+  ones_.assign(rows, 1.0);
   weights_.resize(rows);
   if (plan_.kind == Kind::classes) {
     classes_.resize(rows);
@@ -133,108 +145,147 @@ void Sums::merge(std::vector<double>& into, std::vector<double>& part) const {
   for (size_t i = 0; i < sums; ++i) into[i] += part[i];
 }
 
-void Sums::add(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first) {
+Sums::Rows Sums::slice(const Rows& rows, int64_t first, int64_t count) const {
+  const auto cut = [&](ConstMatrix m) { return m.data ? rows_from(m, first, count, dtype()) : m; };
+  const auto advance = [&](const void* x) -> const void* {
+    return x ? static_cast<const std::byte*>(x) + static_cast<size_t>(first) * whet::size_of(dtype()) : nullptr;
+  };
+  const LogLosses& known = rows.log_losses;
+  return {count,
+          cut(rows.outputs),
+          cut(rows.linked),
+          cut(rows.truth),
+          rows.classes ? rows.classes + first : nullptr,
+          rows.weights == ones_.data() ? rows.weights : rows.weights + first,
+          {advance(known.rows), cut(known.gradient), advance(known.scales), known.scale}};
+}
+
+void Sums::add(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first,
+               const LogLosses& known) {
   outputs.data =
       static_cast<const std::byte*>(outputs.data) + static_cast<size_t>(plan_.first) * whet::size_of(dtype());
   outputs.cols = plan_.columns;
-  for (int64_t row = 0; row < outputs.rows; row += chunk_rows_) {
-    const ConstMatrix chunk = rows_from(outputs, row, std::min(chunk_rows_, outputs.rows - row), dtype());
+  const Rows all{outputs.rows, outputs, {}, {}, nullptr, ones_.data(), known};
+  for (int64_t row = 0; row < all.count; row += chunk_rows_) {
+    Rows rows = slice(all, row, std::min(chunk_rows_, all.count - row));
     const int64_t* const places = order ? order + row : nullptr;
     if (dtype() == DType::float32)
-      add_chunk<float>(chunk, answers, places, first + row);
+      add_chunk<float>(rows, answers, places, first + row);
     else
-      add_chunk<double>(chunk, answers, places, first + row);
+      add_chunk<double>(rows, answers, places, first + row);
   }
 }
 
-/// Brings answers and weights into the order of the outputs, where they lie side by side.
 template <class T>
-void Sums::load(const Answers& answers, const int64_t* order, int64_t first, int64_t rows) {
-  const auto place = [&](int64_t i) { return order ? order[i] : first + i; };
-  const T* const weights = static_cast<const T*>(answers.weights);
-  for (int64_t i = 0; i < rows; ++i)
-    weights_[static_cast<size_t>(i)] = weights ? static_cast<double>(weights[place(i)]) : 1.0;
-  if (plan_.kind == Kind::classes) {
-    for (int64_t i = 0; i < rows; ++i) {
-      const int32_t label = answers.target.classes[place(i)];
-      const auto at = static_cast<size_t>(i);
-      classes_[at] = label;
-      known_classes_[at] = std::max(label, 0);
-      if (label < 0) weights_[at] = 0;
-    }
-    return;
-  }
-  T* to = reinterpret_cast<T*>(truth_.data());
-  for (int64_t i = 0; i < rows; ++i, to += plan_.columns) {
-    const T* const from = row_of<T>(answers.target.values, place(i));
-    for (int64_t c = 0; c < plan_.columns; ++c)
-      to[c] = plan_.kind == Kind::values ? from[c] : static_cast<T>(from[c] > T(0.5));
-  }
-}
-
-/// What the link makes of outputs.
-template <class T>
-ConstMatrix Sums::linked(ConstMatrix outputs) {
-  const Matrix y{linked_.data(), outputs.rows, outputs.cols, outputs.cols};
-  switch (plan_.link) {
-    case Link::none:
-      return outputs;
-    case Link::exp:
-      device_->activate(y, outputs, {math::ActivationId::Exp, {}});
-      return y;
-    case Link::sigmoid:
-      device_->activate(y, outputs, {math::ActivationId::Sigmoid, {}});
-      return y;
-    case Link::softmax:
-      device_->softmax(y, outputs);
-      return y;
-  }
-  return outputs;
-}
-
-template <class T>
-void Sums::add_chunk(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first) {
-  load<T>(answers, order, first, outputs.rows);
-  if (plan_.has(kLogLoss) && plan_.link == Link::softmax) {
-    device_->loss(losses_.data(), {}, outputs, {{}, known_classes_.data()}, nullptr, 1,
-                  {math::LossId::CrossEntropy, {}, {}});
-  } else if (plan_.has(kLogLoss) && plan_.link == Link::sigmoid) {
-    const ConstMatrix truth{truth_.data(), outputs.rows, plan_.columns, plan_.columns};
-    device_->loss(losses_.data(), {}, outputs, {truth}, nullptr, 1, {math::LossId::BceWithLogits, {1.0}, {}});
-  }
-  const bool links = plan_.kind == Kind::values || plan_.has(kBrier);
-  const ConstMatrix likely = links ? linked<T>(outputs) : outputs;
-  for (int64_t row = 0; row < outputs.rows; row += kSlabRows) {
-    const int64_t rows = std::min(kSlabRows, outputs.rows - row);
+void Sums::add_chunk(Rows rows, const Answers& answers, const int64_t* order, int64_t first) {
+  load_weights(rows, static_cast<const T*>(answers.weights), order, first);
+  if (plan_.kind == Kind::classes)
+    load_classes(rows, answers.target.classes, order, first);
+  else
+    load_truth<T>(rows, answers.target.values, order, first);
+  if (plan_.has(kLogLoss) && !rows.log_losses.rows) find_log_losses(rows);
+  if (plan_.kind == Kind::values || (plan_.has(kBrier) && !rows.log_losses.gradient.data)) link(rows);
+  for (int64_t row = 0; row < rows.count; row += kSlabRows) {
     std::fill(slab_.begin(), slab_.end(), 0.0);
-    add_slab<T>(rows_from(outputs, row, rows, dtype()), rows_from(likely, row, rows, dtype()), row, rows);
+    add_slab<T>(slice(rows, row, std::min(kSlabRows, rows.count - row)));
     merge(part_, slab_);
   }
 }
 
-/// Rows of the chunk from `first`.
 template <class T>
-void Sums::add_slab(ConstMatrix outputs, ConstMatrix likely, int64_t first, int64_t rows) {
-  const double* const weights = weights_.data() + first;
-  slab_[0] = sum_of(rows, [&](int64_t i) { return weights[i]; });
-  if (plan_.kind == Kind::values) return add_errors<T>(likely, first, rows);
-  if (plan_.has(kHits) && plan_.kind == Kind::classes) count_classes<T>(outputs, first, rows);
-  if (plan_.has(kHits) && plan_.kind == Kind::labels) count_labels<T>(outputs, first, rows);
-  if (plan_.has(kRanks)) rank<T>(outputs, first, rows);
-  if (plan_.has(kLogLoss)) add_log_loss<T>(outputs, first, rows);
-  if (plan_.has(kBrier)) add_brier<T>(likely, first, rows);
+void Sums::load_weights(Rows& rows, const T* weights, const int64_t* order, int64_t first) {
+  if (!weights) return;
+  for (int64_t i = 0; i < rows.count; ++i)
+    weights_[static_cast<size_t>(i)] = static_cast<double>(weights[order ? order[i] : first + i]);
+  rows.weights = weights_.data();
+}
+
+void Sums::load_classes(Rows& rows, const int32_t* classes, const int64_t* order, int64_t first) {
+  rows.classes = classes + first;
+  if (order) {
+    for (int64_t i = 0; i < rows.count; ++i) classes_[static_cast<size_t>(i)] = classes[order[i]];
+    rows.classes = classes_.data();
+  }
+  bool left_out = false;
+  for (int64_t i = 0; i < rows.count; ++i) left_out |= rows.classes[i] < 0;
+  if (!left_out) return;
+  for (int64_t i = 0; i < rows.count; ++i) weights_[static_cast<size_t>(i)] = rows.classes[i] < 0 ? 0 : rows.weights[i];
+  rows.weights = weights_.data();
+}
+
+/// Values are read where they stand, if they follow each other; labels become 0 and 1.
+template <class T>
+void Sums::load_truth(Rows& rows, ConstMatrix truth, const int64_t* order, int64_t first) {
+  const int64_t columns = plan_.columns;
+  if (plan_.kind == Kind::values && !order) {
+    rows.truth = rows_from(truth, first, rows.count, dtype());
+    return;
+  }
+  rows.truth = {truth_.data(), rows.count, columns, columns};
+  T* to = reinterpret_cast<T*>(truth_.data());
+  bool same = true;
+  const auto copy = [&](const T* from, int64_t n) {
+    if (plan_.kind == Kind::values) {
+      std::copy(from, from + n, to);
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = from[i] > T(0.5) ? T(1) : T(0);
+      for (int64_t i = 0; i < n; ++i) same &= to[i] == from[i];
+    }
+    to += n;
+  };
+  if (!order && truth.stride == columns)
+    copy(row_of<T>(truth, first), rows.count * columns);
+  else
+    for (int64_t i = 0; i < rows.count; ++i) copy(row_of<T>(truth, order ? order[i] : first + i), columns);
+  if (!same) rows.log_losses = {};  // they are of other answers
+}
+
+/// Log losses of the rows, where a link says which probabilities outputs stand for.
+void Sums::find_log_losses(Rows& rows) {
+  if (plan_.link == Link::softmax) {
+    const int32_t* known = rows.classes;
+    if (rows.weights == weights_.data()) {  // perhaps some are left out
+      for (int64_t i = 0; i < rows.count; ++i) known_classes_[static_cast<size_t>(i)] = std::max(rows.classes[i], 0);
+      known = known_classes_.data();
+    }
+    device_->loss(losses_.data(), {}, rows.outputs, {{}, known}, nullptr, 1, {math::LossId::CrossEntropy, {}, {}});
+    rows.log_losses.rows = losses_.data();
+  } else if (plan_.link == Link::sigmoid) {
+    device_->loss(losses_.data(), {}, rows.outputs, {rows.truth}, nullptr, 1, {math::LossId::BceWithLogits, {1.0}, {}});
+    rows.log_losses.rows = losses_.data();
+  }
+}
+
+void Sums::link(Rows& rows) {
+  const Matrix y{linked_.data(), rows.count, plan_.columns, plan_.columns};
+  rows.linked = plan_.link == Link::none ? rows.outputs : y;
+  if (plan_.link == Link::exp) device_->activate(y, rows.outputs, {math::ActivationId::Exp, {}});
+  if (plan_.link == Link::sigmoid) device_->activate(y, rows.outputs, {math::ActivationId::Sigmoid, {}});
+  if (plan_.link == Link::softmax) device_->softmax(y, rows.outputs);
 }
 
 template <class T>
-void Sums::count_classes(ConstMatrix outputs, int64_t first, int64_t rows) {
+void Sums::add_slab(const Rows& rows) {
+  slab_[0] = rows.weights == ones_.data() ? static_cast<double>(rows.count)
+                                          : sum_of(rows.count, [&](int64_t i) { return rows.weights[i]; });
+  if (plan_.kind == Kind::values) return add_errors<T>(rows);
+  if (plan_.has(kHits) && plan_.kind == Kind::classes) count_classes<T>(rows);
+  if (plan_.has(kHits) && plan_.kind == Kind::labels) count_labels<T>(rows);
+  if (plan_.has(kRanks)) rank<T>(rows);
+  if (plan_.has(kLogLoss)) add_log_losses<T>(rows);
+  if (plan_.has(kBrier)) add_brier<T>(rows);
+}
+
+template <class T>
+void Sums::count_classes(const Rows& rows) {
   double *const hits = of(slab_, kHits).data(), *const predicted = of(slab_, kPredicted).data(),
                 *const have = of(slab_, kTrue).data(), *const occurring = of(slab_, kOccurring).data();
   double right = 0;
-  for (int64_t i = 0; i < rows; ++i) {
-    const int32_t label = classes_[static_cast<size_t>(first + i)];
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const int32_t label = rows.classes[i];
     if (label < 0) continue;
-    const double weight = weights_[static_cast<size_t>(first + i)];
-    const int64_t given = largest_of(row_of<T>(outputs, i), plan_.columns);
+    const double weight = rows.weights[i];
+    const int64_t given = largest_of(row_of<T>(rows.outputs, i), plan_.columns);
     const double hit = given == label ? weight : 0;
     hits[label] += hit;
     right += hit;
@@ -247,20 +298,20 @@ void Sums::count_classes(ConstMatrix outputs, int64_t first, int64_t rows) {
 
 /// A single column has two labels; of several, each is one.
 template <class T>
-void Sums::count_labels(ConstMatrix outputs, int64_t first, int64_t rows) {
+void Sums::count_labels(const Rows& rows) {
   const int64_t columns = plan_.columns;
   const T threshold = static_cast<T>(plan_.threshold);
-  const double* const weights = weights_.data() + first;
-  const T* const truth = reinterpret_cast<const T*>(truth_.data()) + first * columns;
   const std::span<double> hits = of(slab_, kHits), predicted = of(slab_, kPredicted), have = of(slab_, kTrue),
                           occurring = of(slab_, kOccurring), right = of(slab_, kRight);
+  const auto given = [&](int64_t i, int64_t c) { return row_of<T>(rows.outputs, i)[c] > threshold; };
+  const auto had = [&](int64_t i, int64_t c) { return row_of<T>(rows.truth, i)[c] != 0; };
   for (int64_t c = 0; c < columns; ++c) {
     constexpr int64_t lanes = 4;  // as in sum_of
     double cells[lanes][4] = {};  // by 2 given + had
     unsigned seen = 0;
-    for (int64_t i = 0; i < rows; ++i) {
-      const unsigned cell = 2u * (row_of<T>(outputs, i)[c] > threshold) + (truth[i * columns + c] != 0);
-      cells[i % lanes][cell] += weights[i];
+    for (int64_t i = 0; i < rows.count; ++i) {
+      const unsigned cell = 2u * given(i, c) + had(i, c);
+      cells[i % lanes][cell] += rows.weights[i];
       seen |= 1u << cell;
     }
     const auto sum = [&](int cell) { return (cells[0][cell] + cells[1][cell]) + (cells[2][cell] + cells[3][cell]); };
@@ -278,100 +329,103 @@ void Sums::count_labels(ConstMatrix outputs, int64_t first, int64_t rows) {
     right[0] = both + neither;
   }
   if (columns == 1) return;
-  for (int64_t i = 0; i < rows; ++i) {
+  for (int64_t i = 0; i < rows.count; ++i) {
     bool wrong = false;
-    for (int64_t c = 0; c < columns; ++c)
-      wrong |= (row_of<T>(outputs, i)[c] > threshold) != (truth[i * columns + c] != 0);
-    right[0] += wrong ? 0 : weights[i];
+    for (int64_t c = 0; c < columns; ++c) wrong |= given(i, c) != had(i, c);
+    right[0] += wrong ? 0 : rows.weights[i];
   }
 }
 
 /// Of equal scores, those of later classes come first.
 template <class T>
-void Sums::rank(ConstMatrix outputs, int64_t first, int64_t rows) {
+void Sums::rank(const Rows& rows) {
   const std::span<double> ranks = of(slab_, kRanks);
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* const x = row_of<T>(outputs, i);
-    const int32_t label = known_classes_[static_cast<size_t>(first + i)];
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const T* const x = row_of<T>(rows.outputs, i);
+    const int32_t label = rows.classes[i];
+    if (label < 0) continue;
     int32_t ahead = 0;
     for (int64_t c = 0; c < label; ++c) ahead += x[c] > x[label];
     for (int64_t c = label + 1; c < plan_.columns; ++c) ahead += x[c] >= x[label];
-    ranks[static_cast<size_t>(ahead)] += weights_[static_cast<size_t>(first + i)];
+    ranks[static_cast<size_t>(ahead)] += rows.weights[i];
   }
 }
 
 template <class T>
-void Sums::add_log_loss(ConstMatrix outputs, int64_t first, int64_t rows) {
-  const double* const weights = weights_.data() + first;
+void Sums::add_log_losses(const Rows& rows) {
   double& sum = of(slab_, kLogLoss)[0];
-  if (plan_.link != Link::none) {
-    const T* const losses = reinterpret_cast<const T*>(losses_.data()) + first;
-    sum = sum_of(rows, [&](int64_t i) { return weights[i] * static_cast<double>(losses[i]); });
+  if (const T* const losses = static_cast<const T*>(rows.log_losses.rows)) {
+    sum = sum_of(rows.count, [&](int64_t i) { return rows.weights[i] * static_cast<double>(losses[i]); });
     return;
   }
-  // Clipped as in scikit-learn, by the resolution of the outputs.
-  const auto loss = [](double p) { return -std::log(std::clamp<double>(p, std::numeric_limits<T>::epsilon(), 1)); };
-  const int64_t columns = plan_.columns;
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* const p = row_of<T>(outputs, i);
-    double row = 0;
+  // Outputs are probabilities. Clipped as in scikit-learn, by their resolution.
+  const auto loss = [](T p) {
+    return -std::log(std::clamp<double>(static_cast<double>(p), std::numeric_limits<T>::epsilon(), 1));
+  };
+  for (int64_t i = 0; i < rows.count; ++i) {
+    const T* const p = row_of<T>(rows.outputs, i);
     if (plan_.kind == Kind::classes) {
-      row = loss(static_cast<double>(p[known_classes_[static_cast<size_t>(first + i)]]));
-    } else {
-      const T* const truth = reinterpret_cast<const T*>(truth_.data()) + (first + i) * columns;
-      for (int64_t c = 0; c < columns; ++c) row += loss(static_cast<double>(truth[c] != 0 ? p[c] : 1 - p[c]));
-      row /= static_cast<double>(columns);
+      if (rows.classes[i] >= 0) sum += rows.weights[i] * loss(p[rows.classes[i]]);
+      continue;
     }
-    sum += weights[i] * row;
+    const T* const truth = row_of<T>(rows.truth, i);
+    double row = 0;
+    for (int64_t c = 0; c < plan_.columns; ++c) row += loss(truth[c] != 0 ? p[c] : 1 - p[c]);
+    sum += rows.weights[i] * (row / static_cast<double>(plan_.columns));
   }
 }
 
 template <class T>
-void Sums::add_brier(ConstMatrix likely, int64_t first, int64_t rows) {
-  const double* const weights = weights_.data() + first;
-  const int64_t columns = plan_.columns;
+void Sums::add_brier(const Rows& rows) {
+  const auto columns = static_cast<double>(plan_.columns);
+  const bool labels = plan_.kind == Kind::labels;
   double& sum = of(slab_, kBrier)[0];
-  if (plan_.kind == Kind::labels) {
-    const T* const truth = reinterpret_cast<const T*>(truth_.data()) + first * columns;
-    for (int64_t c = 0; c < columns; ++c)
-      sum += sum_of(rows, [&](int64_t i) {
-        const double apart = static_cast<double>(truth[i * columns + c]) - static_cast<double>(row_of<T>(likely, i)[c]);
-        return weights[i] * apart * apart;
-      });
-    sum /= static_cast<double>(columns);
-    return;
-  }
-  // The sum over classes of (p - [class is true])^2.
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* const p = row_of<T>(likely, i);
-    const double squares =
-        sum_of(columns, [&](int64_t c) { return static_cast<double>(p[c]) * static_cast<double>(p[c]); });
-    const int32_t label = known_classes_[static_cast<size_t>(first + i)];
-    sum += weights[i] * (squares + (1 - 2 * static_cast<double>(p[label])));
+  const auto squares_of = [&](const auto& apart) {
+    return sum_of(plan_.columns, [&](int64_t c) { return apart(c) * apart(c); });
+  };
+  for (int64_t i = 0; i < rows.count; ++i) {
+    if (rows.weights[i] == 0) continue;
+    double squares = 0;
+    if (const ConstMatrix slopes = rows.log_losses.gradient; slopes.data) {
+      // That of a log loss is the probability less the answer; of several labels, the mean over them.
+      const T* const slope = row_of<T>(slopes, i);
+      const T* const scales = static_cast<const T*>(rows.log_losses.scales);
+      const double unit = (labels ? columns : 1) / (scales ? static_cast<double>(scales[i]) : rows.log_losses.scale);
+      squares = squares_of([&](int64_t c) { return static_cast<double>(slope[c]); }) * unit * unit;
+    } else if (labels) {
+      const T *const p = row_of<T>(rows.linked, i), *const truth = row_of<T>(rows.truth, i);
+      squares = squares_of([&](int64_t c) { return static_cast<double>(p[c]) - static_cast<double>(truth[c]); });
+    } else {
+      const T* const p = row_of<T>(rows.linked, i);
+      squares = squares_of([&](int64_t c) { return static_cast<double>(p[c]); });
+      squares += 1 - 2 * static_cast<double>(p[rows.classes[i]]);
+    }
+    sum += rows.weights[i] * squares / (labels ? columns : 1);
   }
 }
 
 template <class T>
-void Sums::add_errors(ConstMatrix values, int64_t first, int64_t rows) {
-  const double* const weights = weights_.data() + first;
-  const int64_t columns = plan_.columns;
-  const T* const truths = reinterpret_cast<const T*>(truth_.data()) + first * columns;
-  for (int64_t c = 0; c < columns; ++c) {
-    const auto truth = [&](int64_t i) { return static_cast<double>(truths[i * columns + c]); };
-    const auto apart = [&](int64_t i) { return truth(i) - static_cast<double>(row_of<T>(values, i)[c]); };
+void Sums::add_errors(const Rows& rows) {
+  const int64_t n = rows.count;
+  const double* const weights = rows.weights;
+  for (int64_t c = 0; c < plan_.columns; ++c) {
+    const T* const values = static_cast<const T*>(rows.linked.data) + c;
+    const T* const truths = static_cast<const T*>(rows.truth.data) + c;
+    const auto truth = [&](int64_t i) { return static_cast<double>(truths[i * rows.truth.stride]); };
+    const auto apart = [&](int64_t i) { return truth(i) - static_cast<double>(values[i * rows.linked.stride]); };
     const auto at = [&](Section section) -> double& { return of(slab_, section)[static_cast<size_t>(c)]; };
-    if (plan_.has(kAbsolute)) at(kAbsolute) = sum_of(rows, [&](int64_t i) { return weights[i] * std::abs(apart(i)); });
-    if (plan_.has(kSquares)) at(kSquares) = sum_of(rows, [&](int64_t i) { return weights[i] * (apart(i) * apart(i)); });
+    if (plan_.has(kAbsolute)) at(kAbsolute) = sum_of(n, [&](int64_t i) { return weights[i] * std::abs(apart(i)); });
+    if (plan_.has(kSquares)) at(kSquares) = sum_of(n, [&](int64_t i) { return weights[i] * (apart(i) * apart(i)); });
     if (plan_.has(kRelative)) {
       constexpr double least = std::numeric_limits<double>::epsilon();
-      at(kRelative) = sum_of(
-          rows, [&](int64_t i) { return weights[i] * (std::abs(apart(i)) / std::max(std::abs(truth(i)), least)); });
+      at(kRelative) =
+          sum_of(n, [&](int64_t i) { return weights[i] * (std::abs(apart(i)) / std::max(std::abs(truth(i)), least)); });
     }
     if (plan_.has(kMean) && slab_[0] > 0) {
       const double some = truth(0);  // so that the mean of equal numbers is no other
-      const double mean = some + sum_of(rows, [&](int64_t i) { return weights[i] * (truth(i) - some); }) / slab_[0];
+      const double mean = some + sum_of(n, [&](int64_t i) { return weights[i] * (truth(i) - some); }) / slab_[0];
       at(kMean) = mean;
-      at(kDeviations) = sum_of(rows, [&](int64_t i) { return weights[i] * ((truth(i) - mean) * (truth(i) - mean)); });
+      at(kDeviations) = sum_of(n, [&](int64_t i) { return weights[i] * ((truth(i) - mean) * (truth(i) - mean)); });
     }
   }
 }

@@ -71,6 +71,15 @@ struct Answers {
   const void* weights = nullptr;
 };
 
+/// What a log loss has computed of rows with the same answers: the loss of each, and its gradient times a number of
+/// each row, or if `scales` is null, times `scale`. Where there is none, its data are null.
+struct LogLosses {
+  const void* rows = nullptr;
+  ConstMatrix gradient{};
+  const void* scales = nullptr;
+  double scale = 1;
+};
+
 /// What metrics are made of: sums over rows, in double, in one pass over outputs and answers. Rows are added part by
 /// part, a part counts from its commit on, and nothing allocates. Bits depend on rows and parts alone.
 class Sums {
@@ -84,7 +93,8 @@ class Sums {
   /// Before the first rows of a part: forgets those since the last commit.
   void begin();
   /// Outputs of rows whose answers are at `order`, or if that is null, from `first` on.
-  void add(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first);
+  void add(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first,
+           const LogLosses& known = {});
   /// After the last rows of a part.
   void commit();
 
@@ -93,41 +103,53 @@ class Sums {
   std::span<double> section(Section section) { return of(sums_, section); }
 
  private:
+  /// Rows that follow each other, with what is known of them.
+  struct Rows {
+    int64_t count;
+    ConstMatrix outputs, linked, truth;
+    const int32_t* classes;
+    const double* weights;
+    LogLosses log_losses;
+  };
+
   std::span<double> of(std::vector<double>& sums, Section section) const;
   int64_t size_of_section(Section section) const;
   void merge(std::vector<double>& into, std::vector<double>& part) const;
+  Rows slice(const Rows& rows, int64_t first, int64_t count) const;
 
   template <class T>
-  void add_chunk(ConstMatrix outputs, const Answers& answers, const int64_t* order, int64_t first);
+  void add_chunk(Rows rows, const Answers& answers, const int64_t* order, int64_t first);
   template <class T>
-  void load(const Answers& answers, const int64_t* order, int64_t first, int64_t rows);
+  void load_weights(Rows& rows, const T* weights, const int64_t* order, int64_t first);
+  void load_classes(Rows& rows, const int32_t* classes, const int64_t* order, int64_t first);
   template <class T>
-  ConstMatrix linked(ConstMatrix outputs);
+  void load_truth(Rows& rows, ConstMatrix truth, const int64_t* order, int64_t first);
+  void link(Rows& rows);
+  void find_log_losses(Rows& rows);
   template <class T>
-  void add_slab(ConstMatrix outputs, ConstMatrix likely, int64_t first, int64_t rows);
+  void add_slab(const Rows& rows);
   template <class T>
-  void count_classes(ConstMatrix outputs, int64_t first, int64_t rows);
+  void count_classes(const Rows& rows);
   template <class T>
-  void count_labels(ConstMatrix outputs, int64_t first, int64_t rows);
+  void count_labels(const Rows& rows);
   template <class T>
-  void rank(ConstMatrix outputs, int64_t first, int64_t rows);
+  void rank(const Rows& rows);
   template <class T>
-  void add_log_loss(ConstMatrix outputs, int64_t first, int64_t rows);
+  void add_log_losses(const Rows& rows);
   template <class T>
-  void add_brier(ConstMatrix likely, int64_t first, int64_t rows);
+  void add_brier(const Rows& rows);
   template <class T>
-  void add_errors(ConstMatrix values, int64_t first, int64_t rows);
+  void add_errors(const Rows& rows);
 
   Plan plan_;
   Device* device_;
   std::array<int64_t, kSections> start_{};
   std::vector<double> sums_, part_, slab_;  // committed; since the last commit; of the rows at hand
 
-  // Of as many rows as a device is given at once: weights; answers, classes also with 0 for rows that are left out;
-  // what the link makes of outputs; log losses.
+  // Of as many rows as a device is given at once.
   int64_t chunk_rows_;
-  std::vector<double> weights_;
-  std::vector<int32_t> classes_, known_classes_;
+  std::vector<double> ones_, weights_;
+  std::vector<int32_t> classes_, known_classes_;  // these with 0 for rows that are left out
   Arena truth_, linked_, losses_;
 };
 
