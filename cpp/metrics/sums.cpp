@@ -18,31 +18,36 @@ constexpr int64_t kMostSlabs = 16;
 template <class Value>
 double sum_of(int64_t n, const Value& value) {
   constexpr int64_t lanes = 8;
-  double sums[lanes] = {};
   int64_t i = 0;
+  if (n < lanes) {
+    double sum = 0;
+    for (; i < n; ++i) sum += value(i);
+    return sum;
+  }
+  double sums[lanes] = {};
   for (; i + lanes <= n; i += lanes)
     for (int64_t k = 0; k < lanes; ++k) sums[k] += value(i + k);
   for (; i < n; ++i) sums[i % lanes] += value(i);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-/// The first of the largest. Of many, groups are compared at once.
+/// Whether x[j] is the first of the largest.
 template <class T>
-int64_t largest_of(const T* x, int64_t n) {
-  constexpr int64_t group = 16;
-  T most = x[0];
-  int64_t j = 1;
-  if (n >= 2 * group) {
-    T each[group];
-    std::copy(x, x + group, each);
-    for (j = group; j + group <= n; j += group)
-      for (int64_t k = 0; k < group; ++k) each[k] = x[j + k] > each[k] ? x[j + k] : each[k];
-    for (const T value : each) most = value > most ? value : most;
-    for (; j < n; ++j) most = x[j] > most ? x[j] : most;
-    return std::find(x, x + n, most) - x;
-  }
+bool leads(const T* x, int64_t j, int64_t n) {
+  int32_t ahead = 0;
+  for (int64_t c = 0; c < j; ++c) ahead += x[c] >= x[j];
+  for (int64_t c = j + 1; c < n; ++c) ahead += x[c] > x[j];
+  return ahead == 0;
+}
+
+/// The first of the largest, likely x[guess]. A compiler makes vectors of `leads`, but not of a search.
+template <class T>
+int64_t largest_of(const T* x, int64_t n, int64_t guess) {
+  constexpr int64_t many = 16;
+  if (n >= many && leads(x, guess, n)) return guess;
   int64_t best = 0;
-  for (; j < n; ++j) {
+  T most = x[0];
+  for (int64_t j = 1; j < n; ++j) {
     const bool above = x[j] > most;
     best = above ? j : best;
     most = above ? x[j] : most;
@@ -271,6 +276,7 @@ void Sums::add_slab(const Rows& rows) {
   if (plan_.kind == Kind::values) return add_errors<T>(rows);
   if (plan_.has(kHits) && plan_.kind == Kind::classes) count_classes<T>(rows);
   if (plan_.has(kHits) && plan_.kind == Kind::labels) count_labels<T>(rows);
+  if (plan_.has(kRight)) count_right<T>(rows);
   if (plan_.has(kRanks)) rank<T>(rows);
   if (plan_.has(kLogLoss)) add_log_losses<T>(rows);
   if (plan_.has(kBrier)) add_brier<T>(rows);
@@ -280,20 +286,16 @@ template <class T>
 void Sums::count_classes(const Rows& rows) {
   double *const hits = of(slab_, kHits).data(), *const predicted = of(slab_, kPredicted).data(),
                 *const have = of(slab_, kTrue).data(), *const occurring = of(slab_, kOccurring).data();
-  double right = 0;
   for (int64_t i = 0; i < rows.count; ++i) {
     const int32_t label = rows.classes[i];
     if (label < 0) continue;
     const double weight = rows.weights[i];
-    const int64_t given = largest_of(row_of<T>(rows.outputs, i), plan_.columns);
-    const double hit = given == label ? weight : 0;
-    hits[label] += hit;
-    right += hit;
+    const int64_t given = largest_of(row_of<T>(rows.outputs, i), plan_.columns, label);
+    hits[label] += given == label ? weight : 0;
     predicted[given] += weight;
     have[label] += weight;
     occurring[label] = occurring[given] = 1;
   }
-  of(slab_, kRight)[0] = right;
 }
 
 /// A single column has two labels; of several, each is one.
@@ -302,15 +304,14 @@ void Sums::count_labels(const Rows& rows) {
   const int64_t columns = plan_.columns;
   const T threshold = static_cast<T>(plan_.threshold);
   const std::span<double> hits = of(slab_, kHits), predicted = of(slab_, kPredicted), have = of(slab_, kTrue),
-                          occurring = of(slab_, kOccurring), right = of(slab_, kRight);
-  const auto given = [&](int64_t i, int64_t c) { return row_of<T>(rows.outputs, i)[c] > threshold; };
-  const auto had = [&](int64_t i, int64_t c) { return row_of<T>(rows.truth, i)[c] != 0; };
+                          occurring = of(slab_, kOccurring);
   for (int64_t c = 0; c < columns; ++c) {
     constexpr int64_t lanes = 4;  // as in sum_of
     double cells[lanes][4] = {};  // by 2 given + had
     unsigned seen = 0;
     for (int64_t i = 0; i < rows.count; ++i) {
-      const unsigned cell = 2u * given(i, c) + had(i, c);
+      const bool given = row_of<T>(rows.outputs, i)[c] > threshold, had = row_of<T>(rows.truth, i)[c] != 0;
+      const unsigned cell = 2u * given + had;
       cells[i % lanes][cell] += rows.weights[i];
       seen |= 1u << cell;
     }
@@ -326,14 +327,22 @@ void Sums::count_labels(const Rows& rows) {
     predicted[0] = neither + only_had;
     have[0] = neither + only_given;
     occurring[0] = (seen & 0b0111) != 0;
-    right[0] = both + neither;
   }
-  if (columns == 1) return;
-  for (int64_t i = 0; i < rows.count; ++i) {
+}
+
+template <class T>
+void Sums::count_right(const Rows& rows) {
+  const int64_t columns = plan_.columns;
+  const T threshold = static_cast<T>(plan_.threshold);
+  const auto right = [&](int64_t i) {
+    const T* const x = row_of<T>(rows.outputs, i);
+    if (plan_.kind == Kind::classes) return rows.classes[i] >= 0 && leads(x, rows.classes[i], columns);
+    const T* const truth = row_of<T>(rows.truth, i);
     bool wrong = false;
-    for (int64_t c = 0; c < columns; ++c) wrong |= given(i, c) != had(i, c);
-    right[0] += wrong ? 0 : rows.weights[i];
-  }
+    for (int64_t c = 0; c < columns; ++c) wrong |= (x[c] > threshold) != (truth[c] != 0);
+    return !wrong;
+  };
+  of(slab_, kRight)[0] = sum_of(rows.count, [&](int64_t i) { return right(i) ? rows.weights[i] : 0.0; });
 }
 
 /// Of equal scores, those of later classes come first.
@@ -377,30 +386,36 @@ void Sums::add_log_losses(const Rows& rows) {
 
 template <class T>
 void Sums::add_brier(const Rows& rows) {
-  const auto columns = static_cast<double>(plan_.columns);
+  const int64_t columns = plan_.columns;
   const bool labels = plan_.kind == Kind::labels;
-  double& sum = of(slab_, kBrier)[0];
-  const auto squares_of = [&](const auto& apart) {
-    return sum_of(plan_.columns, [&](int64_t c) { return apart(c) * apart(c); });
+  // The gradient of a log loss is the probability less the answer; of several labels, the mean over them.
+  const ConstMatrix slopes = rows.log_losses.gradient;
+  const T* const scales = static_cast<const T*>(rows.log_losses.scales);
+  const double unit = (labels ? static_cast<double>(columns) : 1) / rows.log_losses.scale;
+  const auto unit_of = [&](int64_t i) {
+    return scales ? rows.log_losses.scale * unit / static_cast<double>(scales[i]) : unit;
   };
+  const auto squared = [](double x) { return x * x; };
+  double& sum = of(slab_, kBrier)[0];
+  if (labels) {
+    for (int64_t c = 0; c < columns; ++c)
+      sum += sum_of(rows.count, [&](int64_t i) {
+        if (rows.weights[i] == 0) return 0.0;
+        const double apart = slopes.data
+                                 ? static_cast<double>(row_of<T>(slopes, i)[c]) * unit_of(i)
+                                 : static_cast<double>(row_of<T>(rows.linked, i)[c] - row_of<T>(rows.truth, i)[c]);
+        return rows.weights[i] * squared(apart);
+      });
+    sum /= static_cast<double>(columns);
+    return;
+  }
   for (int64_t i = 0; i < rows.count; ++i) {
     if (rows.weights[i] == 0) continue;
-    double squares = 0;
-    if (const ConstMatrix slopes = rows.log_losses.gradient; slopes.data) {
-      // That of a log loss is the probability less the answer; of several labels, the mean over them.
-      const T* const slope = row_of<T>(slopes, i);
-      const T* const scales = static_cast<const T*>(rows.log_losses.scales);
-      const double unit = (labels ? columns : 1) / (scales ? static_cast<double>(scales[i]) : rows.log_losses.scale);
-      squares = squares_of([&](int64_t c) { return static_cast<double>(slope[c]); }) * unit * unit;
-    } else if (labels) {
-      const T *const p = row_of<T>(rows.linked, i), *const truth = row_of<T>(rows.truth, i);
-      squares = squares_of([&](int64_t c) { return static_cast<double>(p[c]) - static_cast<double>(truth[c]); });
-    } else {
-      const T* const p = row_of<T>(rows.linked, i);
-      squares = squares_of([&](int64_t c) { return static_cast<double>(p[c]); });
-      squares += 1 - 2 * static_cast<double>(p[rows.classes[i]]);
-    }
-    sum += rows.weights[i] * squares / (labels ? columns : 1);
+    const T* const x = row_of<T>(slopes.data ? slopes : rows.linked, i);
+    const double squares = sum_of(columns, [&](int64_t c) { return squared(static_cast<double>(x[c])); });
+    const double brier =
+        slopes.data ? squares * squared(unit_of(i)) : squares + (1 - 2 * static_cast<double>(x[rows.classes[i]]));
+    sum += rows.weights[i] * brier;
   }
 }
 

@@ -42,7 +42,8 @@ struct Want {
   std::string_view name;
   Section first, last;
 };
-inline constexpr std::array<Want, 8> kWants{{{"counts", kHits, kRight},
+inline constexpr std::array<Want, 9> kWants{{{"counts", kHits, kOccurring},
+                                             {"right", kRight, kRight},
                                              {"ranks", kRanks, kRanks},
                                              {"log_loss", kLogLoss, kLogLoss},
                                              {"brier", kBrier, kBrier},
@@ -132,6 +133,8 @@ class Sums {
   void count_classes(const Rows& rows);
   template <class T>
   void count_labels(const Rows& rows);
+  template <class T>
+  void count_right(const Rows& rows);
   template <class T>
   void rank(const Rows& rows);
   template <class T>

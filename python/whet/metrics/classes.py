@@ -12,7 +12,7 @@ from whet._arrays import Floats
 from whet._checks import as_count, as_flag
 from whet.losses import Loss
 from whet.metrics.base import Named, mean, one_of, pair, weights_of
-from whet.metrics.counts import Counts
+from whet.metrics.counts import Counts, flags
 from whet.metrics.predictions import Predictions
 from whet.metrics.sums import Sums
 
@@ -35,10 +35,15 @@ Average: TypeAlias = Literal["auto", "binary", "macro", "micro", "weighted"]
 _Ratio: TypeAlias = Callable[[Counts], "tuple[Floats, Floats]"]
 
 
-def _counts(truth: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None) -> Counts:
+def _labels(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     a, b = pair(truth, prediction)
     if a.ndim > 2:
         raise ValueError(f"[metrics] expected labels of shape (rows,) or (rows, labels), got {a.shape}")
+    return (a, b) if a.ndim == 1 else (flags(a), flags(b))
+
+
+def _counts(truth: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None) -> Counts:
+    a, b = _labels(truth, prediction)
     return Counts.of(a, b, weights_of(sample_weight, len(a)))
 
 
@@ -50,8 +55,9 @@ def accuracy(truth: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLik
         prediction: The same of a model.
         sample_weight: Weight of each row, shape (rows,).
     """
-    counts = _counts(truth, prediction, sample_weight)
-    return counts.right / counts.total
+    a, b = _labels(truth, prediction)
+    right = (a == b).reshape(len(a), -1).all(axis=1)
+    return mean(right, weights_of(sample_weight, len(a)))
 
 
 def balanced_accuracy(
@@ -217,14 +223,18 @@ class _OfCounts(Named):
         return self._of(sums.counts)
 
 
-class Accuracy(_OfCounts):
+class Accuracy(Named):
     """`accuracy`, for a fit."""
 
     key = "accuracy"
     _function = staticmethod(accuracy)
+    needs = ("right",)
+    reads = "labels"
+    greater_is_better = True
 
-    def _of(self, counts: Counts) -> float:
-        return counts.right / counts.total
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        return float(sums.means("right")[0])
 
 
 class BalancedAccuracy(_OfCounts):

@@ -88,5 +88,4 @@ class Sums:
         hits, predicted, true = (self.section(name)[labels] for name in ("hits", "predicted", "true"))
         several = self.kind == "labels" and self.columns > 1
         binary = not several and len(self.section("hits")) == 2
-        right = float(self.section("right")[0])
-        return Counts(labels, hits, predicted, true, right, self.total, binary, several)
+        return Counts(labels, hits, predicted, true, binary, several)
