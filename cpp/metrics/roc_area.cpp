@@ -37,7 +37,7 @@ struct Weighted {
   double weight() const { return weight_; }
 };
 
-/// Sorts by digits of 11 bits, the last one first: a million floats take 5 ms, a fifteenth of std::sort.
+/// Sorts by digits of 11 bits, the last one first. The area of a million floats takes 30 ms.
 template <class Item>
 void sort_by_key(std::vector<Item>& items) {
   constexpr int bits = 11, digits = (8 * sizeof(Item::key) + bits - 1) / bits;

@@ -31,28 +31,28 @@ double sum_of(int64_t n, const Value& value) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-/// Whether x[j] is the first of the largest.
+/// How many stand before x[j]: larger ones, and equal ones before it, or behind it if `last_first`. Loops of fixed
+/// length and no branches, since labels cannot be foreseen.
 template <class T>
-bool leads(const T* x, int64_t j, int64_t n) {
-  int32_t ahead = 0;
-  for (int64_t c = 0; c < j; ++c) ahead += x[c] >= x[j];
-  for (int64_t c = j + 1; c < n; ++c) ahead += x[c] > x[j];
-  return ahead == 0;
+int64_t ahead_of(const T* x, int64_t j, int64_t n, bool last_first) {
+  const T own = x[j];
+  int32_t larger = 0, equal = 0;
+  for (int64_t c = 0; c < n; ++c) larger += x[c] > own;
+  for (int64_t c = 0; c < n; ++c) equal += x[c] == own;
+  if (equal <= 1) return larger;
+  return larger + (last_first ? std::count(x + j + 1, x + n, own) : std::count(x, x + j, own));
 }
 
-/// The first of the largest, likely x[guess]. A compiler makes vectors of `leads`, but not of a search.
+/// The first of the largest, likely x[guess]. A compiler makes vectors of `ahead_of`, but not of a search.
 template <class T>
 int64_t largest_of(const T* x, int64_t n, int64_t guess) {
   constexpr int64_t many = 16;
-  if (n >= many && leads(x, guess, n)) return guess;
-  int64_t best = 0;
+  if (n >= many && ahead_of(x, guess, n, false) == 0) return guess;
   T most = x[0];
-  for (int64_t j = 1; j < n; ++j) {
-    const bool above = x[j] > most;
-    best = above ? j : best;
-    most = above ? x[j] : most;
-  }
-  return best;
+  for (int64_t c = 1; c < n; ++c) most = most < x[c] ? x[c] : most;
+  int64_t first = 0;
+  for (int64_t c = n - 1; c >= 0; --c) first = x[c] == most ? c : first;
+  return first;
 }
 
 template <class T>
@@ -336,13 +336,13 @@ void Sums::count_right(const Rows& rows) {
   const T threshold = static_cast<T>(plan_.threshold);
   const auto right = [&](int64_t i) {
     const T* const x = row_of<T>(rows.outputs, i);
-    if (plan_.kind == Kind::classes) return rows.classes[i] >= 0 && leads(x, rows.classes[i], columns);
+    if (plan_.kind == Kind::classes) return rows.classes[i] >= 0 && ahead_of(x, rows.classes[i], columns, false) == 0;
     const T* const truth = row_of<T>(rows.truth, i);
     bool wrong = false;
     for (int64_t c = 0; c < columns; ++c) wrong |= (x[c] > threshold) != (truth[c] != 0);
     return !wrong;
   };
-  of(slab_, kRight)[0] = sum_of(rows.count, [&](int64_t i) { return right(i) ? rows.weights[i] : 0.0; });
+  of(slab_, kRight)[0] = sum_of(rows.count, [&](int64_t i) { return rows.weights[i] * static_cast<double>(right(i)); });
 }
 
 /// Of equal scores, those of later classes come first.
@@ -353,9 +353,7 @@ void Sums::rank(const Rows& rows) {
     const T* const x = row_of<T>(rows.outputs, i);
     const int32_t label = rows.classes[i];
     if (label < 0) continue;
-    int32_t ahead = 0;
-    for (int64_t c = 0; c < label; ++c) ahead += x[c] > x[label];
-    for (int64_t c = label + 1; c < plan_.columns; ++c) ahead += x[c] >= x[label];
+    const int64_t ahead = ahead_of(x, label, plan_.columns, true);
     ranks[static_cast<size_t>(ahead)] += rows.weights[i];
   }
 }
