@@ -31,15 +31,17 @@ double sum_of(int64_t n, const Value& value) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-/// How many stand before x[j]: larger ones, and equal ones before it, or behind it if `last_first`. Loops of fixed
-/// length and no branches, since labels cannot be foreseen.
+/// How many stand before x[j]: larger ones, and equal ones before it, or behind it if `last_first`. One loop without
+/// branches, since labels cannot be foreseen.
 template <class T>
 int64_t ahead_of(const T* x, int64_t j, int64_t n, bool last_first) {
   const T own = x[j];
-  int32_t larger = 0, equal = 0;
-  for (int64_t c = 0; c < n; ++c) larger += x[c] > own;
-  for (int64_t c = 0; c < n; ++c) equal += x[c] == own;
-  if (equal <= 1) return larger;
+  int32_t larger = 0, not_smaller = 0;
+  for (int64_t c = 0; c < n; ++c) {
+    larger += x[c] > own;
+    not_smaller += x[c] >= own;
+  }
+  if (not_smaller <= larger + 1) return larger;
   return larger + (last_first ? std::count(x + j + 1, x + n, own) : std::count(x, x + j, own));
 }
 
