@@ -346,6 +346,12 @@ def test_a_training_with_nothing_to_resume_says_so(penguins, tmp_path):
     assert b"whet: there was no checkpoint to go on from in " in first.stderr
 
 
+def test_a_training_tells_what_it_recorded(penguins):
+    told = whet_command("train", penguins, "--target", "species", "--epochs", "2", "--record").stdout
+    assert re.search(rb"layers +in the last epoch\n", told)
+    assert re.search(rb"weight +gradient norm [\d.e-]+, update ratio [\d.e-]+\n", told)
+
+
 def test_a_reader_that_goes_away_is_no_error(penguins, model):
     read, write = os.pipe()
     os.close(read)

@@ -371,17 +371,6 @@ def len_of(truth, prediction):
     return len(truth)
 
 
-def test_metrics_of_labels_are_made_of_one_count(rng):
-    """And probabilities are made once: what all metrics of classes cost is about what one does."""
-    seen = metrics.Predictions(rng.integers(0, 3, 50), rng.normal(size=(50, 3)), losses.get("cross_entropy"))
-    made = []
-    for name in ("accuracy", "f1", "recall", "precision", "balanced_accuracy"):
-        metrics.get(name)[0].score(seen)
-        made.append(seen.counts)
-    assert all(each is made[0] for each in made)
-    assert "probabilities" not in vars(seen)
-
-
 def own_error(truth, prediction):
     return float(abs(truth - prediction).max())
 

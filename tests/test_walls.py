@@ -22,10 +22,12 @@ CPP_ROOMS = {
     "device/cpu/kernels": {"core", "math"},
     "graph": {"core", "math", "device"},
     "graph/ops": {"core", "math", "device", "graph"},
-    "engine": {"core", "math", "device", "graph", "graph/ops"},
+    "metrics": {"core", "math", "device"},
+    "engine": {"core", "math", "device", "graph", "graph/ops", "metrics"},
     "engine/optimizers": {"core", "math", "device", "engine"},
     "linear": {"core", "graph"},
-    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers", "linear"},
+    "bindings": {"core", "math", "device", "device/cpu", "graph", "graph/ops", "engine", "engine/optimizers", "linear"}
+    | {"metrics"},
 }
 
 # In a file compiled once per instruction set, a container's or an algorithm's code would be shared between the sets.

@@ -87,6 +87,7 @@ void bind_graph(py::module_& module);
 void bind_engine(py::module_& module);
 void bind_predictor(py::module_& module);
 void bind_limits(py::module_& module);
+void bind_metrics(py::module_& module);
 void bind_linear(py::module_& module);
 
 }  // namespace whet::bindings

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "bindings/bindings.h"
+#include "bindings/metrics.h"
 #include "core/error.h"
 #include "core/shape.h"
 #include "engine/optimizers/optimizers.h"
@@ -116,11 +117,15 @@ double step(BoundTrainer& self, const py::object& x, const py::array& y, const s
   return self.trainer.step(batch, watch);
 }
 
+/// Sums, and the answers and weights of the rows of an epoch as metrics read them.
+using MeasuredRows = std::tuple<metrics::Sums*, py::array, std::optional<py::array>>;
+
 constexpr double kMostSeconds = 1e9;  // more is for ever, and what a clock can count
 
 void epoch(BoundTrainer& self, const py::object& x, const py::array& y, const std::optional<py::array>& weights,
            int64_t batch_rows, bool shuffle, uint32_t number, int64_t max_steps, const std::vector<Series>& schedules,
-           std::optional<py::array> predictions, EpochPosition& position, double seconds, int64_t first_batch) {
+           std::optional<py::array> predictions, EpochPosition& position, double seconds, int64_t first_batch,
+           const std::optional<MeasuredRows>& measured) {
   const Data data = borrow(self.trainer, *self.graph, self.loss, x, y, weights);
   if (batch_rows < 1) fail("fit", "expected a batch size of at least 1, got ", batch_rows);
   if (position.batches < first_batch) fail("fit", "expected data that an epoch has come to");
@@ -141,6 +146,13 @@ void epoch(BoundTrainer& self, const py::object& x, const py::array& y, const st
     plan.predictions = mutable_matrix(*predictions, self.trainer.state().dtype(), "fit");
     if (plan.predictions.rows != data.x.rows() || plan.predictions.cols != self.graph->width(self.graph->output()))
       fail("fit", "expected room for one prediction per row");
+  }
+  if (measured) {
+    const auto& [sums, truth, given] = *measured;
+    const int64_t outputs = self.graph->width(self.graph->output());
+    if (sums->dtype() != self.trainer.state().dtype() || outputs < sums->plan().first + sums->plan().columns)
+      fail("fit", "expected sums of these outputs");
+    plan.measured = {sums, answers(*sums, truth, given, data.x.rows())};
   }
   Watch watch = interruptible();
   const Work work;
@@ -230,7 +242,7 @@ void bind_engine(py::module_& module) {
       .def("step", &step, py::arg("x"), py::arg("y"), py::arg("weights"))
       .def("epoch", &epoch, py::arg("x"), py::arg("y"), py::arg("weights"), py::arg("batch_rows"), py::arg("shuffle"),
            py::arg("number"), py::arg("max_steps"), py::arg("schedules"), py::arg("predictions"), py::arg("position"),
-           py::arg("seconds"), py::arg("first_batch") = 0)
+           py::arg("seconds"), py::arg("first_batch") = 0, py::arg("measured") = std::nullopt)
       .def("record", [](BoundTrainer& self, int64_t every) { self.trainer.record(every); })
       .def_property_readonly("sums",
                              [](const py::object& self) {

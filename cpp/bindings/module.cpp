@@ -58,6 +58,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   whet::bindings::bind_ops(module);
   whet::bindings::bind_fast_ops(module);
   whet::bindings::bind_graph(module);
+  whet::bindings::bind_metrics(module);
   whet::bindings::bind_engine(module);
   whet::bindings::bind_predictor(module);
   whet::bindings::bind_limits(module);

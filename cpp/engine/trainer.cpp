@@ -164,6 +164,7 @@ Trainer::Sums Trainer::search(Batch batch) {
     batch.looks = true;
     batch.recorder = nullptr;
     batch.predictions = {};
+    batch.measured = nullptr;
     const auto evaluate = [&] {
       batch.watch.poll();
       return reduced(differentiate(batch, elsewhere_));
@@ -253,6 +254,19 @@ const void* Trainer::losses_of(const Batch& batch, const Block& block) {
   return program_->loss(block.pass).data;
 }
 
+/// Sums the predictions of the block of rows from `first` for metrics. What was gathered for the loss, and a log loss
+/// itself, are in cache: they are not made again.
+void Trainer::measure(const Batch& batch, const Block& block, int64_t first, const void* losses) {
+  const Measured& measured = *batch.measured;
+  const ConstMatrix prediction = program_->output(block.pass);
+  if (!measured.as_loss) return measured.sums->add(prediction, measured.answers, block.order, batch.first + first);
+  const bool plain = loss_.id == math::LossId::BceWithLogits && loss_.options[0] == 1 && loss_.columns.empty();
+  metrics::LogLosses known;
+  if (!row_loss_ && graph_->loss() < 0 && (plain || loss_.id == math::LossId::CrossEntropy))
+    known = {losses, start_of_gradients(block.pass), block.data.weights ? scales_.data() : nullptr, 1 / batch.divisor};
+  measured.sums->add(prediction, {block.data.target, block.data.weights}, nullptr, 0, known);
+}
+
 /// Forward, loss and backward for the block of rows from `first`. Returns the weighted sum of their losses; without
 /// one that is finite, the gradients are left as they are.
 double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients, bool accumulate) {
@@ -261,11 +275,13 @@ double Trainer::backpropagate(const Batch& batch, int64_t first, void* gradients
   const int64_t rows = block.pass.rows;
   program_->forward(block.pass, batch.watch);
   if (batch.recorder) batch.recorder->look(*program_, block.pass);
-  const double loss = device_->weighted_sum(losses_of(batch, block), block.data.weights, rows);
+  const void* const losses = losses_of(batch, block);
+  const double loss = device_->weighted_sum(losses, block.data.weights, rows);
   if (!std::isfinite(loss)) return loss;
   const Matrix to = batch.predictions, prediction = program_->output(block.pass);
   if (to.data && block.order) device_->scatter_rows(to, prediction, block.order);
   if (to.data && !block.order) device_->copy(at_row(to, first, rows, dtype), prediction, false);
+  if (batch.measured) measure(batch, block, first, losses);
   if (!batch.counts()) return loss;
   if (block.pass.settles) keep_statistics();
   program_->backward(block.pass, batch.watch);
@@ -294,6 +310,9 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     random_permutation({seed_, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
   }
 
+  Measured measured = epoch.measured;
+  measured.as_loss = measured.answers.target.values.data == data.target.values.data &&
+                     measured.answers.target.classes == data.target.classes && measured.answers.weights == data.weights;
   int64_t taken = 0;  // in this call
   for (int64_t first; (first = (position.batches - epoch.first_batch) * batch_rows) < n && taken < epoch.max_steps &&
                       !position.stop;) {
@@ -303,11 +322,16 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
     const Data part = shuffle ? data : slice(data, first, rows, dtype);
     const Matrix predictions = shuffle ? epoch.predictions : at_row(epoch.predictions, first, rows, dtype);
     Batch batch = batch_of(part, order, first, rows, predictions, watch);
+    if (measured.sums) {
+      measured.sums->begin();
+      batch.measured = &measured;
+    }
     if (recorder_ && batch.counts() && recorder_->samples(position.steps)) batch.recorder = recorder_.get();
     if (batch.recorder) batch.recorder->begin();
     const Sums sums = updater_.searches() ? search(batch) : differentiate(batch, gradients_);
     if (!updater_.searches() && batch.counts()) updater_.step(gradients_.data());
     if (batch.recorder) batch.recorder->commit();
+    if (batch.measured) batch.measured->sums->commit();
     position.loss_sum += sums.loss;
     position.weight_sum += sums.weight;
     position.batches += 1;

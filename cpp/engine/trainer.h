@@ -14,6 +14,7 @@
 #include "engine/updater.h"
 #include "graph/program.h"
 #include "graph/watch.h"
+#include "metrics/sums.h"
 
 namespace whet {
 
@@ -33,6 +34,13 @@ struct Reduction {
   bool mean = true;
 };
 
+/// Where the predictions of an epoch are summed for metrics, and the right answers as these read them.
+struct Measured {
+  metrics::Sums* sums = nullptr;
+  metrics::Answers answers{};
+  bool as_loss = false;  // the answers and weights are those that the loss takes
+};
+
 /// A number of a group, or of the graph, that is another one at every step.
 struct Scheduled {
   double* number;
@@ -47,6 +55,7 @@ struct EpochPlan {
   int64_t max_steps = INT64_MAX;           // of this call
   std::span<const Scheduled> schedules{};  // from the first step of this call
   Matrix predictions{};                    // where each row's prediction of this epoch is put, or null data
+  Measured measured{};
   Clock::time_point deadline = Clock::time_point::max();  // the call ends after the step that passes it
   int64_t first_batch = 0;  // of the epoch, that the data begin with, where they are a part of its rows
 };
@@ -120,6 +129,7 @@ class Trainer {
     double divisor;  // of the sum of losses
     Matrix predictions;
     Watch& watch;
+    const Measured* measured = nullptr;
     Recorder* recorder = nullptr;  // that notes this step
     bool looks = false;            // at a place of a search: no loss is refused, and running statistics stay
 
@@ -136,6 +146,7 @@ class Trainer {
   Block load(const Batch& batch, int64_t first, void* gradients, bool accumulate);
   Matrix start_of_gradients(const Pass& pass) const;
   const void* losses_of(const Batch& batch, const Block& block);
+  void measure(const Batch& batch, const Block& block, int64_t first, const void* losses);
   Sums search(Batch batch);
   Sums differentiate(const Batch& batch, Arena& gradients);
   bool accumulate(double weight, int64_t rows);

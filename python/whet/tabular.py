@@ -41,7 +41,7 @@ from whet.data.targets import LabelEncoder, TargetScaler, holds_classes
 from whet.metrics.base import present, scores
 from whet.training.checkpoints.checkpoint import Directory
 from whet.training.history import History
-from whet.training.measuring import Sums, check_combine
+from whet.training.measuring import check_combine
 
 if TYPE_CHECKING:
     from whet import nn
@@ -397,8 +397,7 @@ class TabularModel:
         result = network._evaluate_with((), X, y, sample_weight)
         truth, value = labels.astype(np.float64), encoder.inverse(_values(network, network.predict(X)))
         weights = as_weights(sample_weight, len(truth), np.float64, "evaluate")
-        seen = _metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights)
-        return result | scores(metrics, seen)
+        return result | scores(metrics, _metrics.Predictions.of_values(truth, value, weights))
 
     def _evaluate_stream(self, data: Stream) -> dict[str, float]:
         """See `evaluate`; a regression's stream is read twice, for the loss and in the target's own units."""
@@ -408,11 +407,11 @@ class TabularModel:
             return network._evaluate_with(self._scores, encoded, None, None)
         result, metrics = network._evaluate_with((), encoded, None, None), present(self._scores)
         check_combine(metrics, "evaluate")
-        sums = Sums(metrics)
+        sums = _metrics.Sums(metrics)
         for block in data._converted(lambda block: replace(block, y=labels_of(self._block(block)))):
             truth, value = block.y.astype(np.float64), self.predict(block.X)
             weights = as_weights(block.weight, len(truth), np.float64, "evaluate", some=False)
-            sums.add(_metrics.Predictions(truth.reshape(-1, 1), value.reshape(-1, 1), losses.MSELoss(), weights))
+            sums.add(_metrics.Predictions.of_values(truth, value, weights))
         return result | sums.numbers()
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -170,9 +170,13 @@ TEST(a_step_allocates_nothing) {
     for (const Case& c : kCases) {
       Training training(c);
       Watch watch;
+      metrics::Plan plan{.columns = c.widths.back()};
+      for (const char* const each : {"absolute", "relative", "squares", "deviations"}) plan.want(each);
+      metrics::Sums sums(plan, cpu_device(DType::float32));
+      const Measured measured{&sums, {training.data.target}};
       const auto epoch = [&] {
         EpochPosition position;
-        training.trainer->epoch(training.data, {.batch_rows = c.batch_rows}, position, watch);
+        training.trainer->epoch(training.data, {.batch_rows = c.batch_rows, .measured = measured}, position, watch);
       };
       const auto step = [&] { training.trainer->step(training.data, watch); };
       CHECK(settles(epoch), "batches of ", c.batch_rows, " rows on ", threads, " threads");

@@ -60,6 +60,15 @@ def describe_history(history: History) -> str:
     )
 
 
+def describe_layers(history: History) -> dict[str, str]:
+    """What the last epoch recorded of each layer, in words by name."""
+    found: dict[str, list[str]] = {}
+    for kind, layers in history.layers.items():
+        for name, numbers in layers.items():
+            found.setdefault(name, []).append(f"{kind.replace('_', ' ')} {numbers[-1]:.3g}")
+    return {name: ", ".join(words) for name, words in found.items()}
+
+
 def watched() -> bool:
     """Tell whether someone looks at standard error, where a progress bar goes."""
     return sys.stderr is not None and sys.stderr.isatty()

@@ -8,7 +8,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from whet.cli.arguments import STREAM, TABLE, Commands, batch, count, fraction, path, rate, seed, widths
-from whet.cli.messages import describe, describe_history, describe_network, describe_task, line, say, watched
+from whet.cli.messages import (
+    describe,
+    describe_history,
+    describe_layers,
+    describe_network,
+    describe_task,
+    line,
+    say,
+    watched,
+)
 from whet.cli.streams import check_writable, save
 
 if TYPE_CHECKING:
@@ -65,6 +74,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--report", type=path, metavar="r.html", help="a page to write about the run, with its diagnosis"
     )
+    parser.add_argument(
+        "--record", action="store_true", help="note gradient norms, update ratios and dead units of every epoch"
+    )
     parser.add_argument("--checkpoint", type=path, metavar="RUN/", help="a directory to write checkpoints to")
     parser.add_argument(
         "--checkpoint-every", type=count, metavar="N", help="steps from one checkpoint to the next (an epoch)"
@@ -95,6 +107,7 @@ def _run(arguments: argparse.Namespace) -> None:
             checkpoint=arguments.checkpoint,
             checkpoint_every=arguments.checkpoint_every,
             resume=arguments.resume,
+            record=arguments.record,
             progress=watched(),
         )
     except NonFiniteError as error:
@@ -121,6 +134,10 @@ def _run(arguments: argparse.Namespace) -> None:
     line("training", describe_history(history), report)
     if arguments.validation:
         line("validation", f"loss {history['val_loss'][-1]:.4g} on the {arguments.validation:.3g} set aside", report)
+    if arguments.record:
+        line("layers", "in the last epoch", report)
+        for name, words in describe_layers(history).items():
+            line(f"  {name}", words, report)
     line("scores", "on all rows of the table" if arguments.validation else "on the training rows", report)
     for name, value in model.evaluate(table).items():
         line(f"  {name}", f"{value:.6g}", report)

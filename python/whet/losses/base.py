@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import field, fields
 from typing import Any, ClassVar, Literal
@@ -97,9 +98,14 @@ class Loss(Frozen):
             return target if target.ndim == 1 else target.argmax(axis=1)
         return (target[:, 0] if target.shape[1] == 1 else target) > 0.5
 
+    def columns(self, outputs: int) -> slice | None:
+        """Which of a row's outputs metrics read; None where they read a mean of what the link makes of several."""
+        return slice(0, outputs)
+
     def values(self, output: Floats) -> Floats:
         """What raw outputs say of targets in their own unit, shape (rows, outputs)."""
-        flat = output.reshape(len(output), -1)
+        width = math.prod(output.shape[1:])
+        flat = output.reshape(len(output), width)[:, self.columns(width)]
         return np.exp(flat) if self.link == "exp" else flat
 
     def probabilities(self, output: Floats) -> Floats:

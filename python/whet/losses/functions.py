@@ -154,9 +154,9 @@ class GaussianNLLLoss(TracedLoss):
         if as_number(self.eps, "GaussianNLLLoss", "eps", low=0) == 0:
             raise ValueError("[GaussianNLLLoss] expected eps above 0, got 0")
 
-    def values(self, output: Floats) -> Floats:
-        """See `Loss.values`: the means."""
-        return super().values(output)[:, : math.prod(output.shape[1:]) // 2]
+    def columns(self, outputs: int) -> slice | None:
+        """See `Loss.columns`: the means."""
+        return slice(0, outputs // 2)
 
     def row_losses(self, prediction: Any, target: Any) -> Any:
         """See `TracedLoss.row_losses`."""
@@ -249,6 +249,10 @@ class MemberLoss(TracedLoss):
     def labels(self, target: NDArray[Any]) -> NDArray[Any]:
         """See `Loss.labels`."""
         return self.member.labels(target[:, 0].astype(np.int32) if self.kind == "classes" else target)
+
+    def columns(self, outputs: int) -> slice | None:
+        """See `Loss.columns`: none, but the mean over members."""
+        return None
 
     def values(self, output: Floats) -> Floats:
         """See `Loss.values`: the mean of the members of outputs (rows, members, outputs)."""

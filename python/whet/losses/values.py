@@ -91,12 +91,12 @@ class QuantileLoss(Loss):
         """See `Loss.encode`."""
         return (np.repeat(target, outputs, axis=1) if target.shape[1] < outputs else target), None
 
-    def values(self, output: Floats) -> Floats:
-        """See `Loss.values`; of several quantiles, the one next to the median."""
+    def columns(self, outputs: int) -> slice | None:
+        """See `Loss.columns`; of several quantiles, the one next to the median."""
         if not isinstance(self.quantile, tuple):
-            return output
+            return super().columns(outputs)
         nearest = int(np.abs(np.array(self.quantile) - 0.5).argmin())
-        return output[:, nearest : nearest + 1]
+        return slice(nearest, nearest + 1)
 
 
 class PoissonNLLLoss(Loss):

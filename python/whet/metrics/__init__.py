@@ -32,6 +32,7 @@ from whet.metrics.classes import (
 )
 from whet.metrics.predictions import Predictions
 from whet.metrics.probabilities import ROCAUC, Brier, LogLoss, auc, brier, log_loss, roc_auc
+from whet.metrics.sums import Sums
 from whet.metrics.values import MAE, MAPE, R2, RMSE, mae, mape, r2, rmse
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "Precision",
     "Predictions",
     "Recall",
+    "Sums",
     "TopK",
     "accuracy",
     "auc",

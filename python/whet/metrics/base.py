@@ -17,10 +17,10 @@ from whet._frozen import Frozen
 from whet.errors import WhetWarning
 from whet.losses import Loss
 from whet.metrics.predictions import Predictions, Reads
+from whet.metrics.sums import Sums
 
 __all__ = [
     "Absent",
-    "MeanOfRows",
     "Metric",
     "Named",
     "mean",
@@ -51,8 +51,8 @@ class Metric:
     function: Callable[..., float]
     reads: Reads
     greater_is_better: bool | None
-    #: Whether the metric of many rows follows from what `part` tells of some of them and of the others.
-    combines: ClassVar[bool] = False
+    #: The sums over rows that it is made of, by the core's names; without any it needs all rows at once.
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, function: Callable[..., float], reads: Reads, greater_is_better: bool | None) -> None:
         self.name, self.reads, self.greater_is_better = name, one_of(reads, Reads, "reads"), greater_is_better
@@ -82,16 +82,8 @@ class Metric:
         weights = {} if seen.weights is None or not _takes_weights(self.function) else {"sample_weight": seen.weights}
         return _number(self.function(truth, prediction, **weights), self.name)
 
-    def part(self, seen: Predictions) -> Floats:
-        """What some rows contribute, to be `merged` with what others do: numbers of which memory holds few."""
-        raise ValueError(f"[metrics] {self.name} needs all rows at once")
-
-    def merged(self, a: Floats, b: Floats) -> Floats:
-        """What two parts of the rows contribute together."""
-        return a + b
-
-    def whole(self, part: Floats) -> float:
-        """The metric of all rows that contributed."""
+    def whole(self, sums: Sums) -> float:
+        """The metric of all rows that were summed."""
         raise ValueError(f"[metrics] {self.name} needs all rows at once")
 
     def __repr__(self) -> str:
@@ -129,26 +121,11 @@ class Named(Frozen, Metric):
 
     def score(self, seen: Predictions) -> float:
         """See `Metric.score`."""
-        truth, prediction = seen.read(self.reads)
-        return float(self._function(truth, prediction, sample_weight=seen.weights, **self.options()))
+        return self.whole(Sums.of((self,), seen))
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
         return f"{type(self).__name__}({options})"
-
-
-class MeanOfRows(Named):
-    """The weighted mean over rows of what each has."""
-
-    combines = True
-
-    def part(self, seen: Predictions) -> Floats:
-        """See `Metric.part`: a sum over rows, and their weight."""
-        return np.array([self.score(seen) * seen.total, seen.total]) if seen.total else np.zeros(2)
-
-    def whole(self, part: Floats) -> float:
-        """See `Metric.whole`."""
-        return float(part[0] / part[1])
 
 
 class Absent(Metric):
@@ -176,7 +153,10 @@ def present(metrics: Sequence[Metric]) -> list[Metric]:
 
 def scores(metrics: Sequence[Metric], seen: Predictions) -> dict[str, float]:
     """Each metric of a model's predictions by name; warns of those that are absent."""
-    return {metric.name: metric.score(seen) for metric in present(metrics)}
+    metrics = present(metrics)
+    summed = [metric for metric in metrics if metric.needs]
+    found = Sums.of(summed, seen).numbers() if summed else {}
+    return {metric.name: found[metric.name] if metric.needs else metric.score(seen) for metric in metrics}
 
 
 def of_function(function: Callable[..., float]) -> Metric:

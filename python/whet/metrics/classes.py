@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from whet._arrays import Floats
 from whet._checks import as_count, as_flag
 from whet.losses import Loss
-from whet.metrics.base import MeanOfRows, Named, mean, one_of, pair, weights_of
-from whet.metrics.counts import Counts
+from whet.metrics.base import Named, mean, one_of, pair, weights_of
+from whet.metrics.counts import Counts, flags
 from whet.metrics.predictions import Predictions
+from whet.metrics.sums import Sums
 
 __all__ = [
     "F1",
@@ -34,10 +35,15 @@ Average: TypeAlias = Literal["auto", "binary", "macro", "micro", "weighted"]
 _Ratio: TypeAlias = Callable[[Counts], "tuple[Floats, Floats]"]
 
 
-def _counts(truth: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None) -> Counts:
+def _labels(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     a, b = pair(truth, prediction)
     if a.ndim > 2:
         raise ValueError(f"[metrics] expected labels of shape (rows,) or (rows, labels), got {a.shape}")
+    return (a, b) if a.ndim == 1 else (flags(a), flags(b))
+
+
+def _counts(truth: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None) -> Counts:
+    a, b = _labels(truth, prediction)
     return Counts.of(a, b, weights_of(sample_weight, len(a)))
 
 
@@ -49,8 +55,9 @@ def accuracy(truth: ArrayLike, prediction: ArrayLike, *, sample_weight: ArrayLik
         prediction: The same of a model.
         sample_weight: Weight of each row, shape (rows,).
     """
-    counts = _counts(truth, prediction, sample_weight)
-    return counts.right / counts.total
+    a, b = _labels(truth, prediction)
+    right = (a == b).reshape(len(a), -1).all(axis=1)
+    return mean(right, weights_of(sample_weight, len(a)))
 
 
 def balanced_accuracy(
@@ -201,39 +208,33 @@ def top_k(truth: ArrayLike, score: ArrayLike, *, k: int = 2, sample_weight: Arra
     return mean(ahead < as_count(k, "metrics", "k"), weights_of(sample_weight, len(labels)))
 
 
-class Accuracy(MeanOfRows):
-    """`accuracy`, for a fit."""
-
-    key = "accuracy"
-    _function = staticmethod(accuracy)
-    reads = "labels"
-    greater_is_better = True
-
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`."""
-        return seen.counts.right / seen.counts.total
-
-
 class _OfCounts(Named):
     """Made of how many rows have which label, and how many were given it."""
 
-    combines = True
+    needs = ("counts",)
+    reads = "labels"
+    greater_is_better = True
 
     def _of(self, counts: Counts) -> float:
         raise TypeError("[metrics] a metric of counts says what it makes of them")
 
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`."""
-        return self._of(seen.counts)
-
-    def part(self, seen: Predictions) -> Floats:
-        """See `Metric.part`: counts."""
-        labels = seen.truth.shape[1] if seen.truth.ndim == 2 else seen.classes
-        return seen.counts.summands(labels) if len(seen.target) else np.zeros(4 * labels + 3)
-
-    def whole(self, part: Floats) -> float:
+    def whole(self, sums: Sums) -> float:
         """See `Metric.whole`."""
-        return self._of(Counts.of_sum(part))
+        return self._of(sums.counts)
+
+
+class Accuracy(Named):
+    """`accuracy`, for a fit."""
+
+    key = "accuracy"
+    _function = staticmethod(accuracy)
+    needs = ("right",)
+    reads = "labels"
+    greater_is_better = True
+
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        return float(sums.means("right")[0])
 
 
 class BalancedAccuracy(_OfCounts):
@@ -241,8 +242,6 @@ class BalancedAccuracy(_OfCounts):
 
     key = "balanced_accuracy"
     _function = staticmethod(balanced_accuracy)
-    reads = "labels"
-    greater_is_better = True
     adjusted: bool = False
 
     def __post_init__(self) -> None:
@@ -262,8 +261,6 @@ class BalancedAccuracy(_OfCounts):
 class _Averaged(_OfCounts):
     """With the options of `precision`."""
 
-    reads = "labels"
-    greater_is_better = True
     average: Average = "auto"
     pos_label: int = 1
     zero_division: float = 0.0
@@ -310,11 +307,12 @@ class F1(_Averaged):
     _ratio = staticmethod(_of_both)
 
 
-class TopK(MeanOfRows):
+class TopK(Named):
     """`top_k` with its option, for a fit; by default its name is "top_3" for k = 3, but "top_k" for its own k, 2."""
 
     key = "top_k"
     _function = staticmethod(top_k)
+    needs = ("ranks",)
     reads = "scores"
     greater_is_better = True
     k: int = 2
@@ -331,6 +329,6 @@ class TopK(MeanOfRows):
         if loss.kind != "classes":
             raise ValueError(f"[metrics] {self.name} needs a loss with classes, such as cross_entropy; got {loss.name}")
 
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`: of outputs, which have an order where probabilities are rounded to 0 or 1."""
-        return top_k(seen.truth, seen.ranks, k=self.k, sample_weight=seen.weights)
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`: of outputs, which have an order where probabilities are rounded to 0 or 1."""
+        return float(sums.means("ranks")[: self.k].sum())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Counts"]
+__all__ = ["Counts", "flags"]
 
 
 class Counts(NamedTuple):
@@ -18,8 +18,6 @@ class Counts(NamedTuple):
         hits: Rows of a label that were given it.
         predicted: Rows that were given it.
         true: Rows that have it.
-        right: Rows that were given all that they have and no other.
-        total: All rows.
         binary: Whether there are two labels, of which only one is of interest.
         several: Whether a row may have several labels.
     """
@@ -28,26 +26,20 @@ class Counts(NamedTuple):
     hits: NDArray[np.float64]
     predicted: NDArray[np.float64]
     true: NDArray[np.float64]
-    right: float
-    total: float
     binary: bool
     several: bool
 
     @classmethod
-    def of(
-        cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None, binary: bool | None = None
-    ) -> Counts:
-        """Of labels of shape (rows,), or 0 and 1 of shape (rows, labels).
+    def of(cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None) -> Counts:
+        """Of labels of shape (rows,), or `flags` of shape (rows, labels).
 
         Args:
             truth: What is so.
             prediction: What was said, in the same shape.
             weights: Of the rows, or None.
-            binary: Whether there are two labels; None to look whether they are 0 and 1.
         """
-        total = float(len(truth) if weights is None else weights.sum(dtype=np.float64))
         if truth.ndim == 2:
-            return cls._of_columns(truth, prediction, weights, total)
+            return cls._of_columns(truth, prediction, weights)
         labels, a, b = _codes(truth, prediction)
         same = a == b
         hits = np.bincount(a[same], None if weights is None else weights[same], len(labels))
@@ -55,38 +47,26 @@ class Counts(NamedTuple):
         there = predicted + true > 0
         if weights is not None:  # rows that weigh nothing have labels, too
             there |= (np.bincount(a, None, len(labels)) + np.bincount(b, None, len(labels))) > 0
-        if binary is None:
-            binary = bool(np.isin(labels[there], (0, 1)).all()) if labels.dtype.kind in "biuf" else False
+        binary = bool(np.isin(labels[there], (0, 1)).all()) if labels.dtype.kind in "biuf" else False
         kept = [each[there].astype(np.float64) for each in (hits, predicted, true)]
-        return cls(labels[there], kept[0], kept[1], kept[2], float(hits.sum()), total, binary, False)
-
-    def summands(self, labels: int) -> NDArray[np.float64]:
-        """What sums of are counts again, of labels that are numbers below `labels`."""
-        there = np.ones(len(self.labels))
-        spread = np.zeros((4, labels))
-        spread[:, self.labels.astype(np.intp)] = self.hits, self.predicted, self.true, there
-        return np.array([*spread.ravel(), self.right, self.total, self.several])
+        return cls(labels[there], kept[0], kept[1], kept[2], binary, False)
 
     @classmethod
-    def of_sum(cls, sum_of: NDArray[Any]) -> Counts:
-        """Those of all rows, from the sum of the `summands` of parts of them."""
-        spread, (right, total, several) = sum_of[:-3].reshape(4, -1), sum_of[-3:].tolist()
-        labels = np.flatnonzero(spread[3])
-        hits, predicted, true = spread[:3, labels]
-        binary = not several and spread.shape[1] == 2
-        return cls(labels, hits, predicted, true, right, total, binary, bool(several))
-
-    @classmethod
-    def _of_columns(
-        cls, truth: NDArray[Any], prediction: NDArray[Any], weights: NDArray[Any] | None, total: float
-    ) -> Counts:
-        if truth.ndim != 2 or not all(np.isin(each, (0, 1)).all() for each in (truth, prediction)):
-            raise ValueError("[metrics] expected labels 0 and 1 where a row has several")
-        a, b = truth.astype(np.bool_), prediction.astype(np.bool_)
+    def _of_columns(cls, a: NDArray[np.bool_], b: NDArray[np.bool_], weights: NDArray[Any] | None) -> Counts:
         each = np.ones(len(a)) if weights is None else np.asarray(weights, np.float64)
         hits, predicted, true = (each @ columns for columns in (a & b, b, a))
-        right = float(each @ (a == b).all(axis=1))
-        return cls(np.arange(a.shape[1]), hits, predicted, true, right, total, False, True)
+        return cls(np.arange(a.shape[1]), hits, predicted, true, False, True)
+
+
+def flags(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Labels of shape (rows, labels) as booleans.
+
+    Raises:
+        ValueError: If some are neither 0 nor 1.
+    """
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("[metrics] expected labels 0 and 1 where a row has several")
+    return labels.astype(np.bool_)
 
 
 def _codes(truth: NDArray[Any], prediction: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any, Literal
 
@@ -9,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whet._arrays import Floats
-from whet.losses import Loss, MemberLoss
-from whet.metrics.counts import Counts
+from whet.losses import Loss, MSELoss
 
-__all__ = ["Predictions", "Reads"]
+__all__ = ["Predictions", "Reads", "answers"]
 
 Reads = Literal["labels", "probabilities", "values", "outputs", "predictions", "scores"]
 
@@ -37,10 +37,10 @@ class Predictions:
             weights = None if weights is None else weights[counted]
         self.target, self.output, self.loss, self.weights = target, output, loss, weights
 
-    @property
-    def total(self) -> float:
-        """The number of rows, or the sum of their weights."""
-        return float(len(self.target) if self.weights is None else self.weights.sum(dtype=np.float64))
+    @classmethod
+    def of_values(cls, truth: NDArray[Any], values: NDArray[Any], weights: Floats | None = None) -> Predictions:
+        """Of numbers in the target's own unit, shape (rows,)."""
+        return cls(truth.reshape(-1, 1), values.reshape(-1, 1), MSELoss(), weights)
 
     @property
     def several(self) -> bool:
@@ -55,9 +55,35 @@ class Predictions:
         return self.output
 
     @property
-    def logits(self) -> Floats | None:
-        """What the link makes probabilities of, shape (rows, outputs); None where those are a mean over members."""
-        return None if isinstance(self.loss, MemberLoss) else self.one.reshape(len(self.one), -1)
+    def _of_members(self) -> bool:
+        return self.loss.columns(math.prod(self.one.shape[1:])) is None
+
+    @cached_property
+    def raw(self) -> Floats:
+        """Outputs before the link, shape (rows, outputs); of members, the mean of what the link makes of theirs."""
+        if self._of_members:
+            return self.values if self.loss.kind == "values" else self.probabilities
+        return self.one.reshape(len(self.one), math.prod(self.one.shape[1:]))
+
+    @property
+    def columns(self) -> slice:
+        """Those of `raw` that metrics read."""
+        return self.loss.columns(self.raw.shape[1]) or slice(0, self.raw.shape[1])
+
+    @property
+    def link(self) -> str | None:
+        """What makes probabilities of `raw`, or numbers in the target's unit; None where it is these."""
+        return None if self._of_members else self.loss.link
+
+    @property
+    def threshold(self) -> float:
+        """Of `raw`, above which a label is 1."""
+        return 0.5 if self._of_members else 0.0
+
+    @property
+    def answers(self) -> NDArray[Any]:
+        """See `answers`."""
+        return answers(self.loss, self.target, self.raw.dtype)
 
     @cached_property
     def truth(self) -> NDArray[Any]:
@@ -70,22 +96,17 @@ class Predictions:
         return self.loss.probabilities(self.one)
 
     @property
-    def ranks(self) -> Floats:
-        """What puts the classes of a row in an order: outputs, where they are not a mean over members."""
-        return self.probabilities if self.logits is None else self.logits
-
-    @property
     def scores(self) -> Floats:
         """What puts the rows of a class or label in an order: probabilities of classes, outputs of labels."""
-        return self.probabilities if self.loss.kind == "classes" else self.ranks
+        return self.probabilities if self.loss.kind == "classes" else self.raw
 
     @cached_property
     def labels(self) -> NDArray[Any]:
         """Predicted ones, in the form of `truth`."""
         if self.loss.kind == "classes":
-            chosen: NDArray[np.intp] = self.ranks.argmax(axis=1)
+            chosen: NDArray[np.intp] = self.raw.argmax(axis=1)
             return chosen
-        return _column(self.probabilities > 0.5 if self.logits is None else self.ranks > 0)
+        return _column(self.raw > self.threshold)
 
     @cached_property
     def values(self) -> Floats:
@@ -95,12 +116,7 @@ class Predictions:
     @property
     def classes(self) -> int:
         """Of which a row, or each of its labels, has one."""
-        return 2 if self.loss.kind == "labels" else int(self.ranks.shape[1])
-
-    @cached_property
-    def counts(self) -> Counts:
-        """Rows by label, which accuracy, precision, recall and F1 are made of."""
-        return Counts.of(self.truth, self.labels, self.weights, binary=self.classes == 2)
+        return 2 if self.loss.kind == "labels" else int(self.raw.shape[1])
 
     def read(self, reads: Reads) -> tuple[NDArray[Any], Any]:
         """Truth and prediction in one of the forms."""
@@ -116,6 +132,14 @@ class Predictions:
         if reads == "labels":
             return self.truth, self.labels
         return self.truth, self.probabilities if reads == "probabilities" else self.scores
+
+
+def answers(loss: Loss, target: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Targets as the core's sums read them: class indices, below 0 where a row is left out, or a number per column."""
+    if loss.kind != "classes":
+        return np.require(target.reshape(len(target), math.prod(target.shape[1:])), dtype, ["C", "A"])
+    labels, counted = loss.labels(target), loss.counted(target)
+    return np.require(labels if counted is None else np.where(counted, labels, -1), np.int32, ["C", "A"])
 
 
 def _column(array: NDArray[Any]) -> NDArray[Any]:

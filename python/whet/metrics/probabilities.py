@@ -13,8 +13,9 @@ from whet import _core
 from whet._arrays import Floats
 from whet._checks import as_flag
 from whet.errors import WhetWarning
-from whet.metrics.base import MeanOfRows, Named, mean, one_of, pair, weights_of
+from whet.metrics.base import Named, mean, one_of, pair, weights_of
 from whet.metrics.predictions import Predictions
+from whet.metrics.sums import Sums
 
 __all__ = ["ROCAUC", "Brier", "LogLoss", "auc", "brier", "log_loss", "roc_auc"]
 
@@ -74,15 +75,20 @@ def brier(
         sample_weight: Weight of each row, shape (rows,).
     """
     labels, p, classes = _likely(truth, probability)
-    half = scale_by_half == "auto" or as_flag(scale_by_half, "metrics", "scale_by_half")
+    scale = _scale(scale_by_half, p.shape[1] if classes else 0)
     weights = weights_of(sample_weight, len(p))
     if not classes:
-        return mean(np.square(labels - p.astype(np.float64)), weights) * (1 if half else 2)
-    if scale_by_half == "auto":
-        half = p.shape[1] == 2
+        return mean(np.square(labels - p.astype(np.float64)), weights) * scale
     # The sum over classes of (p - [class is true])^2.
     each = np.einsum("ij,ij->i", p, p) + (1 - 2 * p[np.arange(len(p)), labels].astype(np.float64))
-    return mean(each, weights) * (0.5 if half else 1)
+    return mean(each, weights) * scale
+
+
+def _scale(half: bool | Literal["auto"], classes: int) -> float:
+    """What multiplies the squares summed over classes, or those of label 1 alone, which are half of both labels'."""
+    if half == "auto":
+        return 1.0 if classes == 0 else 0.5 if classes == 2 else 1.0
+    return (0.5 if classes else 1.0) * (1 if as_flag(half, "metrics", "scale_by_half") else 2)
 
 
 def roc_auc(
@@ -128,55 +134,34 @@ auc = roc_auc
 
 def _area(positive: NDArray[np.bool_], score: NDArray[Any], weights: Floats | None) -> float:
     """Of rows that are positive over the others."""
-    ours, others = _sorted(score, weights, positive), _sorted(score, weights, ~positive)
-    whole = ours[1][-1] * others[1][-1]
-    if whole == 0:
+    scores = np.ascontiguousarray(score, np.float32 if score.dtype == np.float32 else np.float64)
+    area = _core.roc_area(scores, np.ascontiguousarray(positive), weights)
+    if math.isnan(area):
         message = "roc_auc is defined only where both classes occur; it is nan here"
         warnings.warn(message, WhetWarning, stacklevel=4)
-        return math.nan
-    fewer, more = (ours, others) if len(ours[0]) <= len(others[0]) else (others, ours)
-    below = sum(more[1][np.searchsorted(more[0], fewer[0], side)] for side in ("left", "right"))
-    share = float(np.diff(fewer[1]) @ below / (2 * whole))
-    return share if fewer is ours else 1 - share
+    return area
 
 
-def _sorted(
-    score: NDArray[Any], weights: Floats | None, rows: NDArray[np.bool_]
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Scores of some rows in order, and what all those before each place weigh."""
-    if weights is None:
-        ordered = np.sort(score[rows])
-        return ordered, np.arange(len(ordered) + 1, dtype=np.float64)
-    order = np.argsort(score[rows])
-    return score[rows][order], np.concatenate([[0.0], np.cumsum(weights[rows][order])])
-
-
-class LogLoss(MeanOfRows):
+class LogLoss(Named):
     """`log_loss`, for a fit, which computes it of the raw outputs."""
 
     key = "log_loss"
     _function = staticmethod(log_loss)
+    needs = ("log_loss",)
     reads = "probabilities"
     greater_is_better = False
 
-    def score(self, seen: Predictions) -> float:
-        """See `Metric.score`."""
-        logits = seen.logits
-        if logits is None:
-            return super().score(seen)
-        weights = None if seen.weights is None else np.asarray(seen.weights, logits.dtype)
-        if seen.loss.kind == "classes":
-            truth = np.ascontiguousarray(seen.truth, np.int32)
-            return _core.loss(None, logits, truth, weights, "cross_entropy", [])
-        truth = seen.truth.reshape(logits.shape).astype(logits.dtype)
-        return _core.loss(None, logits, truth, weights, "bce_with_logits", [("pos_weight", 1.0)])
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        return float(sums.means("log_loss")[0])
 
 
-class Brier(MeanOfRows):
+class Brier(Named):
     """`brier` with its option, for a fit."""
 
     key = "brier"
     _function = staticmethod(brier)
+    needs = ("brier",)
     reads = "probabilities"
     greater_is_better = False
     scale_by_half: bool | Literal["auto"] = "auto"
@@ -185,6 +170,11 @@ class Brier(MeanOfRows):
         if self.scale_by_half != "auto":
             as_flag(self.scale_by_half, "Brier", "scale_by_half")
         super().__post_init__()
+
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        columns = sums.columns if sums.kind == "classes" else 0
+        return float(sums.means("brier")[0]) * _scale(self.scale_by_half, columns)
 
 
 class ROCAUC(Named):
@@ -199,3 +189,8 @@ class ROCAUC(Named):
     def __post_init__(self) -> None:
         one_of(self.average, Average, "average")
         super().__post_init__()
+
+    def score(self, seen: Predictions) -> float:
+        """See `Metric.score`."""
+        truth, score = seen.read(self.reads)
+        return roc_auc(truth, score, average=self.average, sample_weight=seen.weights)

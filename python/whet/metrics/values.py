@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whet._arrays import Floats
-from whet.metrics.base import MeanOfRows, Named, mean, one_of, pair, weights_of
+from whet.metrics.base import Named, mean, one_of, pair, weights_of
 from whet.metrics.predictions import Predictions
+from whet.metrics.sums import Sums
 
 __all__ = ["MAE", "MAPE", "R2", "RMSE", "mae", "mape", "r2", "rmse"]
 
@@ -103,11 +104,16 @@ class _OfValues(Named):
             )
 
 
-class MAE(MeanOfRows, _OfValues):
+class MAE(_OfValues):
     """`mae`, for a fit."""
 
     key = "mae"
     _function = staticmethod(mae)
+    needs = ("absolute",)
+
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        return float(sums.means("absolute").mean())
 
 
 class RMSE(_OfValues):
@@ -115,24 +121,23 @@ class RMSE(_OfValues):
 
     key = "rmse"
     _function = staticmethod(rmse)
-    combines = True
+    needs = ("squares",)
 
-    def part(self, seen: Predictions) -> Floats:
-        """See `Metric.part`: the sum of squares of each output, and the weight."""
-        a, b, weights = _columns(*seen.read("values"), seen.weights if seen.total else None)
-        each = np.ones(len(a)) if weights is None else weights
-        return np.append(each @ np.square(a - b), seen.total) * (seen.total > 0)
-
-    def whole(self, part: Floats) -> float:
+    def whole(self, sums: Sums) -> float:
         """See `Metric.whole`."""
-        return float(np.sqrt(part[:-1] / part[-1]).mean())
+        return float(np.sqrt(sums.means("squares")).mean())
 
 
-class MAPE(MeanOfRows, _OfValues):
+class MAPE(_OfValues):
     """`mape`, for a fit."""
 
     key = "mape"
     _function = staticmethod(mape)
+    needs = ("relative",)
+
+    def whole(self, sums: Sums) -> float:
+        """See `Metric.whole`."""
+        return float(sums.means("relative").mean())
 
 
 class R2(_OfValues):
@@ -141,31 +146,13 @@ class R2(_OfValues):
     key = "r2"
     _function = staticmethod(r2)
     greater_is_better = True
+    needs = ("squares", "deviations")
     multioutput: Outputs = "uniform_average"
-    combines = True
 
     def __post_init__(self) -> None:
         one_of(self.multioutput, Outputs, "multioutput")
         super().__post_init__()
 
-    def part(self, seen: Predictions) -> Floats:
-        """See `Metric.part`: the weight, the residuals, and mean and squared deviations of the truth."""
-        a, b, weights = _columns(*seen.read("values"), seen.weights if seen.total else None)
-        if not seen.total:
-            return np.zeros((4, a.shape[1]))
-        each = np.ones(len(a)) if weights is None else weights
-        middle = np.average(a, axis=0, weights=weights)
-        weight = np.full(a.shape[1], seen.total)
-        return np.array([weight, each @ np.square(a - b), middle, each @ np.square(a - middle)])
-
-    def merged(self, a: Floats, b: Floats) -> Floats:
-        """See `Metric.merged`: as Chan, Golub and LeVeque combine deviations."""
-        weight = a[0] + b[0]
-        if not weight.any():
-            return a
-        apart, share = b[2] - a[2], b[0] / weight
-        return np.array([weight, a[1] + b[1], a[2] + share * apart, a[3] + b[3] + a[0] * share * np.square(apart)])
-
-    def whole(self, part: Floats) -> float:
+    def whole(self, sums: Sums) -> float:
         """See `Metric.whole`."""
-        return _score(part[1], part[3], self.multioutput)
+        return _score(sums.section("squares"), sums.section("deviations"), self.multioutput)

@@ -17,7 +17,7 @@ from whet.training.checkpoints.checkpoint import Checkpoints, NoCheckpoints, Pla
 from whet.training.checkpoints.identity import identity, schedules
 from whet.training.engine import Continuation, assign, averaged, core_trainer
 from whet.training.history import History
-from whet.training.measuring import Measuring, MeasuringParts
+from whet.training.measuring import Measuring
 from whet.training.rates import LearningRates
 from whet.training.records import NoRecords, Records
 from whet.training.rollback import NoRollback, Rollback
@@ -73,7 +73,7 @@ class Loop:
             self.trainer.average_after(int(plan.optimizer.swa * self._total))
         self._numbers = model._schedules(width)  # of the graph
         self.outputs = math.prod(graph.shape(graph.output))
-        self.measuring = Measuring(self) if source.whole else MeasuringParts(self)
+        self.measuring = Measuring(self)
         self.rates = LearningRates(assignment, self._total)
         self.records = NoRecords()
         if plan.record:
@@ -161,7 +161,7 @@ class Loop:
         began = self.trainer.steps
         end = first + int(min(self.plan.max_steps - began, part.end - position.batches))
         schedules, changes = self._schedules(began, end - first), self.rates.changes
-        predictions = self.measuring.predictions(part)
+        predictions, measured = self.measuring.predictions(part), self.measuring.measured(part)
         while position.batches < part.end and position.steps < end and not self._is_over(position):
             taken = position.steps
             steps = self.run.steps(self._checkpoints.steps(end - taken), self.trainer.steps)
@@ -179,6 +179,7 @@ class Loop:
                     position,
                     self.plan.max_seconds - self._seconds(),
                     part.first,
+                    measured,
                 )
             if position.batches == part.end:
                 self.measuring.end_part(part)

@@ -169,8 +169,9 @@ class Model:
             validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same, with their
                 sample_weight.
             metrics: Names or objects of whet.metrics, or functions of (truth, prediction), computed for every epoch
-                over the predictions made in it while training, weighted as the loss is. Of a stream, those that can be
-                told from parts of the rows: means over rows, those of counts, rmse and r2.
+                over the predictions made in it while training, weighted as the loss is. Most are summed in double
+                while a batch is in cache; roc_auc and functions have the predictions of all rows kept, and a stream
+                has none of these two.
             sample_weight: Weight of each row in the loss, shape (rows,); a batch's loss is the weighted mean
                 over its rows.
             class_weight: How often the rows of each class count, {class: factor}; classes that it leaves out count

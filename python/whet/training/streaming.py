@@ -15,10 +15,10 @@ from whet.data.streams.blocks import Block
 from whet.data.streams.prefetch import Prefetched
 from whet.data.streams.stream import Stream
 from whet.losses import Loss
-from whet.metrics import Metric
+from whet.metrics import Metric, Sums
 from whet.metrics.base import present
 from whet.training.classes import ClassWeight
-from whet.training.measuring import Sums, check_combine
+from whet.training.measuring import check_combine
 from whet.training.rows import Rows
 from whet.training.sources import Part
 
