@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ from bench.harness import Options, Peer, Record, Worker, at_work, present
 HIDDEN, TRAINED, ASKED, TARGET = (128, 128), 5000, 1000, "income"
 PEERS = {"whet": Peer("whet"), "scikit-learn": Peer("sklearn"), "torch": Peer("torch")}
 CASES = {
-    "1 row": dict(rows=1, calls=200),
-    "1 row, pandas": dict(rows=1, calls=200, pandas=True),
-    "1,000 rows": dict(rows=ASKED, calls=40),
-    "1,000 rows, pandas": dict(rows=ASKED, calls=40, pandas=True),
+    "1 row": dict(rows=1),
+    "1 row, pandas": dict(rows=1, pandas=True),
+    "1,000 rows": dict(rows=ASKED),
+    "1,000 rows, pandas": dict(rows=ASKED, pandas=True),
 }
 CALLERS = (1, 64)
-CALLS_OF_MANY = 256  # of all callers together
+TURN = 10  # callers ask again for so many times the seconds of a turn
 
 Table = dict[str, list[Any]]
 Predict = Callable[[Any], Any]
@@ -114,26 +115,32 @@ def opened(peer: str, path: Path) -> Predict:
     return predict
 
 
-def waits(predict: Predict, request: Any, callers: int, calls: int) -> list[float]:
-    """Seconds that each of so many calls took."""
+def waits(predict: Predict, request: Any, callers: int, seconds: float) -> tuple[list[float], float]:
+    """Seconds that each call took, of callers who begin together and ask again for so long; and for each."""
+    together = Barrier(callers)
 
     def ask(_):
         found = []
-        for _ in range(calls // callers):
-            start = time.perf_counter()
+        together.wait()
+        now = begin = time.perf_counter()
+        while now - begin < seconds:
+            start = now
             predict(request)
-            found.append(time.perf_counter() - start)
-        return found
+            now = time.perf_counter()
+            found.append(now - start)
+        return begin, now, found
 
     with ThreadPoolExecutor(callers) as pool:
-        return [each for part in pool.map(ask, range(callers)) for each in part]
+        begins, ends, parts = zip(*pool.map(ask, range(callers)), strict=True)
+    found = [each for part in parts for each in part]
+    return found, (max(ends) - min(begins)) / len(found)
 
 
 _opened: dict[str, Predict] = {}
 
 
 def examine(peer, case, threads):
-    """Median and 99th percentile of the wait, the seconds for a request, and the kilobytes at the peak so far."""
+    """The least, median and 99th percentile of the wait, the seconds for a request, and the kilobytes at the peak."""
     folder = Path(case["folder"])
     if case.get("train"):
         return train(peer, folder)
@@ -145,16 +152,15 @@ def examine(peer, case, threads):
         import pandas as pd
 
         request = pd.DataFrame(request)
-    waits(_opened[peer], request, 1, case["calls"] // 10)
-    start, callers = time.perf_counter(), case["callers"]
-    found = waits(_opened[peer], request, callers, case["calls"] if callers == 1 else CALLS_OF_MANY)
-    each = (time.perf_counter() - start) / len(found)
-    return np.median(found), np.quantile(found, 0.99), each, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    waits(_opened[peer], request, 1, case["seconds"] / 10)
+    found, each = waits(_opened[peer], request, case["callers"], case["seconds"])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return min(found), np.median(found), np.quantile(found, 0.99), each, peak
 
 
 def measured(workers: dict[str, Worker], cases: dict[str, Record], rounds: int) -> list[list[dict[str, Any]]]:
     """For each number of callers, the figures of examine: case -> peer -> rounds."""
-    found = [[{title: {name: [] for name in workers} for title in cases} for _ in range(3)] for _ in CALLERS]
+    found = [[{title: {name: [] for name in workers} for title in cases} for _ in range(4)] for _ in CALLERS]
     for turn in range(rounds):
         for title, case in cases.items():
             for tables_of, callers in zip(found, CALLERS, strict=True):
@@ -169,20 +175,23 @@ def run(options: Options) -> Record:
     chosen = present(PEERS, options.peers)
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder))
-        cases = {title: {**case, "folder": folder} for title, case in CASES.items() if options.only in title}
+        given = {"folder": folder, "seconds": TURN * options.seconds}
+        cases = {title: {**case, **given} for title, case in CASES.items() if options.only in title}
         with at_work(__name__, chosen, 1) as workers:
             for worker in workers.values():
                 worker.ask(examine={"train": True, "folder": folder})
         kilobytes: dict[str, list[float]] = {}
         for name, peer in chosen.items():
             with at_work(__name__, {name: peer}, 1) as workers:
-                asked = {**CASES["1,000 rows"], "folder": folder, "callers": CALLERS[-1]}
+                asked = {**CASES["1,000 rows"], **given, "callers": CALLERS[-1]}
                 kilobytes[name] = [workers[name].ask(examine=asked)[-1]]
         with at_work(__name__, chosen, 1) as workers:
             found = measured(workers, cases, options.rounds)
     made = []
-    for (median, last, each), callers in zip(found, CALLERS, strict=True):
+    for (least, median, last, each), callers in zip(found, CALLERS, strict=True):
         title = f"{callers} caller{'s' * (callers > 1)}"
+        if callers == 1:
+            made.append(tables.make(f"{title}, least", least, unit="ms", kind="time", scale=1e3))
         made.append(tables.make(f"{title}, median", median, unit="ms", kind="time", scale=1e3))
         made.append(tables.make(f"{title}, 99th percentile", last, unit="ms", kind="time", scale=1e3))
         made.append(tables.make(f"{title}, all together", each, unit="requests per second", kind="rate"))
