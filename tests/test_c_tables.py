@@ -209,7 +209,7 @@ def test_the_program_of_the_page_prints_what_predict_says(tmp_path):
 
 def test_the_coefficients_of_the_quantile_are_those_of_the_preprocessor():
     text = (Path(c_source.__file__).parent / "table.c").read_text().split("QUANTILE_")
-    for block, pairs in zip(text[1:4], (_elementary._MIDDLE, _elementary._NEAR, _elementary._FAR), strict=True):
+    for block, pairs in zip(text[1:4], (_elementary.MIDDLE, _elementary.NEAR, _elementary.FAR), strict=True):
         written = [float(each) for each in block[block.index("{") + 1 : block.index("}")].split(",")]
         assert written == list(itertools.chain(*pairs))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MIDDLE", "NEAR", "cos_pi", "exp", "log", "normal_quantile", "power", "rational"]
+__all__ = ["FAR", "MIDDLE", "NEAR", "cos_pi", "exp", "log", "normal_quantile", "power", "rational"]
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ NEAR = (
     (4.630337846156546, 2.053191626637759),
     (1.4234371107496835, 1.0),
 )
-_FAR = (
+FAR = (
     (2.0103343992922881e-07, 2.0442631033899397e-15),
     (2.7115555687434876e-05, 1.421511758316446e-07),
     (0.0012426609473880784, 1.8463183175100548e-05),
@@ -108,7 +108,7 @@ def normal_quantile(share: Array) -> Array:
     tail = np.abs(q) > 0.425
     found: Array = q * rational(0.180625 - np.where(tail, 0, q) ** 2, MIDDLE)
     r = np.sqrt(-log(np.where(q < 0, share, 1 - share)[tail]))
-    distance = np.where(r > 5, rational(r - 5, _FAR), rational(r - 1.6, NEAR))
+    distance = np.where(r > 5, rational(r - 5, FAR), rational(r - 1.6, NEAR))
     found[tail] = np.copysign(distance, q[tail])
     return found
 
