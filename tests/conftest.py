@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,24 @@ def outside_data():
     if not folder:
         pytest.skip("WHET_DATA does not name a folder of data sets")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(request):
+    """Runs a function, which waits for a process of its own, on the parameter of each case of a test, two at a time."""
+    pool, started = ThreadPoolExecutor(2), {}
+
+    def result(function, parameter):
+        if not started:
+            items = [item for item in request.session.items if item.module is request.module]
+            for item in items:
+                if "side_by_side" in item.fixturenames:
+                    (each,) = item.callspec.params.values()
+                    started[each] = pool.submit(function, each)
+        return started[parameter].result()
+
+    yield result
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture

@@ -22,11 +22,8 @@ NAMES = [
 ]
 
 
-@pytest.mark.skipif(
-    not sklearn.__version__.startswith("1.9."), reason="the tests that are left out were chosen for scikit-learn 1.9"
-)
-@pytest.mark.parametrize("name", NAMES)
-def test_scikit_learns_tests_pass(name):
+def run(name):
+    """The output of one of these files."""
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "-o", "filterwarnings="]
     done = subprocess.run(
         [
@@ -47,3 +44,11 @@ def test_scikit_learns_tests_pass(name):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+
+
+@pytest.mark.skipif(
+    not sklearn.__version__.startswith("1.9."), reason="the tests that are left out were chosen for scikit-learn 1.9"
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_scikit_learns_tests_pass(side_by_side, name):
+    side_by_side(run, name)
