@@ -82,7 +82,7 @@ class Predictions:
 
     @property
     def answers(self) -> NDArray[Any]:
-        """See `answers`."""
+        """The target as the core's sums read it: class indices, below 0 where a row is left out, or numbers."""
         return answers(self.loss, self.target, self.raw.dtype)
 
     @cached_property
