@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/sum.h"
 
 namespace whet::metrics {
 
@@ -14,21 +15,13 @@ namespace {
 constexpr int64_t kChunkElements = int64_t{1} << 16;
 constexpr int64_t kMostSlabs = 16;
 
-/// The sum of value(0) ... value(n - 1), in eight lanes: a single chain would wait for each addition.
+/// The sum of value(0) ... value(n - 1), of a few one after the other.
 template <class Value>
 double sum_of(int64_t n, const Value& value) {
-  constexpr int64_t lanes = 8;
-  int64_t i = 0;
-  if (n < lanes) {
-    double sum = 0;
-    for (; i < n; ++i) sum += value(i);
-    return sum;
-  }
-  double sums[lanes] = {};
-  for (; i + lanes <= n; i += lanes)
-    for (int64_t k = 0; k < lanes; ++k) sums[k] += value(i + k);
-  for (; i < n; ++i) sums[i % lanes] += value(i);
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  if (n >= 8) return sum(n, value);
+  double few = 0;
+  for (int64_t i = 0; i < n; ++i) few += value(i);
+  return few;
 }
 
 /// How many stand before x[j]: larger ones, and equal ones before it, or behind it if `last_first`. One loop without
