@@ -120,7 +120,6 @@ def importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float
         found = permutation_importance(model, data.take(chosen), metric="loss", n_repeats=_REPEATS)
     else:
         X = as_dense(model._features(data[0], "report"), "report")[chosen]
-        y, names = np.asarray(data[1])[chosen], [f"x{i}" for i in range(width)]
-        found = permutation_importance(model, X, y, metric="loss", n_repeats=_REPEATS, feature_names=names)
+        found = permutation_importance(model, X, np.asarray(data[1])[chosen], metric="loss", n_repeats=_REPEATS)
     rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     return sorted(rises, key=lambda each: -each[1])
