@@ -21,7 +21,7 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def regression(dtype="float64"):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 6))
-    y = X @ rng.normal(size=(6, 2)) + 0.1 * rng.normal(size=(300, 2))
+    y = X @ rng.normal(size=(6, 2)) + [1.0, -2.0] + 0.1 * rng.normal(size=(300, 2))
     return X.astype(dtype), y.astype(dtype)
 
 
