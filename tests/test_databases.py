@@ -17,7 +17,8 @@ import pytest
 
 from tests import postgres
 from tests.helpers import same_bits, same_column, same_table
-from whet import TabularModel, data
+from whet import TabularModel, data, nn
+from whet.data.sources import sql
 
 PENGUINS = data.load_penguins()
 
@@ -107,6 +108,105 @@ def test_parameters_of_a_query(connection, request):
     want = PENGUINS["body_mass_g"][PENGUINS["species"] == "Gentoo"]
     assert same_column(data.read_sql(query, connection, ("Gentoo",))["body_mass_g"], want)
     assert data.read_sql("SELECT 7 % 4 AS a", connection)["a"] == [3], "% means itself where there are no parameters"
+
+
+NUMBERS = "SELECT body_mass_g, flipper_length_mm, bill_length_mm FROM penguins WHERE body_mass_g > 0 ORDER BY id"
+
+
+def executed(connection, query):
+    """A new cursor whose query has run."""
+    cursor = connection.cursor()
+    cursor.execute(query)
+    return cursor
+
+
+def learned(source, **arguments):
+    model = nn.Linear(2, 1)
+    model.initialize(seed=0)
+    model.fit(source, loss="mse", seed=0, **{"epochs": 2, **arguments})
+    return model.fingerprint()
+
+
+@pytest.fixture
+def shared(request, connection):
+    """The same, for any thread: sqlite3 lends a connection to its own alone, unless it is told otherwise."""
+    if not isinstance(connection, sqlite3.Connection):
+        yield connection
+        return
+    with contextlib.closing(sqlite3.connect(request.getfixturevalue("lite"), check_same_thread=False)) as opened:
+        yield opened
+
+
+def test_a_module_learns_from_a_cursor_what_it_learns_from_batches(shared, monkeypatch):
+    monkeypatch.setattr(sql, "_BLOCK", 100)
+    rows = PENGUINS.take(PENGUINS["body_mass_g"] > 0)
+    X, y = np.stack([rows["flipper_length_mm"], rows["bill_length_mm"]], axis=1), rows["body_mass_g"]
+
+    def batches():
+        yield X[:200], y[:200]
+        yield X[200:], y[200:]
+
+    def cursor():
+        return executed(shared, NUMBERS)
+
+    want = learned(batches, batch_size=256)
+    assert learned(data.Stream(cursor, target="body_mass_g")) == want
+    chosen = ["flipper_length_mm", "bill_length_mm"]
+    every = data.Stream(lambda: executed(shared, NUMBERS), target="body_mass_g", columns=chosen)
+    assert learned(every) == want
+    with contextlib.closing(cursor()) as opened:
+        once = data.Stream(opened, target="body_mass_g")
+        with pytest.raises(ValueError, match=r"epochs=1 where X is an iterator"):
+            learned(once)
+        assert learned(once, epochs=1) == learned(batches, epochs=1, batch_size=256)
+    with pytest.raises(ValueError, match=r"the cursor: expected the columns \['z'\].*got \['body_mass_g', 'flipper"):
+        learned(data.Stream(cursor, target="z"))
+    with pytest.raises(ValueError, match="the target of a stream of files or a cursor"):
+        learned(data.Stream(cursor))
+
+
+def test_a_table_model_learns_from_a_cursor(shared, monkeypatch):
+    monkeypatch.setattr(sql, "_BLOCK", 100)
+    want, model = (TabularModel("species", hidden=(8,)) for _ in range(2))
+    query = SELECT.replace("ORDER", "WHERE species IS NOT NULL ORDER")
+    want.fit(PENGUINS, epochs=2, shuffle=False)
+    stream = data.Stream(lambda: executed(shared, query), kinds=PENGUINS.kinds)
+    model.fit(stream, epochs=2, shuffle=False)
+    assert model.network.fingerprint() == want.network.fingerprint()
+    assert same_bits(model.predict(stream), want.predict(PENGUINS))
+
+
+def test_columns_of_a_cursor_stay_what_they_are_in_its_first_rows(monkeypatch):
+    monkeypatch.setattr(sql, "_BLOCK", 2)
+    with contextlib.closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        query = "SELECT 1 AS y, NULL AS a UNION ALL SELECT 2, NULL UNION ALL SELECT 3, 'x'"
+        stream = data.Stream(lambda: executed(connection, query), target="y")
+        with pytest.raises(ValueError, match=r"'a': expected numbers, got text in row 2; of the cursor"):
+            TabularModel("y").fit(stream, epochs=1)
+        told = data.Stream(lambda: executed(connection, query), target="y", kinds={"a": "category"})
+        TabularModel("y").fit(told, epochs=1)
+
+
+def test_a_cursor_of_the_server_is_read_part_by_part(server):
+    with psycopg.connect(server) as connection:
+        stream = data.Stream(lambda: connection.cursor("masses").execute(NUMBERS), target="body_mass_g")
+        whole = data.Stream(lambda: connection.execute(NUMBERS), target="body_mass_g")
+        assert learned(stream) == learned(whole)
+
+
+def test_a_relation_of_duckdb_is_read_part_by_part(monkeypatch):
+    monkeypatch.setattr(sql, "_BLOCK", 1000)
+    query = "SELECT range AS y, range % 7 AS a, range % 5 AS b FROM range(4000)"
+    with duckdb.connect() as connection:
+        relation = data.Stream(lambda: connection.sql(query), target="y")
+        cursor = data.Stream(lambda: connection.execute(query), target="y")
+        assert learned(relation) == learned(cursor)
+
+
+def test_names_of_columns_are_for_what_has_them():
+    stream = data.Stream(lambda: iter([(np.ones((2, 2)), np.ones(2))]), target="y")
+    with pytest.raises(ValueError, match="expected target for files and cursors alone"):
+        learned(stream)
 
 
 def test_a_driver_s_errors_are_its_own(connection):

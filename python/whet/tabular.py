@@ -293,13 +293,14 @@ class TabularModel:
             if not described.standardizes:
                 encoder.mean_, encoder.scale_ = 0.0, 1.0
         X = self._encoded_stream(data, preprocessor, encoder)
+        X.rows = labels.rows  # counted by now, wherever they come from
         return Prepared(task, described, preprocessor, encoder, X, None)
 
     def _block(self, block: Block) -> Dataset:
         """A block of a stream as a table with the target."""
         table = as_dataset(block.X)
         if block.y is not None:
-            table = Dataset(dict(table.features), block.y, names=list(table.names), target=self.target)
+            table = Dataset(table.features, block.y, kinds=table.kinds, target=self.target)
         table = table.with_target(self.target)
         self._check_target(table)
         return table

@@ -164,7 +164,7 @@ class Model:
             epochs: Passes over the data.
             batch_size: Rows of a step; the last one of an epoch may be shorter. "auto" depends on the number of rows
                 alone: a power of two near rows / 64, from 32 to 256; where a function or an iterator yields who knows
-                how many, it is the rows of the first batch. Full-batch optimizers take all rows.
+                how many, it is the rows of the first batch, and 256 of a cursor. Full-batch optimizers take all rows.
             validation_data: (X, y) to evaluate after every epoch, or (X, y, sample_weight), or a stream.
             validation_fraction: Share of the rows, drawn from `seed`, that is set apart for the same, with their
                 sample_weight.

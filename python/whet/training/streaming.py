@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -45,7 +46,7 @@ class Streamed:
         width = self.head.features.shape[1]
         self._read = _reader(model, plan.loss, "fit", width, plan.class_weight)
         self.rows = stream.rows
-        self.batch_rows = _batch_rows(plan, stream.rows, len(self.head))
+        self.batch_rows = _batch_rows(plan, stream, len(self.head))
         self._window = stream._window(width)
         if not stream.again:  # what is read for nothing may never come
             self._window = int(min(self._window, plan.max_steps * self.batch_rows))
@@ -156,11 +157,11 @@ def _once(name: str, plan: Plan) -> str:
     )
 
 
-def _batch_rows(plan: Plan, rows: int | None, first: int) -> int:
-    """Rows of a step; "auto" is what a function or an iterator yields first, where nobody knows the number of rows."""
-    if rows is not None:
-        return plan.batch_rows(rows)
-    return (first if isinstance(plan.batch_size, str) else plan.batch_size) * plan.optimizer.accumulate
+def _batch_rows(plan: Plan, stream: Stream, first: int) -> int:
+    """Rows of a step; "auto" is the first batch, or as for many rows, where nobody knows the number of rows."""
+    if stream.rows is None and stream._batched and isinstance(plan.batch_size, str):
+        return first * plan.optimizer.accumulate
+    return plan.batch_rows(sys.maxsize if stream.rows is None else stream.rows)
 
 
 def _numbers(X: Any, model: Model) -> Any:
@@ -174,7 +175,9 @@ def _reader(
 
     def read(block: Block) -> Rows:
         if block.y is None:
-            raise ValueError(f"[{where}] expected right answers: batches (X, y), or the target of a file's stream")
+            raise ValueError(
+                f"[{where}] expected right answers: batches (X, y), or the target of a stream of files or a cursor"
+            )
         X = _numbers(block.X, model)
         rows = Rows.of(model, loss, X, block.y, block.weight, where, width, some=False)
         model._check_indices(rows.features, where)

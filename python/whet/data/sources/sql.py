@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from whet.data.columns import Kind
 from whet.data.dataset import Dataset, listed
 
-__all__ = ["is_cursor", "read_cursor", "read_sql"]
+__all__ = ["has_parts", "is_cursor", "read_cursor", "read_parts", "read_sql"]
 
 _BLOCK = 4096  # rows asked for at once, as a cursor's own default is one
 
@@ -69,17 +69,51 @@ def read_cursor(cursor: Any) -> dict[str, list[Any]] | Any:
     Raises:
         ValueError: a cursor without a result, or a name that appears twice.
     """
-    if cursor.description is None:
-        raise ValueError("[data] expected a query that gives rows, got one without a result")
-    names = listed(str(entry[0]) for entry in cursor.description)
+    names = _names(cursor)
     if hasattr(cursor, "fetch_arrow_table"):  # ADBC
         return _with_numbers(cursor.fetch_arrow_table())
     columns: list[list[Any]] = [[] for _ in names]
-    while rows := cursor.fetchmany(_BLOCK):
-        plain = [row.values() if isinstance(row, Mapping) else row for row in rows]  # some drivers can give dicts
-        for column, cells in zip(columns, zip(*plain, strict=True), strict=True):
+    for part in _fetched(cursor):
+        for column, cells in zip(columns, part, strict=True):
             column.extend(cells)
     return dict(zip(names, columns, strict=True))
+
+
+def has_parts(data: object) -> bool:
+    """Tell whether this is what `read_parts` reads: a cursor, or a stream of Arrow's C interface."""
+    return is_cursor(data) or hasattr(data, "__arrow_c_stream__")
+
+
+def read_parts(cursor: Any) -> Iterator[dict[str, list[Any]] | Any]:
+    """Fetch what is left of a cursor's result, some thousand rows at a time; see read_cursor."""
+    if is_cursor(cursor) and not hasattr(cursor, "adbc_statement"):
+        names = _names(cursor)
+        for part in _fetched(cursor):
+            yield dict(zip(names, map(list, part), strict=True))
+        return
+    import pyarrow
+
+    if is_cursor(cursor):
+        _names(cursor)
+        reader = cursor.fetch_record_batch()
+    elif hasattr(cursor, "to_arrow_reader"):
+        reader = cursor.to_arrow_reader(_BLOCK)  # DuckDB, which else gives a million rows at a time
+    else:
+        reader = pyarrow.RecordBatchReader.from_stream(cursor)
+    for batch in reader:
+        yield _with_numbers(pyarrow.Table.from_batches([batch]))
+
+
+def _names(cursor: Any) -> list[str]:
+    if cursor.description is None:
+        raise ValueError("[data] expected a query that gives rows, got one without a result")
+    return listed(str(entry[0]) for entry in cursor.description)
+
+
+def _fetched(cursor: Any) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """Fetch rows and turn them into columns."""
+    while rows := cursor.fetchmany(_BLOCK):
+        yield zip(*(row.values() if isinstance(row, Mapping) else row for row in rows), strict=True)  # some give dicts
 
 
 def _with_numbers(table: Any) -> Any:

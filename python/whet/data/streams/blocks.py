@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-__all__ = ["Block", "Indexed", "Sequential", "Watched", "explained"]
+from whet.data.columns import Kind
+from whet.data.dataset import Dataset
+
+__all__ = ["Block", "Columns", "Indexed", "Sequential", "Watched", "explained"]
 
 _PIECES, _PIECE_BYTES = 64, 16 << 10  # that tell one file from another
 BLOCK_BYTES = 4 << 20  # of a block, where a source has none of its own: a disk reads such pieces at its full speed
@@ -36,6 +39,61 @@ class Block:
     number: int
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a source are, which have names.
+
+    Args:
+        features: Those that are features; None for all that are neither target nor weight.
+        target: The one of right answers, or None.
+        weight: The one of the rows' weights, or None.
+        kinds: "number" or "category" for those whose kind should not follow from their cells.
+    """
+
+    features: Sequence[str] | None = None
+    target: str | None = None
+    weight: str | None = None
+    kinds: Mapping[str, Kind] | None = None
+
+    def among(self, there: Sequence[str], name: str) -> Columns:
+        """The same, with all features named, out of the columns that are there in what has this name.
+
+        Raises:
+            ValueError: If some are not there.
+        """
+        asked = there if self.features is None else self.features
+        found = replace(self, features=[each for each in asked if each not in (self.target, self.weight)])
+        absent = [each for each in found.names if each not in there]
+        if absent:
+            raise ValueError(f"[data] {name}: expected the columns {absent}, which are missing; got {[*there]}")
+        return found
+
+    def refuse(self) -> None:
+        """Raises ValueError if anything is given, where columns have no names."""
+        for name, given in (
+            ("target", self.target),
+            ("weight", self.weight),
+            ("columns", self.features),
+            ("kinds", self.kinds),
+        ):
+            if given is not None:
+                raise ValueError(f"[Stream] expected {name} for files and cursors alone, whose columns have names")
+
+    def settled(self, table: Dataset) -> Columns:
+        """The same, with the kinds of a table's columns where none are given: they hold for what is read later."""
+        return replace(self, kinds={**table.kinds, **(self.kinds or {})})
+
+    @property
+    def names(self) -> list[str]:
+        """All columns to read: features, target, weight."""
+        return [*(self.features or ()), *(each for each in (self.target, self.weight) if each is not None)]
+
+    def block(self, table: Dataset, first: int, name: str, number: int) -> Block:
+        """Take a table of these columns apart; see `Block`."""
+        y, weight = (None if each is None else table[each] for each in (self.target, self.weight))
+        return Block(table.select(self.features or ()), y, weight, first, name, number)
+
+
 class Indexed(Protocol):
     """A source whose blocks can be read in any order, again and again.
 
@@ -59,9 +117,11 @@ class Sequential(Protocol):
 
     Attributes:
         again: Whether it can be read more than once.
+        batched: Whether its blocks are batches as somebody wants them; known once it was opened.
     """
 
     again: bool
+    batched: bool
 
     def open(self) -> Generator[Block, None, None]:
         """Read all blocks."""

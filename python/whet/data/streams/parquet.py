@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from whet.data.columns import Kind
 from whet.data.dataset import Dataset
-from whet.data.streams.blocks import Block, Watched
+from whet.data.streams.blocks import Block, Columns, Watched
 
 __all__ = ["ParquetBlocks"]
 
@@ -17,22 +16,11 @@ class ParquetBlocks:
 
     Args:
         paths: The files.
-        columns: Those to read, or None for all.
-        target: The column of right answers, or None.
-        weight: The column of the rows' weights, or None.
-        kinds: Of columns whose kind should not follow from their type.
+        columns: Those to read.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        columns: Iterable[str] | None,
-        target: str | None,
-        weight: str | None,
-        kinds: Mapping[str, Kind] | None,
-    ) -> None:
+    def __init__(self, paths: Sequence[str], columns: Columns) -> None:
         parquet = _library()
-        self._target, self._weight = target, weight
         self._files = [Watched(path) for path in paths]
         self._metadata = [_metadata(parquet, path) for path in paths]
         schemas = [metadata.schema.to_arrow_schema() for metadata in self._metadata]
@@ -41,13 +29,7 @@ class ParquetBlocks:
                 raise ValueError(
                     f"[data] {path}: expected the columns of {paths[0]}, {_told(schemas[0])}; got {_told(schema)}"
                 )
-        there = list(schemas[0].names)
-        self.columns = [name for name in (there if columns is None else columns) if name not in (target, weight)]
-        asked = [*self.columns, *(name for name in (target, weight) if name is not None)]
-        absent = [name for name in asked if name not in there]
-        if absent:
-            raise ValueError(f"[data] {paths[0]}: expected the columns {absent}, which are missing; got {there}")
-        self._asked = asked
+        self.columns = columns.among(schemas[0].names, paths[0])
         # Of every row group: the file, its number there, the number of its first row there, and in all files.
         self._places: list[tuple[int, int, int, int]] = []
         self.rows: list[int] = []
@@ -60,7 +42,6 @@ class ParquetBlocks:
                     self._places.append((number, group, first, total))
                     self.rows.append(rows)
                 first, total = first + rows, total + rows
-        self._kinds = None if kinds is None else dict(kinds)
 
     def read(self, block: int) -> Block:
         """See `Indexed.read`."""
@@ -69,23 +50,16 @@ class ParquetBlocks:
         file.check()
         parquet = _library()
         with parquet.ParquetFile(file.path, metadata=metadata) as opened:
-            table = opened.read_row_group(group, columns=self._asked, use_threads=False)
+            table = opened.read_row_group(group, columns=self.columns.names, use_threads=False)
         file.check()
         _release()
-        data = Dataset.from_frame(table, columns=self._asked, kinds=self._known(table))
-        y, weight = (None if name is None else data[name] for name in (self._target, self._weight))
-        return Block(data.select(self.columns), y, weight, first, file.path, total)
+        data = Dataset.from_frame(table, columns=self.columns.names, kinds=self.columns.kinds)
+        self.columns = self.columns.settled(data)
+        return self.columns.block(data, first, file.path, total)
 
     def fingerprint(self) -> str:
         """See `Indexed.fingerprint`: of pieces of the files, which end in a description of all that they hold."""
-        return f"{self._asked} {' '.join(file.sample() for file in self._files)}"
-
-    def _known(self, table: Any) -> dict[str, Kind]:
-        """The kinds of the first block, which hold for all: a column may be empty in one of them."""
-        if self._kinds is None or set(self._kinds) != set(self._asked):
-            known = dict(self._kinds or {})
-            self._kinds = {**Dataset.from_frame(table, columns=self._asked).kinds, **known}
-        return self._kinds
+        return f"{self.columns.names} {' '.join(file.sample() for file in self._files)}"
 
 
 def _library() -> Any:

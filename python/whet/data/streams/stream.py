@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from whet._checks import as_count
 from whet.data.columns import Kind
+from whet.data.sources.sql import is_cursor
 from whet.data.streams.arrays import ArrayBlocks
 from whet.data.streams.batches import Batches
-from whet.data.streams.blocks import Block, Indexed, Sequential, explained
+from whet.data.streams.blocks import Block, Columns, Indexed, Sequential, explained
 from whet.data.streams.parquet import ParquetBlocks
 from whet.data.streams.text import CsvBlocks
 from whet.data.streams.windows import WINDOW_BYTES, drawn, laid_out
@@ -56,20 +57,22 @@ class Stream:
     epoch, but rows of one block always come within one window. Where a window has k of n blocks, the mean of anything
     over it varies as that of k blocks drawn at random, (1 - k / n) of the variance between blocks divided by k: nothing
     if the blocks are alike, and much if the file is sorted and k is small. With k = n it is the shuffle of an array.
-    Blocks are the row groups of a Parquet file, 1 MiB of a CSV file, 4 MiB of an array. What Python yields comes in
-    windows in its own order. A batch that a window does not fill goes on in the next one: only the last batch of an
-    epoch is short. Order and results depend on seed and data alone, not on the speed of reading or on threads.
+    Blocks are the row groups of a Parquet file, 1 MiB of a CSV file, 4 MiB of an array. What Python yields, a
+    cursor's rows among it, comes in windows in its own order. A batch that a window does not fill goes on in the next
+    one: only the last batch of an epoch is short. Order and results depend on seed and data alone, not on the speed of
+    reading or on threads.
 
     Args:
         source: The path of a Parquet file (with PyArrow) or of a plain UTF-8 CSV file, or several of one kind with the
             same columns; arrays (X, y) or (X, y, sample_weight), such as maps of files by ``np.load(mmap_mode="r")``; a
-            function that returns a fresh iterator or generator of such batches each time it is called; or an iterator
-            or generator itself, which can be read once: for one epoch. The function is called once more at first, to
-            see a batch.
-        target: The column of a file that holds the right answers.
-        weight: The column of a file that holds the weight of each row.
-        columns: The columns of a file that are features; by default all others. A module takes numbers alone,
-            TabularModel categories, too.
+            function that returns a fresh iterator or generator of such batches each time it is called, or a cursor of
+            a database whose query has run (DB-API 2.0, ADBC or DuckDB); or an iterator, generator or cursor itself,
+            which can be read once: for one epoch. The function is called once more at first, to see a batch. It is
+            called, and what it returns is read, in threads other than the caller's, too.
+        target: The column of files or a cursor that holds the right answers.
+        weight: The column of files or a cursor that holds the weight of each row.
+        columns: The columns of files or a cursor that are features; by default all others. A module takes numbers
+            alone, TabularModel categories, too.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
         window_rows: How many rows to shuffle together: by default as many as fill 32 MiB as float32.
         rows: How many rows a function or an iterator yields, where a schedule has to know.
@@ -102,7 +105,7 @@ class Stream:
         self._told = _text(source)
         self._indexed: Indexed | None
         self._sequential: Sequential | None
-        self._indexed, self._sequential = _opened(source, columns, target, weight, kinds)
+        self._indexed, self._sequential = _opened(source, Columns(columns, target, weight, kinds))
         self._change: Callable[[Block], Block] | None = None
         if self._indexed is None:
             self.rows = given
@@ -121,8 +124,13 @@ class Stream:
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of a file's features; None for arrays and batches."""
-        columns = getattr(self._indexed, "columns", None)
-        return None if columns is None else tuple(columns)
+        columns: Columns | None = getattr(self._indexed, "columns", None)
+        return None if columns is None else tuple(columns.features or ())
+
+    @property
+    def _batched(self) -> bool:
+        """Whether its blocks are batches as somebody wants them; known once the first was read."""
+        return self._sequential is not None and self._sequential.batched
 
     def _with(self, change: Callable[[Block], Block]) -> Stream:
         """The same rows, where each block that is read becomes another one."""
@@ -138,8 +146,9 @@ class Stream:
 
     def _converted(self, convert: Callable[[Block], T]) -> Iterator[T]:
         """Read all blocks in the order of the source, and make something of each; see `_in_order`."""
-        for block in self._in_order():
-            yield _made(block, convert)
+        with closing(self._in_order()) as blocks:
+            for block in blocks:
+                yield _made(block, convert)
 
     def _in_order(self) -> Generator[Block, None, None]:
         """Read all blocks in the order of the source.
@@ -172,7 +181,7 @@ class Stream:
         if self._sequential.again:
             blocks.close()
         else:
-            self._sequential = _Begun(first, blocks)
+            self._sequential = _Begun(first, blocks, self._sequential.batched)
         return _made(self._changed(first), convert)
 
     def _window(self, width: int) -> int:
@@ -259,7 +268,8 @@ class _Begun:
 
     again = False
 
-    def __init__(self, first: Block, others: Generator[Block, None, None]) -> None:
+    def __init__(self, first: Block, others: Generator[Block, None, None], batched: bool) -> None:
+        self.batched = batched
         self._first: Block | None = first
         self._others = others
 
@@ -279,31 +289,23 @@ class _Begun:
         return "batches of Python"
 
 
-def _opened(
-    source: Any,
-    columns: Iterable[str] | None,
-    target: str | None,
-    weight: str | None,
-    kinds: Mapping[str, Kind] | None,
-) -> tuple[Indexed, None] | tuple[None, Sequential]:
+def _opened(source: Any, columns: Columns) -> tuple[Indexed, None] | tuple[None, Sequential]:
     paths = _paths(source)
     if paths:
         endings = {os.path.splitext(path)[1].lower() for path in paths}
         if endings <= {*_PARQUET}:
-            return ParquetBlocks(paths, columns, target, weight, kinds), None
+            return ParquetBlocks(paths, columns), None
         if endings <= {*_CSV}:
-            return CsvBlocks(paths, columns, target, weight, kinds), None
+            return CsvBlocks(paths, columns), None
         raise ValueError(f"[Stream] expected files that end in {', '.join((*_PARQUET, *_CSV))}, got {paths}")
-    for name, given in (("target", target), ("weight", weight), ("columns", columns), ("kinds", kinds)):
-        if given is not None:
-            raise ValueError(f"[Stream] expected {name} for files alone, whose columns have names")
+    if is_cursor(source) or isinstance(source, Iterator) or callable(source):
+        return None, Batches(source, columns)
     if isinstance(source, (tuple, list)) and 2 <= len(source) <= 3:
+        columns.refuse()
         return ArrayBlocks(source), None
-    if isinstance(source, Iterator) or callable(source):
-        return None, Batches(source)
     raise TypeError(
-        "[Stream] expected paths of Parquet or CSV files, arrays (X, y), or a function that returns an iterator of "
-        f"batches, got {type(source).__name__}"
+        "[Stream] expected paths of Parquet or CSV files, arrays (X, y), a cursor, or a function that returns one or "
+        f"an iterator of batches, got {type(source).__name__}"
     )
 
 

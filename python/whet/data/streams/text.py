@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from whet.data.columns import Kind
 from whet.data.dataset import Dataset
 from whet.data.sources.text import GZIP, explained, parse_column, read_cells, read_header
-from whet.data.streams.blocks import Block, Watched
+from whet.data.streams.blocks import Block, Columns, Watched
 
 __all__ = ["CsvBlocks"]
 
@@ -26,18 +27,10 @@ class CsvBlocks:
     Args: see `ParquetBlocks`.
     """
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        columns: Iterable[str] | None,
-        target: str | None,
-        weight: str | None,
-        kinds: Mapping[str, Kind] | None,
-    ) -> None:
-        self._target, self._weight = target, weight
+    def __init__(self, paths: Sequence[str], columns: Columns) -> None:
         self._files = [Watched(path) for path in paths]
         self._header: list[str] = []
-        self._given: dict[str, Kind] = dict(kinds or {})
+        self._given = dict(columns.kinds or {})
         self._kinds: dict[str, Kind] = {}
         # Of every block: the file, where it begins and ends there, the number of its first row there, and in all files.
         self._places: list[tuple[int, int, int, int, int]] = []
@@ -46,12 +39,7 @@ class CsvBlocks:
         for number, path in enumerate(paths):
             with explained(path, "utf-8"):
                 self._scan(number, path)
-        there = self._header
-        self.columns = [name for name in (there if columns is None else columns) if name not in (target, weight)]
-        self._asked = [*self.columns, *(name for name in (target, weight) if name is not None)]
-        absent = [name for name in self._asked if name not in there]
-        if absent:
-            raise ValueError(f"[data] {paths[0]}: expected the columns {absent}, which are missing; got {there}")
+        self.columns = columns.among(self._header, paths[0])
 
     def read(self, block: int) -> Block:
         """See `Indexed.read`."""
@@ -64,15 +52,17 @@ class CsvBlocks:
         file.check()
         rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         cells = dict(zip(self._header, read_cells(rows, self._header, file.path), strict=True))
-        data = Dataset({name: parse_column(cells[name], self._kinds[name], name, file.path) for name in self._asked})
-        y, weight = (None if name is None else data[name] for name in (self._target, self._weight))
+        names = self.columns.names
+        data = Dataset({name: parse_column(cells[name], self._kinds[name], name, file.path) for name in names})
+        made = self.columns.block(data, first, file.path, total)
+        y = made.y
         if y is not None and y.dtype.kind == "f" and (y == np.rint(y)).all():
-            y = y.astype(np.int64)  # as classes are given
-        return Block(data.select(self.columns), y, weight, first, file.path, total)
+            return replace(made, y=y.astype(np.int64))  # as classes are given
+        return made
 
     def fingerprint(self) -> str:
         """See `Indexed.fingerprint`: a checksum of all bytes."""
-        return f"{self._asked} {self._crc:08x}"
+        return f"{self.columns.names} {self._crc:08x}"
 
     def _scan(self, number: int, path: str) -> None:
         with open(path, "rb") as opened:
