@@ -1,8 +1,8 @@
 """Do whet's estimators train faster than scikit-learn's of the same names, default against default, to equal scores?
 
 Each case is one estimator on one data set. In every round both fit the same training rows with the same seed, one after
-the other in turns, and are scored on the same test rows, a fifth of all. Of adult, california housing and diamonds a
-fifth is taken. Inputs are scaled and encoded before, by scikit-learn for both. WHET_DATA names the folder of the data.
+the other in turns, and are scored on the same test rows, a fifth of all. Inputs are scaled and encoded before, by
+scikit-learn for both. WHET_DATA names the folder of the data.
 The time of the processors is that of all threads together: it says more where the machine does other work, too.
 """
 
@@ -39,11 +39,11 @@ def read(name: str, names: tuple[str, ...] | None = None) -> Any:
 
 
 def encoded(table: Any, target: str) -> Rows:
-    """A fifth of a table's rows; categories as columns of zeros and ones, numbers scaled."""
+    """The rows of a table without gaps; categories as columns of zeros and ones, numbers scaled."""
     import pandas
     from sklearn.preprocessing import StandardScaler
 
-    rows = table.dropna().sample(frac=0.2, random_state=0)
+    rows = table.dropna()
     X = pandas.get_dummies(rows.drop(columns=target)).to_numpy(np.float64)
     return StandardScaler().fit_transform(X), rows[target].to_numpy()
 
