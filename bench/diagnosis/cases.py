@@ -61,6 +61,13 @@ _STYLES: dict[str, dict[str, Any]] = {
         "optimizers": ["adam", "adamw", "momentum", "nadam"],
         "batches": ["auto", 40, 100],
     },
+    "last": {
+        "sets": sets.LAST,
+        "hidden": [(60,), (88,), (144,), (84, 84), (100, 60), (72, 56, 40)],
+        "activations": ["relu", "tanh", "silu", "mish", "selu"],
+        "optimizers": ["adam", "adamw", "momentum", "radam"],
+        "batches": ["auto", 32, 80],
+    },
 }
 PARTS = tuple(_STYLES)
 # A rate that trains well, drawn between these.
@@ -68,6 +75,7 @@ _RATES: dict[str, tuple[Callable[..., optim.Optimizer], float, float]] = {
     "adam": (optim.Adam, 1e-3, 4e-3),
     "adamw": (optim.AdamW, 1e-3, 4e-3),
     "nadam": (optim.NAdam, 1e-3, 4e-3),
+    "radam": (optim.RAdam, 1e-3, 4e-3),
     "rmsprop": (optim.RMSprop, 5e-4, 2e-3),
     "sgd": (optim.SGD, 0.03, 0.1),
     "momentum": (lambda lr, **options: optim.SGD(lr=lr, momentum=0.9, **options), 5e-3, 2e-2),
