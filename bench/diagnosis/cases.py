@@ -32,7 +32,8 @@ SOUND = "sound"
 
 # A run is clearly worse where its loss is so many times that of another, and more by so much of a constant's.
 _CLEAR, _CLEAR_GAP = 1.2, 0.05
-_HURT = ("rate too high", "rate too low", "underfitting")  # faults that are none where the run does well all the same
+# Faults that are none where the run does well all the same.
+_HURT = ("rate too high", "rate too low", "underfitting", "overfitting")
 _OTHER_RATES = (10.0, 3.0, 1 / 3)  # times a sound run's own
 _ATTEMPTS = 50
 # Rows that a sound run sees, each as often as there are epochs, unless it stops early.
@@ -119,21 +120,24 @@ class Finished:
 def run_case(fault: str, number: int, part: str, seed: int) -> tuple[Case, Finished, int]:
     """Draws and trains the case of that number; and says how many were drawn in vain before it.
 
-    A penalty, dropout, a narrow layer or another rate may do no harm, and a network that is good elsewhere may still be
-    poor: neither is what it was drawn as, and the next one is drawn.
+    A penalty, dropout, a narrow layer or another rate may do no harm, too few rows may hold nothing to learn, and a
+    network that is good elsewhere may still be poor: none is what it was drawn as, and the next one is drawn.
     """
     for attempt in range(_ATTEMPTS):
         case = draw(fault, number, part, seed, attempt)
         run = train(case)
         others = [train(other) for other in _others(fault, number, part, seed, attempt)]
-        if any(_is_clearly_worse(run, other) for other in others) == (fault in _HURT) or not others:
+        is_worse = _has_overfitted if fault == "overfitting" else _is_clearly_worse
+        if any(is_worse(run, other) for other in others) == (fault in _HURT) or not others:
             return case, run, attempt
     raise RuntimeError(f"no case {number} of {fault} in {_ATTEMPTS} attempts")
 
 
 def _others(fault: str, number: int, part: str, seed: int, attempt: int) -> Iterator[Case]:
     """What a case is compared with: itself without its fault; if sound, itself at other rates and the usual network."""
-    if fault in _HURT:
+    if fault == "overfitting":
+        yield replace(draw(fault, number, part, seed, attempt), stops_early=True)
+    elif fault in _HURT:
         yield draw(fault, number, part, seed, attempt).without
     if fault == SOUND:
         for factor in _OTHER_RATES:
@@ -147,13 +151,26 @@ def _is_clearly_worse(run: Finished, other: Finished) -> bool:
     """Whether a run is clearly worse than another one, on the rows that both were trained on and on those held out."""
     if isinstance(run.run, whet.NonFiniteError):
         return True
-    shares = np.bincount(run.y) / len(run.y) if run.y.dtype.kind == "i" else None
-    constant = 1.0 if shares is None else -float((shares * np.log(shares)).sum())
+    constant = _loss_of_a_constant(run)
     for mine, theirs in [((run.X, run.y), (other.X, other.y)), (run.validation, other.validation)]:
         loss, best = run.model.evaluate(*mine)["loss"], other.model.evaluate(*theirs)["loss"]
         if not (loss > _CLEAR * best and loss - best > _CLEAR_GAP * constant):
             return False
     return True
+
+
+def _has_overfitted(run: Finished, stopped: Finished) -> bool:
+    """Whether a run is clearly worse on the rows held out than itself stopped early, which has learned something."""
+    constant = _loss_of_a_constant(run)
+    loss, best = (each.model.evaluate(*each.validation)["loss"] for each in (run, stopped))
+    return loss > _CLEAR * best and loss - best > _CLEAR_GAP * constant and constant - best > _CLEAR_GAP * constant
+
+
+def _loss_of_a_constant(run: Finished) -> float:
+    """Of the shares of the classes, or of the mean."""
+    shares = np.bincount(run.y) / len(run.y) if run.y.dtype.kind == "i" else np.ones(0)
+    shares = shares[shares > 0]
+    return -float((shares * np.log(shares)).sum()) if len(shares) else 1.0
 
 
 def draw(fault: str, number: int, part: str, seed: int, attempt: int = 0) -> Case:
