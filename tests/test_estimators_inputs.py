@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: the estimators need it")
 
 import scipy.sparse
+from sklearn import linear_model as peers
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
@@ -24,7 +25,7 @@ from whet.sklearn import (
     Ridge,
     wrap,
 )
-from whet.sklearn.squares import Centered
+from whet.sklearn.squares import LARGEST, Centered
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -94,6 +95,7 @@ def test_a_pass_over_sparse_rows():
     [
         LinearRegression(),
         Ridge(),
+        ElasticNet(),
         LogisticRegression(max_iter=3),
         PoissonRegressor(max_iter=3),
         MLPRegressor(**options(max_iter=1)),
@@ -109,6 +111,26 @@ def test_a_matrix_that_no_memory_holds_is_not_unpacked(model):
         model.set_params(hidden_layer_sizes=(2,))
     y = RNG.integers(0, 2, size=200)
     assert model.fit(X, y).predict(X).shape == (200,)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("positive", [False, True])
+def test_wide_sparse_rows_descend_as_scikit_learns(weighted, fit_intercept, positive):
+    X = scipy.sparse.random_array((80, LARGEST + 100), density=0.02, format="csr", rng=3)
+    X.data -= 0.3
+    y = X[:, :5] @ np.array([3.0, -2, 1, 2, 4]) + 10 + 0.1 * RNG.normal(size=80)
+    weights = RNG.uniform(0.5, 2, 80) if weighted else None
+    told = {"alpha": 0.005, "fit_intercept": fit_intercept, "positive": positive, "tol": 1e-12, "max_iter": 20_000}
+    for ours, theirs in (ElasticNet(**told), peers.ElasticNet(**told)), (Lasso(**told), peers.Lasso(**told)):
+        ours.fit(X, y, sample_weight=weights)
+        theirs.fit(X, y, sample_weight=weights)
+        assert np.count_nonzero(theirs.coef_) > 5
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-6)
+        assert ours.intercept_ == pytest.approx(theirs.intercept_, abs=1e-6)
+        assert ours.dual_gap_ == pytest.approx(theirs.dual_gap_, abs=1e-9)
+    drawn = ElasticNet(**{**told, "selection": "random", "random_state": 0}).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(drawn.predict(X), ElasticNet(**told).fit(X, y, weights).predict(X), atol=1e-5)
 
 
 def test_a_matrix_with_many_rows_and_columns_is_solved_by_products_alone():

@@ -27,6 +27,21 @@ void check_square(const py::array& array, int64_t p) {
     fail("coordinate_descent", "expected a float64 matrix of ", p, " rows in C order");
 }
 
+/// n compressed rows or columns: their indices are below p, and each begins where the last one ends.
+void check_compressed(const char* where, const py::array& data, const py::array& index, const py::array& start,
+                      int64_t n, int64_t p) {
+  const auto whole = py::dtype::of<int32_t>();
+  if (!index.dtype().equal(whole) || !start.dtype().equal(whole) || start.size() != n + 1 ||
+      index.size() != data.size() || !(index.flags() & py::array::c_style) || !(start.flags() & py::array::c_style))
+    fail(where, "expected compressed rows or columns with int32 indices");
+  const auto* const indices = static_cast<const int32_t*>(index.data());
+  const auto* const begins = static_cast<const int32_t*>(start.data());
+  bool right = begins[0] == 0 && begins[n] == data.size();
+  for (int64_t i = 0; i < n; ++i) right = right && begins[i] <= begins[i + 1];
+  for (int64_t k = 0; right && k < index.size(); ++k) right = indices[k] >= 0 && indices[k] < p;
+  if (!right) fail(where, "expected compressed rows or columns whose indices lie within the matrix");
+}
+
 linear::ElasticNet elastic_net(double l1, double l2, double tolerance, int64_t max_sweeps, bool positive, bool random,
                                uint64_t seed) {
   return {l1, l2, tolerance, max_sweeps, positive, random, seed};
@@ -73,6 +88,28 @@ py::tuple coordinate_descent(py::array w, const py::array& x, const py::array& y
   return described(found);
 }
 
+py::tuple coordinate_descent_sparse(py::array w, const py::array& values, const py::array& index,
+                                    const py::array& start, const py::array& means, double weight, const py::array& y,
+                                    double l1, double l2, double tolerance, int64_t max_sweeps, bool positive,
+                                    bool random, uint64_t seed) {
+  constexpr const char* where = "coordinate_descent";
+  const int64_t p = w.size(), n = y.size();
+  check_compressed(where, values, index, start, p, n);
+  const auto problem = elastic_net(l1, l2, tolerance, max_sweeps, positive, random, seed);
+  const std::span<double> weights = span_of(w, p, where);
+  const std::span<const double> target = span_of(y, n, where);
+  const linear::SparseColumns x{span_of(values, values.size(), where).data(), static_cast<const int32_t*>(index.data()),
+                                static_cast<const int32_t*>(start.data()), span_of(means, p, where), weight};
+  std::vector<double> residual(static_cast<size_t>(n));
+  Watch watch = interruptible();
+  linear::Descent found{};
+  {
+    const Work work;
+    found = linear::descend_sparse(weights, x, target, residual, problem, watch);
+  }
+  return described(found);
+}
+
 template <class E>
 E parse(const std::string& name, const std::vector<const char*>& names) {
   for (size_t i = 0; i < names.size(); ++i)
@@ -110,20 +147,6 @@ linear::RowDescent row_descent(const py::dict& how) {
           how["negative_weight"].cast<double>()};
 }
 
-/// Columns of compressed rows: within the weights, and rows that begin where the last one ends.
-void check_compressed(const py::array& data, const py::array& index, const py::array& start, int64_t n, int64_t p) {
-  const auto whole = py::dtype::of<int32_t>();
-  if (!index.dtype().equal(whole) || !start.dtype().equal(whole) || start.size() != n + 1 ||
-      index.size() != data.size() || !(index.flags() & py::array::c_style) || !(start.flags() & py::array::c_style))
-    fail("descend_rows", "expected compressed rows with int32 indices");
-  const auto* const columns = static_cast<const int32_t*>(index.data());
-  const auto* const rows = static_cast<const int32_t*>(start.data());
-  bool right = rows[0] == 0 && rows[n] == data.size();
-  for (int64_t i = 0; i < n; ++i) right = right && rows[i] <= rows[i + 1];
-  for (int64_t k = 0; right && k < index.size(); ++k) right = columns[k] >= 0 && columns[k] < p;
-  if (!right) fail("descend_rows", "expected compressed rows whose indices lie within the matrix");
-}
-
 template <class T>
 py::tuple descend(py::array& w, py::array& average, double intercept, double average_intercept, const py::array& data,
                   const std::optional<py::array>& index, const std::optional<py::array>& start, const py::array& y,
@@ -132,7 +155,7 @@ py::tuple descend(py::array& w, py::array& average, double intercept, double ave
   constexpr const char* where = "descend_rows";
   const int64_t n = y.size(), p = w.size();
   if (index.has_value() != start.has_value()) fail(where, "expected both indices and starts of rows, or none");
-  if (index) check_compressed(data, *index, *start, n, p);
+  if (index) check_compressed(where, data, *index, *start, n, p);
   const DType dtype = dtype_of(data, where);
   const linear::RowsOf<T> rows{static_cast<const T*>(vector(data, dtype, index ? data.size() : n * p, where)),
                                index ? static_cast<const int32_t*>(index->data()) : nullptr,
@@ -171,6 +194,7 @@ py::tuple descend_rows(py::array w, py::array average, double intercept, double 
 void bind_linear(py::module_& module) {
   module.def("coordinate_descent", &coordinate_descent);
   module.def("coordinate_descent_gram", &coordinate_descent_gram);
+  module.def("coordinate_descent_sparse", &coordinate_descent_sparse);
   module.def("descend_rows", &descend_rows);
 }
 

@@ -43,6 +43,56 @@ class Columns {
   int64_t n_;
 };
 
+/// Sparse columns Z and the residual of Z alone, s = y - Z w. With the means m, X = Z - roots m^T and r = s + roots m
+/// w. As roots Z = W m and roots y = 0, W the weight of all rows, nothing of r needs the roots: they add up to roots s
+/// = -W m w.
+class Sparse {
+ public:
+  Sparse(const SparseColumns& x, std::span<const double> y, std::span<double> residual)
+      : x_(x), y_(y), residual_(residual) {}
+
+  void start(std::span<const double> w) {
+    std::copy(y_.begin(), y_.end(), residual_.begin());
+    along_ = 0;
+    for (int64_t j = 0; j < static_cast<int64_t>(w.size()); ++j)
+      if (w[static_cast<size_t>(j)] != 0) move(j, w[static_cast<size_t>(j)]);
+  }
+  double norm(int64_t j) const {
+    const double squares = over(j, [&](int64_t i) { return x_.values[i] * x_.values[i]; });
+    return std::max(0.0, squares - x_.weight * mean(j) * mean(j));
+  }
+  double slope(int64_t j) const {
+    return over(j, [&](int64_t i) { return x_.values[i] * residual_[static_cast<size_t>(x_.rows[i])]; }) +
+           x_.weight * mean(j) * along_;
+  }
+  void move(int64_t j, double change) {
+    for (int64_t i = x_.start[j]; i < x_.start[j + 1]; ++i)
+      residual_[static_cast<size_t>(x_.rows[i])] -= change * x_.values[i];
+    along_ += change * mean(j);
+  }
+  Residual residual(std::span<const double>) const {
+    const auto n = static_cast<int64_t>(y_.size());
+    const double squares = size(residual_.data(), n) - x_.weight * along_ * along_;
+    return {std::max(0.0, squares), dot(residual_.data(), y_.data(), n)};
+  }
+  double y_squares() const { return size(y_.data(), static_cast<int64_t>(y_.size())); }
+
+ private:
+  double mean(int64_t j) const { return x_.means[static_cast<size_t>(j)]; }
+
+  template <class Term>
+  double over(int64_t j, Term term) const {
+    double found = 0;
+    for (int64_t i = x_.start[j]; i < x_.start[j + 1]; ++i) found += term(i);
+    return found;
+  }
+
+  SparseColumns x_;
+  std::span<const double> y_;
+  std::span<double> residual_;
+  double along_ = 0;  // m w
+};
+
 /// X^T X, X^T y, and X^T r.
 class Gram {
  public:
@@ -136,6 +186,11 @@ Descent descend(std::span<double> w, Data data, const ElasticNet& e, Watch& watc
 Descent descend_columns(std::span<double> w, const double* x, std::span<const double> y, std::span<double> residual,
                         const ElasticNet& problem, Watch& watch) {
   return descend(w, Columns(x, y, residual), problem, watch);
+}
+
+Descent descend_sparse(std::span<double> w, const SparseColumns& x, std::span<const double> y,
+                       std::span<double> residual, const ElasticNet& problem, Watch& watch) {
+  return descend(w, Sparse(x, y, residual), problem, watch);
 }
 
 Descent descend_gram(std::span<double> w, const double* gram, std::span<const double> q, double y_squares,

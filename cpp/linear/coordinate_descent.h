@@ -28,6 +28,20 @@ struct Descent {
 Descent descend_columns(std::span<double> w, const double* x, std::span<const double> y, std::span<double> residual,
                         const ElasticNet& problem, Watch& watch);
 
+/// The columns of a sparse matrix, times the roots of the rows' weights, and what is taken away from them: the means
+/// (p), each times the same roots, which are not needed themselves.
+struct SparseColumns {
+  const double* values;
+  const int32_t* rows;   // of each value
+  const int32_t* start;  // of each column among the values, p + 1
+  std::span<const double> means;
+  double weight;  // of all rows
+};
+
+/// The same by the columns of a sparse matrix, which stays so. y has mean 0 where there are means.
+Descent descend_sparse(std::span<double> w, const SparseColumns& x, std::span<const double> y,
+                       std::span<double> residual, const ElasticNet& problem, Watch& watch);
+
 /// The same from gram = X^T X (p, p), q = X^T y and |y|^2. Work space: gradient (p). Faster where p is below n.
 Descent descend_gram(std::span<double> w, const double* gram, std::span<const double> q, double y_squares,
                      std::span<double> gradient, const ElasticNet& problem, Watch& watch);

@@ -111,6 +111,23 @@ def coordinate_descent_gram(
     seed: int,
     /,
 ) -> tuple[float, int, bool]: ...
+def coordinate_descent_sparse(
+    w: _Array,
+    values: _Array,
+    index: _Array,
+    start: _Array,
+    means: _Array,
+    weight: float,
+    y: _Array,
+    l1: float,
+    l2: float,
+    tolerance: float,
+    max_sweeps: int,
+    positive: bool,
+    random: bool,
+    seed: int,
+    /,
+) -> tuple[float, int, bool]: ...
 def descend_rows(
     w: _Array,
     average: _Array,

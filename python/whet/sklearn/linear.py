@@ -22,6 +22,7 @@ from whet.sklearn.squares import (
     LARGEST,
     Centered,
     Doubles,
+    SparseCentered,
     centered,
     positive,
     ridge,
@@ -375,14 +376,21 @@ class ElasticNet(LinearRegressor):
         gram = self._given_gram(rows)
         if gram is None and p <= (LARGEST if rows.is_sparse else min(n, LARGEST)):
             gram = rows.gram()
-        columns: Any = None if gram is not None else np.asfortranarray(rows.dense())
+        columns: Any = None
+        if gram is None:
+            columns = rows.columns() if isinstance(rows, SparseCentered) else np.asfortranarray(rows.dense())
         ends = []
-        for weights, target in zip(coef, rows.y.T, strict=True):
+        for weights, column in zip(coef, rows.y.T, strict=True):
+            target = np.ascontiguousarray(column)
             if gram is not None:
                 product = np.ascontiguousarray(rows.transposed(target))
                 end = _core.coordinate_descent_gram(weights, gram, product, float(target @ target), *options)
+            elif isinstance(rows, SparseCentered):
+                values, index, start = columns
+                means, weight = rows.x_mean, rows.weight
+                end = _core.coordinate_descent_sparse(weights, values, index, start, means, weight, target, *options)
             else:
-                end = _core.coordinate_descent(weights, columns, np.ascontiguousarray(target), *options)
+                end = _core.coordinate_descent(weights, columns, target, *options)
             if not end[2]:
                 self._warn(end[0], self.tol * float(target @ target))
             ends.append(end)

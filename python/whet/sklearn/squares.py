@@ -15,6 +15,7 @@ __all__ = [
     "LARGEST",
     "Centered",
     "Doubles",
+    "SparseCentered",
     "centered",
     "positive",
     "ridge",
@@ -137,6 +138,11 @@ class SparseCentered(Centered):
         """X^T rows."""
         product: Doubles = self._rows.T @ rows
         return product - np.multiply.outer(self.x_mean, self.roots @ rows)
+
+    def columns(self) -> tuple[Doubles, NDArray[np.int32], NDArray[np.int32]]:
+        """Compressed columns, before the means are taken away: elements, their rows, where each column begins."""
+        found = self._rows.tocsc()
+        return found.data, found.indices.astype(np.int32, copy=False), found.indptr.astype(np.int32, copy=False)
 
     def column(self, i: int) -> Doubles:
         """The i-th feature of all rows."""
