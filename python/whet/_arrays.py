@@ -182,7 +182,7 @@ def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = 
 
 
 def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = None) -> SparseFloats:
-    """`X` as finite floats in rows whose columns ascend; what is so already is not copied.
+    """`X` as finite floats in rows whose columns ascend; values that are so already are not copied.
 
     Args and errors are those of `as_features`.
     """
@@ -190,12 +190,9 @@ def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = N
     _check_shape(shape, where, width)
     if shape[1] > np.iinfo(np.int32).max:
         raise ValueError(f"[{where}] expected sparse X with at most {np.iinfo(np.int32).max} features, got {shape[1]}")
-    rows = X.tocsr()
+    rows = _own_rows(X, where)
     if rows.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected X to hold numbers, got dtype {rows.dtype}")
-    if not rows.has_canonical_format:
-        rows = rows.copy()  # what a user holds stays as it is
-        rows.sum_duplicates()
     stored = int(rows.indptr[-1])
     columns = np.require(rows.indices[:stored], np.int32, "C")
     starts = np.require(rows.indptr, np.int64, "C")
@@ -207,6 +204,28 @@ def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = N
         position = (int(np.searchsorted(starts, place, "right")) - 1, int(columns[place]))
         raise _refused(rows.data[place], where, "X", position, values.dtype)
     return SparseFloats(values, columns, starts, shape[1], type(rows))
+
+
+def _own_rows(X: Any, where: str) -> Any:
+    """`X` as SciPy's rows in order. What says where its elements stand is copied: the core reads memory by it.
+
+    Raises:
+        ValueError: For elements that stand outside of it, by which SciPy, too, would write anywhere.
+    """
+    if X.format in ("csr", "csc", "bsr"):
+        starts = X.indptr.copy()
+        if starts[0] != 0 or (starts[1:] < starts[:-1]).any() or starts[-1] > min(len(X.indices), len(X.data)):
+            raise ValueError(f"[{where}] expected sparse X whose indptr ascends from 0 to its number of elements")
+        indices, values = X.indices[: starts[-1]].copy(), X.data[: starts[-1]]
+        most = X.shape[0] if X.format == "csc" else X.shape[1] // getattr(X, "blocksize", (1, 1))[1]
+        if len(indices) and not 0 <= indices.min() <= indices.max() < most:
+            raise ValueError(f"[{where}] expected sparse X with indices from 0 to {most - 1}, got others")
+        X = type(X)((values, indices, starts), shape=X.shape)
+    rows = X.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # what a user holds stays as it is
+        rows.sum_duplicates()
+    return rows
 
 
 def as_weights(
