@@ -19,7 +19,7 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data import Dataset
 
-__all__ = ["AnyModel", "Rows", "rows_of"]
+__all__ = ["AnyModel", "Rows", "feature_names", "rows_of"]
 
 AnyModel: TypeAlias = Module | TabularModel
 
@@ -310,14 +310,15 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
     features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
-    found = _names(model, X, width) if names is None else tuple(map(str, names))
+    found = feature_names(model, X, width) if names is None else tuple(map(str, names))
     if len(found) != width or len(set(found)) != width:
         raise ValueError(f"[{where}] expected {width} different names, got {len(found)}")
     groups = tuple(np.array([i]) for i in range(width))
     return ArrayRows(where, model, features, found, groups, None if y is None else np.asarray(y))
 
 
-def _names(model: Module, X: Any, width: int) -> tuple[str, ...]:
+def feature_names(model: Module, X: Any, width: int) -> tuple[str, ...]:
+    """What the features of `X` are called: by a table's columns, by inputs such as "hour" or "weather.0", else "x0"."""
     if isinstance(X, Mapping) and model._inputs:
         return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
     columns = getattr(X, "columns", None)

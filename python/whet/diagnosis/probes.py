@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whet import optim
-from whet.diagnosis.rows import Rows
+from whet.diagnosis.rows import Rows, inputs
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss
 from whet.nn import AlphaDropout, Dropout, Module
@@ -113,7 +113,7 @@ def _train(model: Module, loss: Loss, optimizer: Optimizer, rows: Rows, batch: i
         warnings.simplefilter("ignore", WhetWarning)
         try:
             model.fit(
-                rows.features,
+                inputs(model, rows.features),
                 rows.target,
                 loss=loss,
                 optimizer=optimizer,

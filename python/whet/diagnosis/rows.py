@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whet._arrays import Floats, as_dense
+from whet._arrays import Features, Floats, as_dense
+from whet._rows import feature_names
 from whet.data.columns import Column
 from whet.data.targets import LabelEncoder
 from whet.losses import Loss
@@ -19,7 +20,7 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data.dataset import Dataset
 
-__all__ = ["Rows", "read"]
+__all__ = ["Rows", "inputs", "read"]
 
 # Enough for a loss known to a few percent, and few enough that a copy of a usual network trains on them in a second.
 MOST_ROWS = 2000
@@ -77,7 +78,7 @@ def read(model: Module | TabularModel, loss: Loss, X: Any, y: Any, where: str) -
     if not len(features):
         raise ValueError(f"[{where}] expected at least one row, got none")
     target = loss.target(y, len(features), model._width_of_target(features.shape[1], loss), model.dtype, where)
-    names = _names(X, features.shape[1])
+    names = feature_names(model, X, features.shape[1])
     columns = {name: features[:, i] for i, name in enumerate(names)}
     return Rows(features, names, columns, target, _codes(loss, target), len(features))
 
@@ -95,15 +96,12 @@ def _of_table(model: TabularModel, data: Any, where: str) -> Rows:
     return Rows(features, preprocessor.feature_names, columns, target, classes, len(features))
 
 
-def _names(X: Any, width: int) -> list[str]:
-    """Names of features: those of a table with names, else x0, x1 and so on."""
-    columns = getattr(X, "columns", None)
-    if columns is not None and len(columns) == width:
-        return [str(name) for name in columns]
-    if isinstance(X, Mapping):
-        parts = [(str(name), np.shape(part)) for name, part in X.items()]
-        return [f"{name}[{i}]" for name, shape in parts for i in range(shape[1] if len(shape) > 1 else 1)]
-    return [f"x{i}" for i in range(width)]
+def inputs(model: Module, features: Floats) -> Features:
+    """Features as `fit` takes them: by name where forward has several inputs."""
+    if not model._inputs:
+        return features
+    names, widths = zip(*model._inputs, strict=True)
+    return dict(zip(names, np.split(features, np.cumsum(widths)[:-1], axis=1), strict=True))
 
 
 def _codes(loss: Loss, target: NDArray[Any]) -> list[str]:
