@@ -73,6 +73,17 @@ def test_inputs_are_checked(rows):
         model.fit(X, y, loss="mse")
 
 
+def test_inputs_that_forward_cannot_take_change_nothing(rows, tmp_path):
+    X, _ = rows
+    model = TwoTowers().initialize(0)
+    outputs = model.predict(X)
+    with pytest.raises(ValueError, match="expected an input with 4 features"):
+        model.predict({**X, "numbers": X["numbers"][:, :3]})
+    model.save(tmp_path / "model.whet")
+    for ours, theirs in zip(outputs, whet.load(tmp_path / "model.whet").predict(X), strict=True):
+        assert same_bits(ours, theirs)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_loss_written_as_a_function_trains_as_the_one_of_the_core(rng, dtype):
     """The very bits: the same operations in the same order."""

@@ -78,7 +78,7 @@ PYTHON_ROOMS = {
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
     "models": {"_arrays", "calibration", "files", "nn", "tabular"},
     "diagnosis": NUMERIC | {"_rows", "data", "nn", "training", "tabular"},
-    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
+    "reporting": NUMERIC | {"_rows", "data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
     "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
     "export": NUMERIC | {"_elementary", "data", "files", "nn", "tabular"},

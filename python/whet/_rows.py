@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import metrics
-from whet._arrays import Floats, as_dense, as_weights
+from whet._arrays import Features, Floats, as_dense, as_weights
 from whet.losses import Loss, MemberLoss
 from whet.metrics import Asked, Metric
 from whet.nn import Module
@@ -19,7 +19,7 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data import Dataset
 
-__all__ = ["AnyModel", "Rows", "feature_names", "rows_of"]
+__all__ = ["AnyModel", "Rows", "feature_names", "inputs", "rows_of"]
 
 AnyModel: TypeAlias = Module | TabularModel
 
@@ -323,3 +323,11 @@ def feature_names(model: Module, X: Any, width: int) -> tuple[str, ...]:
         return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
     columns = getattr(X, "columns", None)
     return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
+
+
+def inputs(model: Module, features: Floats) -> Features:
+    """Features as `fit` takes them: by name where forward has several inputs."""
+    if not model._inputs:
+        return features
+    names, widths = zip(*model._inputs, strict=True)
+    return dict(zip(names, np.split(features, np.cumsum(widths)[:-1], axis=1), strict=True))

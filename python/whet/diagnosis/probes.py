@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whet import optim
-from whet.diagnosis.rows import Rows, inputs
+from whet._rows import inputs
+from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss
 from whet.nn import AlphaDropout, Dropout, Module

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whet._arrays import Features, Floats, as_dense
+from whet._arrays import Floats, as_dense
 from whet._rows import feature_names
 from whet.data.columns import Column
 from whet.data.targets import LabelEncoder
@@ -20,7 +20,7 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data.dataset import Dataset
 
-__all__ = ["Rows", "inputs", "read"]
+__all__ = ["Rows", "read"]
 
 # Enough for a loss known to a few percent, and few enough that a copy of a usual network trains on them in a second.
 MOST_ROWS = 2000
@@ -94,14 +94,6 @@ def _of_table(model: TabularModel, data: Any, where: str) -> Rows:
     columns = {name: table.features[name] for name in preprocessor.kinds}
     classes = [str(each) for each in encoder.classes.tolist()] if isinstance(encoder, LabelEncoder) else []
     return Rows(features, preprocessor.feature_names, columns, target, classes, len(features))
-
-
-def inputs(model: Module, features: Floats) -> Features:
-    """Features as `fit` takes them: by name where forward has several inputs."""
-    if not model._inputs:
-        return features
-    names, widths = zip(*model._inputs, strict=True)
-    return dict(zip(names, np.split(features, np.cumsum(widths)[:-1], axis=1), strict=True))
 
 
 def _codes(loss: Loss, target: NDArray[Any]) -> list[str]:

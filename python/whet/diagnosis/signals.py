@@ -12,8 +12,9 @@ import numpy as np
 
 from whet import _core, optim
 from whet._arrays import Floats
+from whet._rows import inputs
 from whet.diagnosis.probes import fresh
-from whet.diagnosis.rows import Rows, inputs
+from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss
 from whet.nn import Module

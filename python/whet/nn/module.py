@@ -388,7 +388,12 @@ class Module(Model):
             return parts[0]
         inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
         if inputs != self._inputs:
-            self._inputs = inputs
+            earlier, self._inputs = self._inputs, inputs
+            try:
+                self._trace(sum(width for _, width in inputs))
+            except BaseException:
+                self._inputs = earlier  # what forward cannot take changes nothing
+                raise
         return np.concatenate(parts, axis=1)
 
     def _width(self) -> int:
