@@ -425,7 +425,8 @@ def test_tuning_prints_the_table_and_writes_the_best_model(capsys, penguins, tmp
     assert table[0].split()[:2] == ["trial", "model.hidden"]
     scores = [float(line.split()[-3]) for line in table[1:]]
     assert scores == sorted(scores, reverse=True)
-    assert re.search(r"^best optimizer.lr +0\.\d+$", printed, re.MULTILINE)
+    for name in ("lr", "weight_decay"):
+        assert re.search(rf"^best optimizer.{name} +0\.\d+$", printed, re.MULTILINE)
     assert whet.load(out).classes_.tolist()[0] == "Adelie, of course"
     before = journal.read_bytes()
     code, again, messages = run(capsys, "tune", penguins, *options, "--method", "random")
