@@ -16,7 +16,7 @@ import numpy.typing as npt
 from whet import losses, optim, schedules
 from whet import metrics as _metrics
 from whet._arrays import as_weights
-from whet._checks import as_path
+from whet._checks import as_number, as_path
 from whet._prepared import (
     Prepared,
     by_code,
@@ -135,7 +135,7 @@ class TabularModel:
 
         Args:
             data: a table with the target: a Dataset, the path of a CSV or Parquet file, a pandas, Polars, PyArrow or
-                DuckDB table, a mapping of columns, or whatever else whet.data.as_dataset takes. Of data larger than
+                DuckDB table, columns, records, or whatever else whet.data.as_dataset takes. Of data larger than
                 memory, a whet.data.Stream of files or of a function that returns tables with the target: a first pass
                 learns the preprocessing, medians and quantiles from up to 100,000 rows drawn at random (fewer of more
                 than 83 columns of numbers: 64 MiB), all else exactly.
@@ -164,6 +164,7 @@ class TabularModel:
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
         _check_options(options)
+        validation_fraction = as_number(validation_fraction, "fit", "validation_fraction", low=0, high=1)
         weights: tuple[Any, Any] = (None, None)
         if isinstance(data, Stream):
             if validation_fraction or sample_weight is not None:

@@ -9,7 +9,7 @@ missing. transform gives a new array and never changes the one it is given.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -100,7 +100,7 @@ class Imputer(Step):
         middle = np.median if self.strategy == "median" else np.mean
         missing = np.isnan(matrix)
         fill = [
-            0.0 if gaps.all() else float(middle(column[~gaps]))
+            0.0 if gaps.all() else _within(middle, column[~gaps])
             for column, gaps in zip(matrix.T, missing.T, strict=True)
         ]
         some = missing.any(axis=0) & ~missing.all(axis=0)
@@ -482,10 +482,20 @@ def _share_below(column: Matrix, edges: Matrix) -> Matrix:
     return found
 
 
+def _within(middle: Callable[..., Any], numbers: Matrix) -> float:
+    """A median or mean of finite numbers, which is finite, too, where their sum is not."""
+    with np.errstate(over="ignore"):
+        found = float(middle(numbers))
+    return found if math.isfinite(found) else float(middle(numbers / len(numbers)) * len(numbers))
+
+
 def _matrix(
     numbers: npt.ArrayLike, *, columns: int | None = None, fitting: bool = False, finite: bool = False
 ) -> Matrix:
-    matrix = np.asarray(numbers, np.float64)
+    try:
+        matrix = np.asarray(numbers, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError("[data] expected a matrix of numbers, got other cells or rows of several lengths") from None
     _check_shape(matrix.shape, columns, fitting)
     bad = ~np.isfinite(matrix) if finite else np.isinf(matrix)
     if bad.any():
