@@ -438,6 +438,14 @@ def test_what_is_no_path_is_named(saved, path):
             call(path)
 
 
+@pytest.mark.parametrize("path", ["", "m\0.whet"])
+def test_what_no_file_can_be_called_is_refused(saved, path):
+    model, _ = saved
+    for call in (whet.load, model.save, lambda path: nn.Linear(1, 1).fit([[1]], [1], loss="mse", checkpoint=path)):
+        with pytest.raises(ValueError, match=r"^\[\w+\] expected a path, got '"):
+            call(path)
+
+
 def test_a_save_that_fails_keeps_the_old_file(saved, tmp_path):
     """A file may not grow beyond 100 bytes there, as on a full disk."""
     _, path = saved

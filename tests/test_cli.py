@@ -185,6 +185,7 @@ def test_version(capsys):
         ["train", "t.csv", "--target", "y", "--checkpoint-every", "9"],
         ["train", "t.csv", "--target", "y", "--checkpoint", "run", "--checkpoint-every", "0"],
         ["predict", "m.whet"],
+        ["predict", "m.whet", ""],
         ["predict", "-", "-"],
         ["evaluate", "-", "-"],
         ["info", "a", "b"],
