@@ -70,7 +70,7 @@ PYTHON_ROOMS = {
     "callbacks": {"training"},
     "nn": NUMERIC | {"training", "files"},
     "data": {"_borrowed", "_checks", "_core", "_elementary", "errors"},
-    "_prepared": NUMERIC | {"data"},
+    "_prepared": NUMERIC | {"data", "nn"},
     "tabular": NUMERIC | {"_prepared", "data", "nn", "training", "files"},
     "_show": set(),
     "_rows": NUMERIC | {"data", "nn", "tabular"},

@@ -16,6 +16,7 @@ from whet.data.preprocessing import Preprocessor
 from whet.data.targets import LabelEncoder, TargetScaler
 
 if TYPE_CHECKING:
+    from whet import nn
     from whet.losses import Loss
     from whet.metrics import Asked, Metric
 
@@ -54,6 +55,22 @@ class Prepared(NamedTuple):
     def arrays(self, table: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """Features and targets of another table."""
         return self.preprocessor.transform(table), encoded(self.encoder, labels_of(table))
+
+    def checked(self, network: nn.Module) -> nn.Module:
+        """The network, if it has an output for each class.
+
+        Raises:
+            ValueError: other outputs, of which nobody would know the classes.
+        """
+        width = len(self.preprocessor.feature_names)
+        if self.task == "classification" and network._has_one_output(width):
+            graph = network._graph(width)
+            outputs = graph.shape(graph.output)[-1]
+            if outputs != self.outputs:
+                raise ValueError(
+                    f"[TabularModel] expected a network with {self.outputs} outputs, one for each class; got {outputs}"
+                )
+        return network
 
 
 def labels_of(table: Dataset) -> Column:

@@ -234,7 +234,7 @@ class TabularModel:
             options["class_weight"] = by_code(options["class_weight"], encoder)
         scores = scores_of(metrics, task)
         features = len(preprocessor.feature_names)
-        network = self._make_network(features, prepared.outputs)
+        network = prepared.checked(self._make_network(features, prepared.outputs))
         _log.info("%s of %r from %d columns as %d features", task, self.target, len(preprocessor.kinds), features)
         if options.get("checkpoint") is not None:
             scored = scores or usual_scores(task)
