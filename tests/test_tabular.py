@@ -209,6 +209,18 @@ def test_networks_of_ones_own(rng):
             classifier.fit({**columns, "cheap": columns["price"] > np.median(columns["price"])}, loss=loss)
 
 
+def test_a_callback_that_does_not_let_a_fit_begin_leaves_the_model(rng):
+    columns = numbers(rng)
+    model = fitted(columns, "price")
+    before, history, evaluated = bits(model), model.history, model.evaluate(columns)
+    refusing = callbacks.LambdaCallback(on_train_begin=lambda logs: 1 / 0)  # as a tracker whose package is not there
+    with pytest.raises(ZeroDivisionError):
+        model.fit(columns, loss="l1", metrics=("mae",), callbacks=refusing)
+    assert bits(model) == before
+    assert model.history is history
+    assert model.evaluate(columns) == evaluated
+
+
 def test_steps_of_ones_own(rng):
     steps = data.Preprocessor(scaler="StandardScaler", imputer=data.Imputer("mean", indicator=False))
     model = TabularModel("price", preprocessor=steps)

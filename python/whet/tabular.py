@@ -254,13 +254,13 @@ class TabularModel:
         try:
             return network.fit(X, y, **arguments)
         finally:
-            # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
-            if network.history is not earlier:
+            # What stops a training, Ctrl-C above all, leaves its model; before its first step, that of an earlier fit.
+            begun = network.history
+            if begun is not None and begun is not earlier and (begun.steps or self._network is None):
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or default_scores(task, described)
-                self.history = network.history
-                if self.history is not None:
-                    self.history.arguments["validation_fraction"] = validation_fraction
+                self.history = begun
+                begun.arguments["validation_fraction"] = validation_fraction
 
     def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> Prepared:
         """Learn what a stream's blocks have to become, in a first pass over all of them."""
