@@ -160,6 +160,18 @@ def test_numbers_of_any_type_are_features(rng, dtype):
     assert same_bits(model.predict(x.tolist()), model.predict(x.astype(np.float32)))
 
 
+@pytest.mark.parametrize("kind", ["numpy_nullable", "pyarrow"])
+def test_columns_with_room_for_missing_numbers_are_features(x, kind):
+    pandas = pytest.importorskip("pandas", reason="its columns may have room for missing numbers")
+    frame = pandas.DataFrame(x).convert_dtypes(dtype_backend=kind)
+    frame[1] = x[:, 1]  # beside one of NumPy's
+    model = regression()
+    assert same_bits(model.predict(frame), model.predict(x))
+    frame.loc[7, 2] = None
+    refuses(model, lambda: model.predict(frame), ValueError, "missing", "row 7, column 2")
+    refuses(model, lambda: model.predict(frame.astype(object)), TypeError, "object")
+
+
 def test_data_in_any_layout_give_the_same_bits_and_stay_as_they_were(x, y):
     want = regression()
     want.fit(x, y, loss="mse", epochs=2, seed=0)

@@ -105,9 +105,18 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
         array = borrowed(value, where, name)
     except ValueError as error:
         raise ValueError(f"[{where}] expected {name} to be a rectangular array: {error}") from None
+    if array.dtype == object and _is_nullable(value):
+        array = value.to_numpy(np.float64, na_value=np.nan)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected {name} to hold numbers, got dtype {array.dtype}; {_TABLE_HINT}")
     return array
+
+
+def _is_nullable(value: Any) -> TypeGuard[Any]:
+    """Whether `value` is a pandas table of numbers, some in types that have room for missing ones: objects in NumPy."""
+    if not all(hasattr(value, name) for name in ("columns", "dtypes", "to_numpy")):
+        return False
+    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in value.dtypes)
 
 
 def as_floats(array: NDArray[Any], dtype: DTypeLike, where: str, name: str) -> Floats:

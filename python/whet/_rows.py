@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -125,12 +126,15 @@ class Rows:
         """The position of a column that is named or numbered.
 
         Raises:
+            TypeError: If it is neither.
             ValueError: If there is none.
         """
         if isinstance(column, str):
             if column in self.names:
                 return self.names.index(column)
             raise ValueError(f"[{self.where}] expected a column among {', '.join(self.names)}, got {column!r}")
+        if isinstance(column, bool) or not isinstance(column, Integral):
+            raise TypeError(f"[{self.where}] expected a column by name or number, got {type(column).__name__}")
         position = int(column)
         if not -len(self.names) <= position < len(self.names):
             raise ValueError(f"[{self.where}] expected a column below {len(self.names)}, got {column}")
