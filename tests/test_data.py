@@ -271,7 +271,9 @@ def test_records_are_a_table():
     for name, cells in want.items():
         np.testing.assert_array_equal(table[name], np.array(cells, table[name].dtype))
         np.testing.assert_array_equal(data.Dataset(records)[name], table[name])
-    assert data.as_dataset([*records, {"image": b"..."}], wanted=["size"], ignored=("color", "count", "image")).rows == 4
+    assert (
+        data.as_dataset([*records, {"image": b"..."}], wanted=["size"], ignored=("color", "count", "image")).rows == 4
+    )
     first, second = data.split(records * 4, sizes=(0.5, 0.5), stratify="color", seed=0)
     assert [type(record) for record in first] == [dict] * 6
     assert sorted(str(record.get("color")) for record in second) == ["None", "None", "blue", "blue", "red", "red"]

@@ -407,7 +407,13 @@ def test_parquet_that_cannot_be_read(reader, parquet):
     with pytest.raises(ValueError, match=r"columns among .*'island'.*\['nosuch'\]"):
         data.read_parquet(parquet, columns=["nosuch"])
     content = parquet.read_bytes()
-    for broken in (content[:4] + bytes(range(60)) + content[64:], b"", b"island\nDream\n", content[:200], content[:-9] + content[-4:]):
+    for broken in (
+        content[:4] + bytes(range(60)) + content[64:],
+        b"",
+        b"island\nDream\n",
+        content[:200],
+        content[:-9] + content[-4:],
+    ):
         parquet.write_bytes(broken)
         with pytest.raises(ValueError, match=r"penguins.parquet: expected a Parquet file"):
             data.read_parquet(parquet)

@@ -130,8 +130,8 @@ def test_a_log_goes_on_with_its_own_names(rng, tmp_path):
     X, y, path = rng.normal(size=(90, 3)), rng.normal(size=90), tmp_path / "log.csv"
     nn.Linear(3, 1).fit(X, y, loss="mse", epochs=1, callbacks=callbacks.CSVLogger(path))
     before = path.read_text()
+    log = callbacks.CSVLogger(path, append=True)
     with pytest.raises(ValueError, match=r"log.csv' to have the columns loss, mae, as .* got epoch, loss, lr"):
-        log = callbacks.CSVLogger(path, append=True)
         nn.Linear(3, 1).fit(X, y, loss="mse", metrics=("mae",), epochs=1, callbacks=log)
     assert path.read_text() == before
 

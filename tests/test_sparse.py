@@ -174,7 +174,9 @@ def test_indices_that_are_changed_while_it_trains_do_no_harm(index):
 )
 def test_elements_outside_of_the_matrix_are_refused(make, indices, starts):
     x = make((np.ones(2), np.array(indices), np.array(starts)), shape=(2, 4))
-    with pytest.raises(ValueError, match=r"\[fit\] expected sparse X (whose indptr ascends|with indices from 0 to [13])"):
+    with pytest.raises(
+        ValueError, match=r"\[fit\] expected sparse X (whose indptr ascends|with indices from 0 to [13])"
+    ):
         nn.Linear(4, 1).fit(x, np.zeros(2), loss="mse")
 
 

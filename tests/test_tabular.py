@@ -204,8 +204,8 @@ def test_networks_of_ones_own(rng):
     with pytest.raises(TypeError, match=r"nn\.Module, got str"):
         TabularModel("price", network=lambda features, outputs: "network").fit(columns)
     for width, loss in ((1, "bce_with_logits"), (3, "cross_entropy")):
+        classifier = TabularModel("cheap", network=lambda features, _, width=width: nn.Linear(features, width))
         with pytest.raises(ValueError, match=f"network with 2 outputs, one for each class; got {width}"):
-            classifier = TabularModel("cheap", network=lambda features, _, width=width: nn.Linear(features, width))
             classifier.fit({**columns, "cheap": columns["price"] > np.median(columns["price"])}, loss=loss)
 
 

@@ -80,7 +80,8 @@ PYTHON_ROOMS = {
     "diagnosis": NUMERIC | {"_rows", "data", "nn", "training", "tabular"},
     "reporting": NUMERIC | {"_rows", "data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
-    "cli": NUMERIC | {"data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
+    "cli": NUMERIC
+    | {"_prepared", "data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
     "export": NUMERIC | {"_elementary", "data", "files", "nn", "tabular"},
     "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
     "__init__": NUMERIC

@@ -13,6 +13,7 @@ from whet import metrics as _metrics
 from whet.data.columns import Column, Kind
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
+from whet.data.splits import split_indices
 from whet.data.targets import LabelEncoder, TargetScaler
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "labels_of",
     "loss_of",
     "scores_of",
+    "set_aside",
     "usual_scores",
 ]
 
@@ -129,3 +131,16 @@ def encoded(encoder: LabelEncoder | TargetScaler, labels: Column) -> npt.NDArray
     """Give the target as the network takes it: codes, or float32; shape (rows,)."""
     y = encoder.transform(labels)
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
+
+
+def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share.
+
+    Raises:
+        ValueError: a share of all rows.
+    """
+    stratify = table.labels if task == "classification" else None
+    if fraction * table.rows > table.rows - 1:
+        raise ValueError(f"[fit] a validation_fraction of {fraction} leaves none of {table.rows} rows to train on")
+    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
+    return kept, aside

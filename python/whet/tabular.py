@@ -27,12 +27,12 @@ from whet._prepared import (
     labels_of,
     loss_of,
     scores_of,
+    set_aside,
     usual_scores,
 )
 from whet.data.columns import Column, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
-from whet.data.splits import split_indices
 from whet.data.streams.blocks import Block
 from whet.data.streams.learning import Labels, Seen
 from whet.data.streams.stream import Stream
@@ -564,13 +564,6 @@ class TabularModel:
         if not isinstance(network, nn.Module):
             raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
         return network
-
-
-def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share."""
-    stratify = table.labels if task == "classification" else None
-    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
-    return kept, aside
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
