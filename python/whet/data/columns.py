@@ -9,9 +9,10 @@ from __future__ import annotations
 import decimal
 import fractions
 import heapq
+import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +31,7 @@ __all__ = [
     "columns_of",
     "convert",
     "counted",
+    "finite_middle",
     "infer",
     "is_constant",
     "is_missing",
@@ -230,6 +232,13 @@ def is_missing(column: Column) -> npt.NDArray[np.bool_]:
         missing: npt.NDArray[np.bool_] = np.equal(column, np.array(None))
         return missing
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), np.bool_)
+
+
+def finite_middle(middle: Callable[..., Any], numbers: Column) -> float:
+    """Take a median or mean of finite numbers, which is finite, too, where their sum is not."""
+    with np.errstate(over="ignore"):
+        found = float(middle(numbers))
+    return found if math.isfinite(found) else float(middle(numbers / len(numbers)) * len(numbers))
 
 
 def is_constant(column: Column) -> bool:

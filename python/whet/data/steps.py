@@ -9,7 +9,7 @@ missing. transform gives a new array and never changes the one it is given.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from whet import _core
 from whet._elementary import normal_quantile
-from whet.data.columns import counted, texts
+from whet.data.columns import counted, finite_middle, texts
 
 __all__ = [
     "CategoryImputer",
@@ -100,7 +100,7 @@ class Imputer(Step):
         middle = np.median if self.strategy == "median" else np.mean
         missing = np.isnan(matrix)
         fill = [
-            0.0 if gaps.all() else _within(middle, column[~gaps])
+            0.0 if gaps.all() else finite_middle(middle, column[~gaps])
             for column, gaps in zip(matrix.T, missing.T, strict=True)
         ]
         some = missing.any(axis=0) & ~missing.all(axis=0)
@@ -480,13 +480,6 @@ def _share_below(column: Matrix, edges: Matrix) -> Matrix:
     found[column >= edges[-1]] = 1.0
     found[column <= edges[0]] = 0.0
     return found
-
-
-def _within(middle: Callable[..., Any], numbers: Matrix) -> float:
-    """A median or mean of finite numbers, which is finite, too, where their sum is not."""
-    with np.errstate(over="ignore"):
-        found = float(middle(numbers))
-    return found if math.isfinite(found) else float(middle(numbers / len(numbers)) * len(numbers))
 
 
 def _matrix(
