@@ -64,6 +64,10 @@ def test_inputs_are_checked(rows):
         model.predict({"numbers": X["numbers"]})
     with pytest.raises(ValueError, match=r"equally many rows, got numbers .300, 4., category .7, 1."):
         model.predict({**X, "category": X["category"][:7]})
+    with pytest.raises(ValueError, match=r"X\['category'\] with shape .*; X\['category'\].reshape\(-1, 1\) makes"):
+        model.predict({**X, "category": X["category"][:, 0]})
+    with pytest.raises(ValueError, match=r"X\['numbers'\] has a missing value \(NaN\), first in row 3, column 1"):
+        model.predict({**X, "numbers": np.where(np.arange(1200).reshape(300, 4) == 13, np.nan, X["numbers"])})
     model.predict(X)
     with pytest.raises(TypeError, match="each input of forward, numbers, category; got ndarray"):
         model.predict(X["numbers"])

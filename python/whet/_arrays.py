@@ -159,18 +159,18 @@ def describe(position: tuple[int, ...]) -> str:
     return f"first in row {position[0]}" + (f", column {position[1]}" if len(position) > 1 else "")
 
 
-def _check_shape(shape: tuple[int, ...], where: str, width: int | None) -> None:
+def _check_shape(shape: tuple[int, ...], where: str, width: int | None, name: str = "X") -> None:
     """Raises ValueError unless it is that of rows of so many features."""
     if len(shape) != 2:
-        hint = "; X.reshape(-1, 1) makes a column of it" if len(shape) == 1 else ""
-        raise ValueError(f"[{where}] expected X with shape (rows, features), got {shape}{hint}")
+        hint = f"; {name}.reshape(-1, 1) makes a column of it" if len(shape) == 1 else ""
+        raise ValueError(f"[{where}] expected {name} with shape (rows, features), got {shape}{hint}")
     if shape[1] == 0:
-        raise ValueError(f"[{where}] expected X with at least one feature, got shape {shape}")
+        raise ValueError(f"[{where}] expected {name} with at least one feature, got shape {shape}")
     if width is not None and shape[1] != width:
-        raise ValueError(f"[{where}] expected X with {width} features, got shape {shape}")
+        raise ValueError(f"[{where}] expected {name} with {width} features, got shape {shape}")
 
 
-def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = None) -> Floats:
+def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = None, name: str = "X") -> Floats:
     """`X` as finite floats of shape (rows, features), not copied if it is so already.
 
     Args:
@@ -178,15 +178,16 @@ def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = 
         dtype: The model's.
         where: The caller's name, for messages.
         width: The number of features the model takes, or None if any.
+        name: Of `X`, for messages.
 
     Raises:
         TypeError: If `X` does not hold numbers.
         ValueError: If it has another rank or width, or NaN or infinite elements.
     """
-    array = as_array(X, where, "X")
-    _check_shape(array.shape, where, width)
-    features = as_floats(array, dtype, where, "X")
-    check_finite(features, where, "X")
+    array = as_array(X, where, name)
+    _check_shape(array.shape, where, width, name)
+    features = as_floats(array, dtype, where, name)
+    check_finite(features, where, name)
     return features
 
 
