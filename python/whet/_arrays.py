@@ -222,7 +222,7 @@ def _own_rows(X: Any, where: str) -> Any:
     Raises:
         ValueError: For elements that stand outside of it, by which SciPy, too, would write anywhere.
     """
-    if X.format in ("csr", "csc", "bsr"):
+    if getattr(X, "format", None) in ("csr", "csc", "bsr"):
         starts = X.indptr.copy()
         if starts[0] != 0 or (starts[1:] < starts[:-1]).any() or starts[-1] > min(len(X.indices), len(X.data)):
             raise ValueError(f"[{where}] expected sparse X whose indptr ascends from 0 to its number of elements")

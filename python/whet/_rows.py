@@ -325,7 +325,7 @@ def feature_names(model: Module, X: Any, width: int) -> tuple[str, ...]:
     """What the features of `X` are called: by a table's columns, by inputs such as "hour" or "weather.0", else "x0"."""
     if isinstance(X, Mapping) and model._inputs:
         return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
-    columns = getattr(X, "columns", None)
+    columns = getattr(X, "column_names", getattr(X, "columns", None))  # the first is PyArrow's
     return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
 
 
