@@ -160,6 +160,18 @@ def test_numbers_of_any_type_are_features(rng, dtype):
     assert same_bits(model.predict(x.tolist()), model.predict(x.astype(np.float32)))
 
 
+@pytest.mark.parametrize("kind", ["numpy_nullable", "pyarrow"])
+def test_columns_with_room_for_missing_numbers_are_features(x, kind):
+    pandas = pytest.importorskip("pandas", reason="its columns may have room for missing numbers")
+    frame = pandas.DataFrame(x).convert_dtypes(dtype_backend=kind)
+    frame[1] = x[:, 1]  # beside one of NumPy's
+    model = regression()
+    assert same_bits(model.predict(frame), model.predict(x))
+    frame.loc[7, 2] = None
+    refuses(model, lambda: model.predict(frame), ValueError, "missing", "row 7, column 2")
+    refuses(model, lambda: model.predict(frame.astype(object)), TypeError, "object")
+
+
 def test_data_in_any_layout_give_the_same_bits_and_stay_as_they_were(x, y):
     want = regression()
     want.fit(x, y, loss="mse", epochs=2, seed=0)
@@ -435,6 +447,14 @@ def test_what_is_no_path_is_named(saved, path):
     model, _ = saved
     for call in (whet.load, model.save):
         with pytest.raises(TypeError, match=rf"expected a path.*{type(path).__name__}"):
+            call(path)
+
+
+@pytest.mark.parametrize("path", ["", "m\0.whet"])
+def test_what_no_file_can_be_called_is_refused(saved, path):
+    model, _ = saved
+    for call in (whet.load, model.save, lambda path: nn.Linear(1, 1).fit([[1]], [1], loss="mse", checkpoint=path)):
+        with pytest.raises(ValueError, match=r"^\[\w+\] expected a path, got '"):
             call(path)
 
 

@@ -249,7 +249,7 @@ def test_arguments_that_need_a_directory(data):
 
 def test_a_directory_that_cannot_be_made(data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(NotADirectoryError, match="file"):
         network().fit(*data, loss="cross_entropy", checkpoint=tmp_path / "file")
 
 

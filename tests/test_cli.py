@@ -16,7 +16,7 @@ import pytest
 
 import whet
 from tests.helpers import run_python
-from whet import data
+from whet import calibration, data
 from whet.cli import main
 
 SMALL = ("--hidden", "8", "--epochs", "3", "--seed", "1")
@@ -147,6 +147,17 @@ def test_info(capsys, model):
     assert whet.build_info()["isa"] in out
 
 
+def test_a_calibrated_model_is_shown_with_what_is_inside(capsys, penguins, model, tmp_path):
+    calibration.conformal_classification(whet.load(model), penguins).save(tmp_path / "c.whet")
+    code, out, _ = run(capsys, "info", tmp_path / "c.whet")
+    assert code == 0
+    first, *others = out.splitlines()
+    assert first.split(maxsplit=1)[1].startswith("ConformalClassifier(TabularModel")
+    assert others == run(capsys, "info", model)[1].splitlines()
+    code, _, err = run(capsys, "predict", tmp_path / "c.whet", penguins)
+    assert (code, "got ConformalClassifier, for Python alone" in err) == (1, True)
+
+
 def test_info_of_a_network(capsys, tmp_path):
     network = whet.nn.MLP(3, (4,), 2).initialize(0)
     network.save(tmp_path / "n.whet")
@@ -185,6 +196,7 @@ def test_version(capsys):
         ["train", "t.csv", "--target", "y", "--checkpoint-every", "9"],
         ["train", "t.csv", "--target", "y", "--checkpoint", "run", "--checkpoint-every", "0"],
         ["predict", "m.whet"],
+        ["predict", "m.whet", ""],
         ["predict", "-", "-"],
         ["evaluate", "-", "-"],
         ["info", "a", "b"],
@@ -216,6 +228,7 @@ def failing(tmp_path, penguins, model):
         ([*train, "weight"], ["'weight'", "island"]),
         ([*train, "species", "--task", "regression"], ["'species'", "numbers"]),
         ([*train, "species", "--out", tmp_path / "no" / "m.whet"], [f"{tmp_path / 'no'}: No such directory"]),
+        ([*train, "species", "--validation", "0.9999"], ["--validation of 0.9999 leaves none of 344 rows"]),
         ([*train, "species", "--out", tmp_path], [f"{tmp_path}: Is a directory"]),
         (["predict", tmp_path / "nosuch.whet", penguins], ["nosuch.whet: No such file"]),
         (["predict", tmp_path / "half.whet", penguins], ["half.whet"]),
@@ -425,7 +438,8 @@ def test_tuning_prints_the_table_and_writes_the_best_model(capsys, penguins, tmp
     assert table[0].split()[:2] == ["trial", "model.hidden"]
     scores = [float(line.split()[-3]) for line in table[1:]]
     assert scores == sorted(scores, reverse=True)
-    assert re.search(r"^best optimizer.lr +0\.\d+$", printed, re.MULTILINE)
+    for name in ("lr", "weight_decay"):
+        assert re.search(rf"^best optimizer.{name} +0\.\d+$", printed, re.MULTILINE)
     assert whet.load(out).classes_.tolist()[0] == "Adelie, of course"
     before = journal.read_bytes()
     code, again, messages = run(capsys, "tune", penguins, *options, "--method", "random")

@@ -144,7 +144,8 @@ BROKEN = {
     "too few cells": (b"a,b\n1,2\nsecret\n", ValueError, ["line 3", "2 cells", "got 1"]),
     "too many cells": (b"a,b\n1,2\n\n1,secret,3\n", ValueError, ["line 4", "2 cells", "got 3"]),
     "names twice": (b"a,b,a\n1,2,3\n", ValueError, ["'a'", "more than once"]),
-    "other bytes": (b"a,b\nsecret\xff,2\n", ValueError, ["utf-8"]),
+    "other bytes": (b"a,b\nsecret\xff,2\n", ValueError, ["utf-8", "read_csv"]),
+    "UTF-16 without its mark": ("a,b\nsecret,2\n".encode("utf-16-le"), ValueError, ["zero bytes", "encoding"]),
     "open quote": (b'a,b\n1,"secret\n', ValueError, ["line 2"]),
     "half a gzip": (gzip.compress(b"a,b\n" + bytes(range(48, 58)) * 99)[:40], OSError, ["gzip"]),
 }
@@ -161,6 +162,13 @@ def test_a_broken_csv_is_explained_without_its_cells(broken, tmp_path):
     for word in ["table.csv", *words]:
         assert word in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+def test_a_byte_order_mark_hides_no_quote(tmp_path):
+    path = tmp_path / "table.csv"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_text('"a, b",c\n1,2\n', encoding=encoding)
+        assert data.read_csv(path, encoding="utf-8" if encoding == "utf-8-sig" else encoding).names == ("a, b", "c")
 
 
 def test_what_cannot_be_read(tmp_path):
@@ -188,6 +196,8 @@ def test_npz(tmp_path, rng):
     assert data.read_npz(tmp_path / "v.npz").kinds == {"size": "number", "color": "category"}
     with pytest.raises(ValueError, match=r"'z'.*'size'"):
         data.read_npz(tmp_path / "v.npz", labels="z")
+    np.savez(tmp_path / "z.npz", X=np.zeros((0, 3)))
+    assert (data.read_npz(tmp_path / "z.npz").rows, data.read_npz(tmp_path / "z.npz").columns) == (0, 3)
     np.savez(tmp_path / "o.npz", X=np.array([{}, None]))
     (tmp_path / "t.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:200])
     (tmp_path / "e.npz").write_bytes(b"")
@@ -219,6 +229,14 @@ def test_bundled_tables():
         (lambda: data.Dataset({1: [1, 2]}), TypeError, r"name of a column.*int"),
         (lambda: data.Dataset({"a": 3}), TypeError, r"'a'.*int"),
         (lambda: data.Dataset({"a": "text"}), TypeError, r"'a'.*str"),
+        (lambda: data.Dataset({"a": {0: 5, 1: 6}}), TypeError, r"'a'.*dict"),  # not its keys
+        (lambda: data.Dataset({"a": {5, 6}}), TypeError, r"'a'.*set"),
+        (lambda: data.Dataset([{"a": 1}, [2]]), TypeError, r"all mappings, got list in row 1"),
+        (lambda: data.Dataset([{"a": [1]}]), TypeError, r"'a'.*list in row 0"),
+        (lambda: data.Dataset([np.eye(2), np.ones(2)]), ValueError, "several shapes"),
+        (lambda: data.Dataset({"a": [1]}, kinds=["number"]), TypeError, "kinds as a mapping.*list"),
+        (lambda: data.Dataset({"a": [1]})["b"], KeyError, "this table has a"),
+        (lambda: data.Dataset({"a": [1]})[:1], TypeError, "take selects rows"),
         (lambda: data.Dataset({"a": [10**400, 0.5]}), ValueError, r"'a'.*float64"),
         (lambda: data.Dataset([1, 2, 3]), ValueError, r"rows, columns.*\(3,\)"),
         (lambda: data.Dataset(np.eye(2), names=["a"]), ValueError, "2 names, got 1"),
@@ -228,11 +246,12 @@ def test_bundled_tables():
         (lambda: data.Dataset({"a": [1, 2]}, [1, 2, 3]), ValueError, "'a' with 2, 'target' with 3"),
         (lambda: data.Dataset({"a": [1]}).select(["b"]), ValueError, r"\['a'\].*\['b'\]"),
         (lambda: data.Dataset({"a": [1]}).drop("a"), TypeError, "list of column names"),
-        (lambda: data.Dataset({"a": [1]}).take([1]), IndexError, "1"),
+        (lambda: data.Dataset({"a": [1]}).take([1]), IndexError, r"^\[data\] expected numbers of rows or a mask of 1"),
         (lambda: data.Dataset({"a": ["x"]}).matrix(), ValueError, r"\['a'\].*Preprocessor"),
         (lambda: data.Dataset({"a": [1.0, 1e300]}).matrix(), ValueError, r"'a'.*row 1.*float32"),
         (lambda: data.as_dataset(3), TypeError, r"expected a table.*int"),
         (lambda: data.as_dataset(None), TypeError, r"expected a table.*NoneType"),
+        (lambda: data.as_dataset(pd.Series([1, 2])), TypeError, r"expected a table.*Series"),
         (lambda: data.Dataset.from_frame([1]), TypeError, r"expected a table.*list"),
         (lambda: data.as_dataset(pd.DataFrame([[1, 2]], columns=["a", "a"])), ValueError, "a"),
         (lambda: data.as_dataset({"a": [1]}, wanted=["a", "b"]), ValueError, r"\['b'\].*missing.*\['a'\]"),
@@ -242,6 +261,25 @@ def test_tables_that_are_refused(make, error, words):
     with pytest.raises(error, match=words) as raised:
         make()
     assert type(raised.value) is error
+
+
+def test_records_are_a_table():
+    records = [{"size": 1.5, "color": "red"}, {"color": "blue", "count": 3}, {"size": None}]
+    table = data.as_dataset(records)
+    want = {"size": [1.5, np.nan, np.nan], "color": ["red", "blue", None], "count": [np.nan, 3, np.nan]}
+    assert table.names == tuple(pd.DataFrame(records)) == tuple(want)
+    for name, cells in want.items():
+        np.testing.assert_array_equal(table[name], np.array(cells, table[name].dtype))
+        np.testing.assert_array_equal(data.Dataset(records)[name], table[name])
+    assert (
+        data.as_dataset([*records, {"image": b"..."}], wanted=["size"], ignored=("color", "count", "image")).rows == 4
+    )
+    first, second = data.split(records * 4, sizes=(0.5, 0.5), stratify="color", seed=0)
+    assert [type(record) for record in first] == [dict] * 6
+    assert sorted(str(record.get("color")) for record in second) == ["None", "None", "blue", "blue", "red", "red"]
+    model = whet.TabularModel("color", hidden=())
+    model.fit(records[:2] * 8, epochs=1)
+    assert model.predict([{"size": 1.5, "count": None}]).shape == (1,)
 
 
 def test_selecting():
@@ -332,6 +370,15 @@ def test_outliers(rng):
         data.clip_outliers(table, columns=["c"])
     with pytest.raises(ValueError, match="factor"):
         data.clip_outliers(table, factor=0)
+    with pytest.raises(TypeError, match="factor to be a number, got str"):
+        data.clip_outliers(table, factor="3")
+
+
+def test_other_tables_are_cleaned():
+    frame = pd.DataFrame({"a": [1.0, 1.0, 90.0, 2.0, 3.0, 2.0], "b": [5] * 6})
+    assert data.drop_duplicates(frame)[0].rows == 4
+    assert data.drop_constant(frame)[0].names == ("a",)
+    assert data.clip_outliers(frame, factor=1.0)[1].columns == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +389,7 @@ def test_outliers(rng):
         (dict(kinds={"a": "foo"}), ValueError, "'a'.*'foo'"),
         (dict(kinds={"zz": "number"}), ValueError, "'zz'"),
         (dict(names="ab"), TypeError, "list of column names"),
+        (dict(encoding=None), TypeError, "name of an encoding.*NoneType"),
     ],
 )
 def test_options_of_csv_that_are_refused(options, error, words):

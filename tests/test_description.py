@@ -149,6 +149,14 @@ def test_numbers_are_equal_in_every_dtype():
     assert len(set(row_hashes(columns, np.zeros(2, np.uint64)).tolist())) == 2, "the order of columns counts"
 
 
+def test_means_and_medians_of_numbers_whose_sum_is_infinite():
+    huge = data.Dataset({"a": [1.5e308, 1.5e308, 1.1e308, 1.3e308]})
+    assert huge.describe().columns[0].mean == pytest.approx(1.35e308)
+    json.dumps(huge.describe().to_dict(), allow_nan=False)
+    for strategy, fill in (("median", 1.4e308), ("mean", 1.35e308)):
+        assert data.Imputer(strategy).fit(huge.matrix(np.float64)).fill_ == (pytest.approx(fill),)
+
+
 def test_tables_without_rows_or_features():
     empty = data.Dataset({"a": np.empty(0), "b": np.empty(0, object)})
     found = empty.describe(test=empty)

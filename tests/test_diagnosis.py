@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import whet
-from whet import losses, nn, optim
+from whet import explain, losses, nn, optim
 from whet.callbacks import EarlyStopping
 from whet.data import Dataset, Preprocessor
 from whet.diagnosis import Diagnosis, Finding
@@ -115,6 +115,30 @@ def test_a_constant_column():
     found = judged(X, y)
     assert found.faults == ("constant feature",)
     assert found[0].confidence == "certain"
+
+
+class Both(nn.Module):
+    """Two inputs side by side."""
+
+    def __init__(self):
+        self.body = nn.MLP(6, (32,), 1)
+
+    def forward(self, hour, weather):
+        return self.body(nn.concatenate([hour, weather]))
+
+
+def test_columns_of_several_inputs_have_the_names_that_explanations_give_them():
+    X, y = curved()
+    X[:, 3] = 1
+    inputs = {"weather": X[:, 1:], "hour": X[:, :1]}  # in another order than forward's
+    model = Both()
+    held = {name: part[:100] for name, part in inputs.items()}, y[:100]
+    run = model.fit(inputs, y, loss="mse", epochs=5, validation_data=held)
+    found = whet.diagnose(run, model, inputs, y, validation_data=held)
+    constant = next(each for each in found if each.fault == "constant feature")
+    assert constant.evidence.startswith("weather.2: the same value")
+    names = explain.permutation_importance(model, inputs, y, n_repeats=1).names
+    assert names == ("hour", *(f"weather.{i}" for i in range(5)))
 
 
 @pytest.mark.parametrize("form", [lambda y: y, lambda y: np.exp(y), lambda y: -(y**3)])

@@ -399,6 +399,10 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.partial_dependence(table_model, table_of(20), "age")
     with pytest.raises(ValueError, match="expected a column below 10, got 10"):
         explain.partial_dependence(model, x, 10)
+    with pytest.raises(TypeError, match="a column by name or number, got float"):
+        explain.partial_dependence(model, x, 1.5)
+    with pytest.raises(TypeError, match="a column by name or number, got float"):
+        explain.partial_dependence(model, x, [1.5])
     with pytest.raises(ValueError, match="expected one column or two different ones"):
         explain.partial_dependence(model, x, [1, 1])
     with pytest.raises(

@@ -246,6 +246,19 @@ def test_columns_that_are_no_numbers_and_no_categories(make, got):
         data.as_dataset(make())
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        lambda: pa.Table.from_arrays([pa.array([1])] * 2, names=["a", "a"]),
+        lambda: duckdb.sql("SELECT 1 AS a, 2 AS a"),
+    ],
+)
+def test_a_name_that_appears_twice_is_named(make):
+    with pytest.raises(ValueError, match=r"^\[data\] column names appear more than once: 'a'"):
+        data.as_dataset(make())
+
+
 # Copies
 
 
@@ -394,7 +407,13 @@ def test_parquet_that_cannot_be_read(reader, parquet):
     with pytest.raises(ValueError, match=r"columns among .*'island'.*\['nosuch'\]"):
         data.read_parquet(parquet, columns=["nosuch"])
     content = parquet.read_bytes()
-    for broken in (b"", b"island\nDream\n", content[:200], content[:-9] + content[-4:]):
+    for broken in (
+        content[:4] + bytes(range(60)) + content[64:],
+        b"",
+        b"island\nDream\n",
+        content[:200],
+        content[:-9] + content[-4:],
+    ):
         parquet.write_bytes(broken)
         with pytest.raises(ValueError, match=r"penguins.parquet: expected a Parquet file"):
             data.read_parquet(parquet)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers import same_bits
-from whet import History, nn
+from whet import History, callbacks, nn
 from whet.training.plots import panels
 
 
@@ -117,6 +117,23 @@ class Cells(html.parser.HTMLParser):
         self.rows[-1].append(data)
         if self.open[-1] == "th":
             self.bold.append(data)
+
+
+def test_an_epoch_of_nan_is_not_the_best():
+    found = History(0)
+    for loss in (np.nan, 2.0, 1.0):
+        found.append(loss=loss)
+    assert found.best_epoch == 2
+
+
+def test_a_log_goes_on_with_its_own_names(rng, tmp_path):
+    X, y, path = rng.normal(size=(90, 3)), rng.normal(size=90), tmp_path / "log.csv"
+    nn.Linear(3, 1).fit(X, y, loss="mse", epochs=1, callbacks=callbacks.CSVLogger(path))
+    before = path.read_text()
+    log = callbacks.CSVLogger(path, append=True)
+    with pytest.raises(ValueError, match=r"log.csv' to have the columns loss, mae, as .* got epoch, loss, lr"):
+        nn.Linear(3, 1).fit(X, y, loss="mse", metrics=("mae",), epochs=1, callbacks=log)
+    assert path.read_text() == before
 
 
 def test_a_table_in_a_notebook(history):

@@ -190,6 +190,12 @@ def test_what_has_no_meaning_is_refused(call, message):
         call()
 
 
+def test_errors_of_text_are_refused():
+    for metric in (metrics.mae, metrics.rmse, metrics.mape, metrics.r2):
+        with pytest.raises(TypeError, match=r"^\[metrics\] expected numbers, got <U1 and int64"):
+            metric(["a", "b"], [1, 2])
+
+
 def test_an_area_without_one_of_the_classes_is_nan():
     with pytest.warns(WhetWarning, match="both classes"):
         assert np.isnan(metrics.roc_auc([0, 1, 1], np.eye(3)))

@@ -211,6 +211,28 @@ def test_the_column_that_matters_leads():
     np.testing.assert_array_equal(X, before)
 
 
+def test_columns_of_a_frame_and_of_several_inputs_have_their_names(rng):
+    pandas = pytest.importorskip("pandas", reason="a frame is one of pandas")
+    arrow = pytest.importorskip("pyarrow", reason="a table is one of PyArrow")
+
+    class Both(nn.Module):
+        def __init__(self):
+            self.body = nn.Linear(3, 1)
+
+        def forward(self, hour, weather):
+            return self.body(nn.concatenate([hour, weather]))
+
+    X = rng.normal(size=(50, 3))
+    frame, inputs = pandas.DataFrame(X, columns=["a", "b", "c"]), {"weather": X[:, 1:], "hour": X[:, :1]}
+    for model, given, names in (
+        (nn.Linear(3, 1), frame, {"a", "b", "c"}),
+        (nn.Linear(3, 1), arrow.Table.from_pandas(frame), {"a", "b", "c"}),
+        (Both(), inputs, {"hour", "weather.0", "weather.1"}),
+    ):
+        model.fit(given, X[:, 0], loss="mse", epochs=1)
+        assert {name for name, *_ in measured.importance(model, (given, X[:, 0]))} == names
+
+
 def test_pages_are_the_same_but_for_their_date(tmp_path):
     train, _ = penguins()
     model = whet.TabularModel("species", hidden=(4,))

@@ -64,6 +64,10 @@ def test_inputs_are_checked(rows):
         model.predict({"numbers": X["numbers"]})
     with pytest.raises(ValueError, match=r"equally many rows, got numbers .300, 4., category .7, 1."):
         model.predict({**X, "category": X["category"][:7]})
+    with pytest.raises(ValueError, match=r"X\['category'\] with shape .*; X\['category'\].reshape\(-1, 1\) makes"):
+        model.predict({**X, "category": X["category"][:, 0]})
+    with pytest.raises(ValueError, match=r"X\['numbers'\] has a missing value \(NaN\), first in row 3, column 1"):
+        model.predict({**X, "numbers": np.where(np.arange(1200).reshape(300, 4) == 13, np.nan, X["numbers"])})
     model.predict(X)
     with pytest.raises(TypeError, match="each input of forward, numbers, category; got ndarray"):
         model.predict(X["numbers"])
@@ -71,6 +75,17 @@ def test_inputs_are_checked(rows):
         TwoTowers().predict(X["numbers"])
     with pytest.raises(ValueError, match="a loss that is a function of a tuple"):
         model.fit(X, y, loss="mse")
+
+
+def test_inputs_that_forward_cannot_take_change_nothing(rows, tmp_path):
+    X, _ = rows
+    model = TwoTowers().initialize(0)
+    outputs = model.predict(X)
+    with pytest.raises(ValueError, match="expected an input with 4 features"):
+        model.predict({**X, "numbers": X["numbers"][:, :3]})
+    model.save(tmp_path / "model.whet")
+    for ours, theirs in zip(outputs, whet.load(tmp_path / "model.whet").predict(X), strict=True):
+        assert same_bits(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import whet
 from tests.helpers import outputs_of_both_sets, run_python, same_bits
-from whet import nn, optim
+from whet import callbacks, nn, optim
 from whet.nn import init
 
 FORMATS = ["csr", "csc", "coo", "bsr", "lil", "dok", "dia"]
@@ -133,11 +133,51 @@ def test_room_behind_the_last_entry_is_not_read():
     assert same_bits(model.predict(x), model.predict(np.array([[1, 0, 0], [0, 2, 0]])))
 
 
-def test_what_is_right_already_is_not_copied():
+def test_values_that_are_right_already_are_not_copied():
     x = random_rows(10, 5, 0.5)
     features = perceptron(5, 2, 1)._features(x, "fit")
     assert np.shares_memory(features.values, x.data)
-    assert np.shares_memory(features.columns, x.indices)
+
+
+class Moves(callbacks.Callback):
+    """Has the elements stand where there is no memory, while the core reads them."""
+
+    every_n_steps = 1
+
+    def __init__(self, x):
+        self.x = x
+
+    def on_step_end(self, step, logs=None):
+        self.x.indices[:], self.x.indptr[1:] = 10**8, 10**8
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_indices_that_are_changed_while_it_trains_do_no_harm(index):
+    x, y = problem()
+    want, got = perceptron(40, 5, 1), perceptron(40, 5, 1)
+    want.fit(x, y, loss="mse", epochs=2, seed=0)
+    x.indices, x.indptr = x.indices.astype(index), x.indptr.astype(index)
+    got.fit(x, y, loss="mse", epochs=2, seed=0, callbacks=Moves(x))
+    assert got.fingerprint() == want.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("make", "indices", "starts"),
+    [
+        (sp.csr_array, [0, 9], [0, 1, 2]),
+        (sp.csr_array, [0, -1], [0, 1, 2]),
+        (sp.csr_array, [0, 2**32], [0, 1, 2]),
+        (sp.csr_array, [0, 1], [0, 10**6, 2]),
+        (sp.csc_array, [0, 10**6], [0, 0, 1, 1, 2]),
+        (sp.csc_array, [0, 1], [0, 2, 1, 1, 2]),
+    ],
+)
+def test_elements_outside_of_the_matrix_are_refused(make, indices, starts):
+    x = make((np.ones(2), np.array(indices), np.array(starts)), shape=(2, 4))
+    with pytest.raises(
+        ValueError, match=r"\[fit\] expected sparse X (whose indptr ascends|with indices from 0 to [13])"
+    ):
+        nn.Linear(4, 1).fit(x, np.zeros(2), loss="mse")
 
 
 class Wide(nn.Module):

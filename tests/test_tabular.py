@@ -203,6 +203,22 @@ def test_networks_of_ones_own(rng):
     assert given.fingerprint() != before
     with pytest.raises(TypeError, match=r"nn\.Module, got str"):
         TabularModel("price", network=lambda features, outputs: "network").fit(columns)
+    for width, loss in ((1, "bce_with_logits"), (3, "cross_entropy")):
+        classifier = TabularModel("cheap", network=lambda features, _, width=width: nn.Linear(features, width))
+        with pytest.raises(ValueError, match=f"network with 2 outputs, one for each class; got {width}"):
+            classifier.fit({**columns, "cheap": columns["price"] > np.median(columns["price"])}, loss=loss)
+
+
+def test_a_callback_that_does_not_let_a_fit_begin_leaves_the_model(rng):
+    columns = numbers(rng)
+    model = fitted(columns, "price")
+    before, history, evaluated = bits(model), model.history, model.evaluate(columns)
+    refusing = callbacks.LambdaCallback(on_train_begin=lambda logs: 1 / 0)  # as a tracker whose package is not there
+    with pytest.raises(ZeroDivisionError):
+        model.fit(columns, loss="l1", metrics=("mae",), callbacks=refusing)
+    assert bits(model) == before
+    assert model.history is history
+    assert model.evaluate(columns) == evaluated
 
 
 def test_steps_of_ones_own(rng):
@@ -328,8 +344,8 @@ def test_fits_that_are_refused(rng, wrong):
         (dict(epochs=2.5), TypeError, "epochs"),
         (dict(batch_size=0), ValueError, "batch_size"),
         (dict(seed=-1), ValueError, "seed"),
-        (dict(validation_fraction=1.5), ValueError, "fractions"),
-        (dict(validation_fraction=-0.5), ValueError, "fractions"),
+        (dict(validation_fraction=1.5), ValueError, "validation_fraction"),
+        (dict(validation_fraction=-0.5), ValueError, "validation_fraction"),
         (dict(validation_fraction=0.5, validation_data={}), ValueError, "both"),
         (dict(validation_data={"size": [1.0]}), ValueError, r"\['color', 'price'\]"),
         (dict(metrics="acuracy"), ValueError, "accuracy"),

@@ -222,6 +222,8 @@ def test_tables_are_preprocessed_by_the_training_rows_alone():
         model.fit(table.take(train), optimizer=optim.Adam(lr=rate), epochs=3, seed=1)
         assert each.score == model.evaluate(table.take(held))["accuracy"]
     assert set(found.model.predict(table)) <= set(labels)
+    with pytest.raises(ValueError, match="rmse needs a loss without classes"):
+        tune.search(table_model, space, table, trials=2, epochs=1, metric="rmse")
 
 
 def test_a_trial_that_diverges_has_failed_and_the_others_go_on(rows):
@@ -255,9 +257,11 @@ def test_an_error_of_an_argument_ends_the_search(rows):
     [
         ({"method": "annealing"}, ValueError),
         ({"metric": "accurcy"}, ValueError),
+        ({"metric": "accuracy"}, ValueError),  # of the loss mse
         ({"metric": lambda t, p: 0.0}, ValueError),
         ({"direction": "up"}, ValueError),
         ({"folds": 1}, ValueError),
+        ({"folds": 401}, ValueError),
         ({"folds": 3, "time": np.arange(400)}, ValueError),
         ({"validation": 0}, ValueError),
         ({"stratify": "no"}, TypeError),

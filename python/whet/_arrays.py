@@ -105,9 +105,18 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
         array = borrowed(value, where, name)
     except ValueError as error:
         raise ValueError(f"[{where}] expected {name} to be a rectangular array: {error}") from None
+    if array.dtype == object and _is_nullable(value):
+        array = value.to_numpy(np.float64, na_value=np.nan)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected {name} to hold numbers, got dtype {array.dtype}; {_TABLE_HINT}")
     return array
+
+
+def _is_nullable(value: Any) -> TypeGuard[Any]:
+    """Whether `value` is a pandas table of numbers, some in types that have room for missing ones: objects in NumPy."""
+    if not all(hasattr(value, name) for name in ("columns", "dtypes", "to_numpy")):
+        return False
+    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in value.dtypes)
 
 
 def as_floats(array: NDArray[Any], dtype: DTypeLike, where: str, name: str) -> Floats:
@@ -150,18 +159,18 @@ def describe(position: tuple[int, ...]) -> str:
     return f"first in row {position[0]}" + (f", column {position[1]}" if len(position) > 1 else "")
 
 
-def _check_shape(shape: tuple[int, ...], where: str, width: int | None) -> None:
+def _check_shape(shape: tuple[int, ...], where: str, width: int | None, name: str = "X") -> None:
     """Raises ValueError unless it is that of rows of so many features."""
     if len(shape) != 2:
-        hint = "; X.reshape(-1, 1) makes a column of it" if len(shape) == 1 else ""
-        raise ValueError(f"[{where}] expected X with shape (rows, features), got {shape}{hint}")
+        hint = f"; {name}.reshape(-1, 1) makes a column of it" if len(shape) == 1 else ""
+        raise ValueError(f"[{where}] expected {name} with shape (rows, features), got {shape}{hint}")
     if shape[1] == 0:
-        raise ValueError(f"[{where}] expected X with at least one feature, got shape {shape}")
+        raise ValueError(f"[{where}] expected {name} with at least one feature, got shape {shape}")
     if width is not None and shape[1] != width:
-        raise ValueError(f"[{where}] expected X with {width} features, got shape {shape}")
+        raise ValueError(f"[{where}] expected {name} with {width} features, got shape {shape}")
 
 
-def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = None) -> Floats:
+def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = None, name: str = "X") -> Floats:
     """`X` as finite floats of shape (rows, features), not copied if it is so already.
 
     Args:
@@ -169,20 +178,21 @@ def as_features(X: ArrayLike, dtype: DTypeLike, where: str, width: int | None = 
         dtype: The model's.
         where: The caller's name, for messages.
         width: The number of features the model takes, or None if any.
+        name: Of `X`, for messages.
 
     Raises:
         TypeError: If `X` does not hold numbers.
         ValueError: If it has another rank or width, or NaN or infinite elements.
     """
-    array = as_array(X, where, "X")
-    _check_shape(array.shape, where, width)
-    features = as_floats(array, dtype, where, "X")
-    check_finite(features, where, "X")
+    array = as_array(X, where, name)
+    _check_shape(array.shape, where, width, name)
+    features = as_floats(array, dtype, where, name)
+    check_finite(features, where, name)
     return features
 
 
 def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = None) -> SparseFloats:
-    """`X` as finite floats in rows whose columns ascend; what is so already is not copied.
+    """`X` as finite floats in rows whose columns ascend; values that are so already are not copied.
 
     Args and errors are those of `as_features`.
     """
@@ -190,12 +200,9 @@ def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = N
     _check_shape(shape, where, width)
     if shape[1] > np.iinfo(np.int32).max:
         raise ValueError(f"[{where}] expected sparse X with at most {np.iinfo(np.int32).max} features, got {shape[1]}")
-    rows = X.tocsr()
+    rows = _own_rows(X, where)
     if rows.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected X to hold numbers, got dtype {rows.dtype}")
-    if not rows.has_canonical_format:
-        rows = rows.copy()  # what a user holds stays as it is
-        rows.sum_duplicates()
     stored = int(rows.indptr[-1])
     columns = np.require(rows.indices[:stored], np.int32, "C")
     starts = np.require(rows.indptr, np.int64, "C")
@@ -207,6 +214,28 @@ def as_sparse(X: SparseLike, dtype: DTypeLike, where: str, width: int | None = N
         position = (int(np.searchsorted(starts, place, "right")) - 1, int(columns[place]))
         raise _refused(rows.data[place], where, "X", position, values.dtype)
     return SparseFloats(values, columns, starts, shape[1], type(rows))
+
+
+def _own_rows(X: Any, where: str) -> Any:
+    """`X` as SciPy's rows in order. What says where its elements stand is copied: the core reads memory by it.
+
+    Raises:
+        ValueError: For elements that stand outside of it, by which SciPy, too, would write anywhere.
+    """
+    if getattr(X, "format", None) in ("csr", "csc", "bsr"):
+        starts = X.indptr.copy()
+        if starts[0] != 0 or (starts[1:] < starts[:-1]).any() or starts[-1] > min(len(X.indices), len(X.data)):
+            raise ValueError(f"[{where}] expected sparse X whose indptr ascends from 0 to its number of elements")
+        indices, values = X.indices[: starts[-1]].copy(), X.data[: starts[-1]]
+        most = X.shape[0] if X.format == "csc" else X.shape[1] // getattr(X, "blocksize", (1, 1))[1]
+        if len(indices) and not 0 <= indices.min() <= indices.max() < most:
+            raise ValueError(f"[{where}] expected sparse X with indices from 0 to {most - 1}, got others")
+        X = type(X)((values, indices, starts), shape=X.shape)
+    rows = X.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # what a user holds stays as it is
+        rows.sum_duplicates()
+    return rows
 
 
 def as_weights(

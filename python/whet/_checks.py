@@ -38,9 +38,12 @@ def as_path(value: object, where: str) -> str:
 
     Raises:
         TypeError: If it is neither text nor `os.PathLike` of text.
+        ValueError: If no file can be called so.
     """
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(path, str):
+        if not path or "\0" in path:
+            raise ValueError(f"[{where}] expected a path, got {path!r}")
         return path
     raise TypeError(f"[{where}] expected a path, as text or os.PathLike, got {type(value).__name__}")
 

@@ -13,9 +13,11 @@ from whet import metrics as _metrics
 from whet.data.columns import Column, Kind
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
+from whet.data.splits import split_indices
 from whet.data.targets import LabelEncoder, TargetScaler
 
 if TYPE_CHECKING:
+    from whet import nn
     from whet.losses import Loss
     from whet.metrics import Asked, Metric
 
@@ -29,6 +31,7 @@ __all__ = [
     "labels_of",
     "loss_of",
     "scores_of",
+    "set_aside",
     "usual_scores",
 ]
 
@@ -54,6 +57,22 @@ class Prepared(NamedTuple):
     def arrays(self, table: Dataset) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
         """Features and targets of another table."""
         return self.preprocessor.transform(table), encoded(self.encoder, labels_of(table))
+
+    def checked(self, network: nn.Module) -> nn.Module:
+        """The network, if it has an output for each class.
+
+        Raises:
+            ValueError: other outputs, of which nobody would know the classes.
+        """
+        width = len(self.preprocessor.feature_names)
+        if self.task == "classification" and network._has_one_output(width):
+            graph = network._graph(width)
+            outputs = graph.shape(graph.output)[-1]
+            if outputs != self.outputs:
+                raise ValueError(
+                    f"[TabularModel] expected a network with {self.outputs} outputs, one for each class; got {outputs}"
+                )
+        return network
 
 
 def labels_of(table: Dataset) -> Column:
@@ -112,3 +131,16 @@ def encoded(encoder: LabelEncoder | TargetScaler, labels: Column) -> npt.NDArray
     """Give the target as the network takes it: codes, or float32; shape (rows,)."""
     y = encoder.transform(labels)
     return y if isinstance(encoder, LabelEncoder) else y.astype(np.float32)
+
+
+def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share.
+
+    Raises:
+        ValueError: a share of all rows.
+    """
+    stratify = table.labels if task == "classification" else None
+    if fraction * table.rows > table.rows - 1:
+        raise ValueError(f"[fit] a validation_fraction of {fraction} leaves none of {table.rows} rows to train on")
+    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
+    return kept, aside

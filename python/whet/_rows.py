@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import metrics
-from whet._arrays import Floats, as_dense, as_weights
+from whet._arrays import Features, Floats, as_dense, as_weights
 from whet.losses import Loss, MemberLoss
 from whet.metrics import Asked, Metric
 from whet.nn import Module
@@ -19,7 +20,7 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data import Dataset
 
-__all__ = ["AnyModel", "Rows", "rows_of"]
+__all__ = ["AnyModel", "Rows", "feature_names", "inputs", "rows_of"]
 
 AnyModel: TypeAlias = Module | TabularModel
 
@@ -125,12 +126,15 @@ class Rows:
         """The position of a column that is named or numbered.
 
         Raises:
+            TypeError: If it is neither.
             ValueError: If there is none.
         """
         if isinstance(column, str):
             if column in self.names:
                 return self.names.index(column)
             raise ValueError(f"[{self.where}] expected a column among {', '.join(self.names)}, got {column!r}")
+        if isinstance(column, bool) or not isinstance(column, Integral):
+            raise TypeError(f"[{self.where}] expected a column by name or number, got {type(column).__name__}")
         position = int(column)
         if not -len(self.names) <= position < len(self.names):
             raise ValueError(f"[{self.where}] expected a column below {len(self.names)}, got {column}")
@@ -310,15 +314,24 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
     features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
-    found = _names(model, X, width) if names is None else tuple(map(str, names))
+    found = feature_names(model, X, width) if names is None else tuple(map(str, names))
     if len(found) != width or len(set(found)) != width:
         raise ValueError(f"[{where}] expected {width} different names, got {len(found)}")
     groups = tuple(np.array([i]) for i in range(width))
     return ArrayRows(where, model, features, found, groups, None if y is None else np.asarray(y))
 
 
-def _names(model: Module, X: Any, width: int) -> tuple[str, ...]:
+def feature_names(model: Module, X: Any, width: int) -> tuple[str, ...]:
+    """What the features of `X` are called: by a table's columns, by inputs such as "hour" or "weather.0", else "x0"."""
     if isinstance(X, Mapping) and model._inputs:
         return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
-    columns = getattr(X, "columns", None)
+    columns = getattr(X, "column_names", getattr(X, "columns", None))  # the first is PyArrow's
     return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
+
+
+def inputs(model: Module, features: Floats) -> Features:
+    """Features as `fit` takes them: by name where forward has several inputs."""
+    if not model._inputs:
+        return features
+    names, widths = zip(*model._inputs, strict=True)
+    return dict(zip(names, np.split(features, np.cumsum(widths)[:-1], axis=1), strict=True))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from whet import losses, optim, schedules
 from whet import metrics as _metrics
 from whet._arrays import as_weights
-from whet._checks import as_path
+from whet._checks import as_number, as_path
 from whet._prepared import (
     Prepared,
     by_code,
@@ -27,12 +27,12 @@ from whet._prepared import (
     labels_of,
     loss_of,
     scores_of,
+    set_aside,
     usual_scores,
 )
 from whet.data.columns import Column, is_missing, kind_of
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import Preprocessor
-from whet.data.splits import split_indices
 from whet.data.streams.blocks import Block
 from whet.data.streams.learning import Labels, Seen
 from whet.data.streams.stream import Stream
@@ -135,7 +135,7 @@ class TabularModel:
 
         Args:
             data: a table with the target: a Dataset, the path of a CSV or Parquet file, a pandas, Polars, PyArrow or
-                DuckDB table, a mapping of columns, or whatever else whet.data.as_dataset takes. Of data larger than
+                DuckDB table, columns, records, or whatever else whet.data.as_dataset takes. Of data larger than
                 memory, a whet.data.Stream of files or of a function that returns tables with the target: a first pass
                 learns the preprocessing, medians and quantiles from up to 100,000 rows drawn at random (fewer of more
                 than 83 columns of numbers: 64 MiB), all else exactly.
@@ -164,6 +164,7 @@ class TabularModel:
             ValueError: columns that are missing, targets that are missing or do not suit the task, infinite numbers.
         """
         _check_options(options)
+        validation_fraction = as_number(validation_fraction, "fit", "validation_fraction", low=0, high=1)
         weights: tuple[Any, Any] = (None, None)
         if isinstance(data, Stream):
             if validation_fraction or sample_weight is not None:
@@ -233,7 +234,7 @@ class TabularModel:
             options["class_weight"] = by_code(options["class_weight"], encoder)
         scores = scores_of(metrics, task)
         features = len(preprocessor.feature_names)
-        network = self._make_network(features, prepared.outputs)
+        network = prepared.checked(self._make_network(features, prepared.outputs))
         _log.info("%s of %r from %d columns as %d features", task, self.target, len(preprocessor.kinds), features)
         if options.get("checkpoint") is not None:
             scored = scores or usual_scores(task)
@@ -253,13 +254,13 @@ class TabularModel:
         try:
             return network.fit(X, y, **arguments)
         finally:
-            # What stops a training that has begun, Ctrl-C above all, leaves a model that can predict.
-            if network.history is not earlier:
+            # What stops a training, Ctrl-C above all, leaves its model; before its first step, that of an earlier fit.
+            begun = network.history
+            if begun is not None and begun is not earlier and (begun.steps or self._network is None):
                 self._preprocessor, self._encoder, self._network = preprocessor, encoder, network
                 self._scores = scores or default_scores(task, described)
-                self.history = network.history
-                if self.history is not None:
-                    self.history.arguments["validation_fraction"] = validation_fraction
+                self.history = begun
+                begun.arguments["validation_fraction"] = validation_fraction
 
     def _prepare_stream(self, data: Stream, loss: str | Loss | None, options: dict[str, Any]) -> Prepared:
         """Learn what a stream's blocks have to become, in a first pass over all of them."""
@@ -564,13 +565,6 @@ class TabularModel:
         if not isinstance(network, nn.Module):
             raise TypeError(f"[TabularModel] expected network to make an nn.Module, got {type(network).__name__}")
         return network
-
-
-def set_aside(table: Dataset, task: str, fraction: float, seed: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Rows to train on, and the share of them that `validation_fraction` sets aside; each class keeps its share."""
-    stratify = table.labels if task == "classification" else None
-    kept, aside = split_indices(table.rows, (1 - fraction, fraction), seed=seed, stratify=stratify)
-    return kept, aside
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -27,12 +27,6 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 STREAM = "-"
 TABLES = (".csv", ".csv.gz", ".npz", ".parquet", ".pq")
 
-TABLE: dict[str, Any] = {
-    "metavar": "TABLE",
-    "help": "a CSV file with a header, gzipped or not, or a Parquet or npz file; - is CSV from standard input",
-}
-FILE: dict[str, Any] = {"metavar": "m.whet", "help": "a file written by whet train; - is standard input"}
-
 _MOST = 2**62  # what the compiled core surely takes
 
 
@@ -85,3 +79,11 @@ def path(value: str) -> str:
 def widths(value: str) -> tuple[int, ...]:
     """Widths of hidden layers."""
     return tuple(_whole(width, 1, "widths such as 128,128") for width in value.split(",")) if value else ()
+
+
+TABLE: dict[str, Any] = {
+    "type": path,
+    "metavar": "TABLE",
+    "help": "a CSV file with a header, gzipped or not, or a Parquet or npz file; - is CSV from standard input",
+}
+FILE: dict[str, Any] = {"type": path, "metavar": "m.whet", "help": "a file written by whet train; - is standard input"}

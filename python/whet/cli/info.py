@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from whet.nn import Module
     from whet.runtime import build_info
     from whet.tabular import TabularModel
 
@@ -41,6 +42,9 @@ def _run(arguments: argparse.Namespace) -> None:
             line(name, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
         return
     model = open_model(arguments.model)
+    if not isinstance(model, TabularModel | Module):
+        line("calibrated", repr(model))
+        model = model.model
     if not isinstance(model, TabularModel):
         line("kind", "network")
         print(model.summary())

@@ -76,7 +76,7 @@ def watched() -> bool:
 
 def line(name: str, value: str, stream: IO[str] | None = None) -> None:
     """Print a result."""
-    print(f"{name:<24}{value}".rstrip(), file=stream)
+    print(f"{name:<23} {value}".rstrip(), file=stream)
 
 
 def say(message: str) -> None:

@@ -18,11 +18,13 @@ __all__ = ["check_writable", "load_table_model", "open_model", "output", "save"]
 
 def load_table_model(path: str) -> TabularModel:
     """The model of a table in a file."""
+    from whet.nn import Module
     from whet.tabular import TabularModel
 
     model = open_model(path)
     if not isinstance(model, TabularModel):
-        raise ValueError(f"{path}: expected a model of a table, written by whet train; got a network alone")
+        given = "a network alone" if isinstance(model, Module) else f"{type(model).__name__}, for Python alone"
+        raise ValueError(f"{path}: expected a model of a table, written by whet train; got {given}")
     return model
 
 

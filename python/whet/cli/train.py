@@ -161,8 +161,8 @@ def _check_report(name: str) -> None:
 def _report(model: TabularModel, run: History | NonFiniteError, table: Dataset, arguments: argparse.Namespace) -> None:
     import shlex
 
+    from whet._prepared import set_aside
     from whet.reporting import report
-    from whet.tabular import set_aside
 
     given = held_out = table.with_target(arguments.target)
     if arguments.validation:

@@ -1,18 +1,21 @@
-"""Cleaning a table. Each function gives the new table and a report of what it did.
+"""Cleaning a table. Each function takes a Dataset, or what whet.data.as_dataset makes one of, and gives a new one and a
+report of what it did.
 
 What these functions learn comes from all rows they see: where that matters, clean the training part alone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from whet._checks import as_number
 from whet.data.columns import Column, is_constant
 from whet.data.dataset import Dataset
+from whet.data.preprocessing import dataset_of
 from whet.data.rows import row_hashes
 
 __all__ = ["CleaningReport", "clip_outliers", "drop_constant", "drop_duplicates"]
@@ -40,8 +43,9 @@ class CleaningReport:
         return self.action
 
 
-def drop_duplicates(data: Dataset) -> tuple[Dataset, CleaningReport]:
+def drop_duplicates(data: Any) -> tuple[Dataset, CleaningReport]:
     """Drop rows equal to an earlier row in every feature and the label; missing cells equal each other."""
+    data = dataset_of(data)
     columns = [*data.features.values(), *([] if data.labels is None else [data.labels])]
     first = np.unique(row_hashes(columns, np.zeros(data.rows, np.uint64)), return_index=True)[1]
     kept = np.sort(first)
@@ -50,15 +54,16 @@ def drop_duplicates(data: Dataset) -> tuple[Dataset, CleaningReport]:
     return data.take(kept), CleaningReport(action, rows=tuple(dropped.tolist()))
 
 
-def drop_constant(data: Dataset) -> tuple[Dataset, CleaningReport]:
+def drop_constant(data: Any) -> tuple[Dataset, CleaningReport]:
     """Drop features with the same cell in every row, or with none that is not missing."""
+    data = dataset_of(data)
     dropped = [name for name, column in data.features.items() if is_constant(column)]
     action = f"dropped {len(dropped)} constant columns of {data.columns}"
     return data.drop(dropped), CleaningReport(action, columns=tuple(dropped))
 
 
 def clip_outliers(
-    data: Dataset, *, factor: float = 3.0, columns: Iterable[str] | None = None
+    data: Any, *, factor: float = 3.0, columns: Iterable[str] | None = None
 ) -> tuple[Dataset, CleaningReport]:
     """Clip numbers to [q1 - factor * (q3 - q1), q3 + factor * (q3 - q1)], Tukey's fences around the quartiles.
 
@@ -72,8 +77,9 @@ def clip_outliers(
     Raises:
         ValueError: a factor that is not positive, a column that is not there or holds categories.
     """
-    if not (factor > 0 and math.isfinite(factor)):
+    if as_number(factor, "data", "factor") <= 0:
         raise ValueError(f"[data] expected a positive factor, got {factor}")
+    data = dataset_of(data)
     wanted = [name for name, kind in data.kinds.items() if kind == "number"] if columns is None else list(columns)
     categories = [name for name, kind in data.select(wanted).kinds.items() if kind == "category"]
     if categories:

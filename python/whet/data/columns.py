@@ -9,9 +9,10 @@ from __future__ import annotations
 import decimal
 import fractions
 import heapq
+import math
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Literal, TypeAlias
 
@@ -26,11 +27,15 @@ __all__ = [
     "Column",
     "Kind",
     "as_column",
+    "checked_kinds",
+    "columns_of",
     "convert",
     "counted",
+    "finite_middle",
     "infer",
     "is_constant",
     "is_missing",
+    "is_records",
     "kind_of",
     "label",
     "most_frequent",
@@ -120,6 +125,39 @@ def as_column(values: npt.ArrayLike, name: str) -> Column:
     raise refused(name, f"dtype {array.dtype}")
 
 
+def is_records(data: object) -> bool:
+    """Tell whether this is a list of rows that are mappings from names to cells."""
+    return isinstance(data, (list, tuple)) and len(data) > 0 and isinstance(data[0], Mapping)
+
+
+def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn records into columns, in the order in which names appear; what a record lacks is missing.
+
+    Raises:
+        TypeError: a row that is no mapping.
+    """
+    for row, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise TypeError(f"[data] expected rows that are all mappings, got {type(record).__name__} in row {row}")
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def checked_kinds(kinds: Any) -> dict[str, Kind]:
+    """Check kinds of columns.
+
+    Raises:
+        TypeError: something that is no mapping.
+        ValueError: a kind that there is not.
+    """
+    if kinds is not None and not isinstance(kinds, Mapping):
+        raise TypeError(f"[data] expected kinds as a mapping from column names, got {type(kinds).__name__}")
+    for name, kind in (kinds or {}).items():
+        if kind not in KINDS:
+            raise ValueError(f"[data] column {name!r}: expected kind {' or '.join(map(repr, KINDS))}, got {kind!r}")
+    return dict(kinds or {})
+
+
 def infer(cells: Iterable[Any], name: str) -> Column:
     """Make a column of Python objects: numbers if all that are present are numbers or dates, else categories.
 
@@ -196,6 +234,13 @@ def is_missing(column: Column) -> npt.NDArray[np.bool_]:
     return np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), np.bool_)
 
 
+def finite_middle(middle: Callable[..., Any], numbers: Column) -> float:
+    """Take a median or mean of finite numbers, which is finite, too, where their sum is not."""
+    with np.errstate(over="ignore"):
+        found = float(middle(numbers))
+    return found if math.isfinite(found) else float(middle(numbers / len(numbers)) * len(numbers))
+
+
 def is_constant(column: Column) -> bool:
     """Tell whether all cells are equal, or all missing."""
     first = column[:1]
@@ -252,7 +297,7 @@ def _cell_is_missing(cell: object) -> bool:
 
 
 def _objects(values: Any, name: str) -> npt.NDArray[np.object_]:
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Mapping, set, frozenset)) or not isinstance(values, Iterable):
         raise TypeError(f"[data] column {name!r}: expected a sequence of cells, got {type(values).__name__}")
     return np.fromiter(values, object)
 

@@ -10,7 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from whet._borrowed import borrowed, is_array
-from whet.data.columns import Column, Kind, as_column, convert, is_missing, kind_of, label
+from whet.data.columns import (
+    Column,
+    Kind,
+    as_column,
+    checked_kinds,
+    columns_of,
+    convert,
+    is_missing,
+    is_records,
+    kind_of,
+    label,
+)
 
 if TYPE_CHECKING:
     from whet.data.description import Description
@@ -24,8 +35,9 @@ class Dataset:
     Arrays of numbers are borrowed, not copied, and never changed; what a Dataset gives out is read-only.
 
     Args:
-        features: a mapping from names to (rows,) columns, an array of shape (rows, columns), of NumPy or with DLPack
-            or a buffer, or one of shape (rows,) with named fields.
+        features: a mapping from names to (rows,) columns; a list of records, which are mappings from names to cells,
+            and where a name is not in all of them, cells are missing; an array of shape (rows, columns), of NumPy or
+            with DLPack or a buffer, or one of shape (rows,) with named fields.
         labels: a column of shape (rows,), or None.
         names: the names of an array's columns, or which columns of a mapping to take; "x0", "x1", ... by default.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
@@ -41,7 +53,7 @@ class Dataset:
 
     def __init__(
         self,
-        features: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
+        features: Mapping[str, npt.ArrayLike] | Sequence[Mapping[str, Any]] | npt.ArrayLike,
         labels: npt.ArrayLike | None = None,
         *,
         names: Sequence[str] | None = None,
@@ -138,7 +150,10 @@ class Dataset:
             IndexError: a row that is not there.
         """
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
-        index = np.arange(self.rows)[[] if not isinstance(chosen, slice) and not chosen.size else chosen]
+        try:
+            index = np.arange(self.rows)[[] if not isinstance(chosen, slice) and not chosen.size else chosen]
+        except IndexError as error:
+            raise IndexError(f"[data] expected numbers of rows or a mask of {self.rows} rows: {error}") from None
         if index.ndim != 1:
             raise ValueError(f"[data] expected row numbers of shape (n,), got shape {index.shape}")
         features = {name: column[index] for name, column in self._features.items()}
@@ -235,6 +250,10 @@ class Dataset:
     def __getitem__(self, name: str) -> Column:
         if name == self._target and self._labels is not None:
             return self._labels
+        if not isinstance(name, str):
+            raise TypeError(f"[data] expected the name of a column, got {type(name).__name__}; take selects rows")
+        if name not in self._features:
+            raise KeyError(f"{name!r}; this table has {', '.join(self)}")
         return self._features[name]
 
     def __contains__(self, name: object) -> bool:
@@ -269,11 +288,13 @@ class Dataset:
 
 
 def _converted(columns: dict[str, Column], kinds: Mapping[str, Kind] | None) -> dict[str, Column]:
-    asked = kinds or {}
+    asked = checked_kinds(kinds)
     return {name: convert(column, asked.get(name, kind_of(column)), name) for name, column in columns.items()}
 
 
-def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Sequence[str] | None) -> dict[str, Column]:
+def _columns(features: Any, names: Sequence[str] | None) -> dict[str, Column]:
+    if is_records(features):
+        features = columns_of(features)
     if isinstance(features, np.ndarray) and features.ndim == 1 and features.dtype.names is not None:
         features = {name: features[name] for name in features.dtype.names}
     if isinstance(features, Mapping):
@@ -282,7 +303,10 @@ def _columns(features: Mapping[str, npt.ArrayLike] | npt.ArrayLike, names: Seque
         if absent:
             raise ValueError(f"[data] expected columns among {list(features)}, got {absent}")
         return {label(name): as_column(features[name], name) for name in chosen}
-    matrix = borrowed(features, "data", "features") if is_array(features) else np.asarray(features, object)
+    try:
+        matrix = borrowed(features, "data", "features") if is_array(features) else np.asarray(features, object)
+    except ValueError:
+        raise ValueError("[data] expected features of shape (rows, columns), got arrays of several shapes") from None
     if matrix.ndim != 2:
         raise ValueError(f"[data] expected features of shape (rows, columns), got shape {matrix.shape}")
     if matrix.dtype == np.bool_:

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from whet.data.columns import Column, Kind, convert, counted, is_constant, is_missing, kind_of, most_frequent
+from whet.data.columns import (
+    Column,
+    Kind,
+    convert,
+    counted,
+    finite_middle,
+    is_constant,
+    is_missing,
+    kind_of,
+    most_frequent,
+)
 from whet.data.dataset import Dataset
 from whet.data.rows import found, repeated, row_hashes
 from whet.data.tables import as_dataset
@@ -146,9 +156,9 @@ def _column(name: str, column: Column) -> ColumnDescription:
     infinite = len(column) - missing - len(finite)
     if not len(finite):
         return ColumnDescription(name, "number", missing, constant, infinite)
-    with np.errstate(over="ignore"):
-        low, mean, high = finite.min(), finite.mean(dtype=np.float64), finite.max()
-    return ColumnDescription(name, "number", missing, constant, infinite, float(low), float(mean), float(high))
+    low, high = float(finite.min()), float(finite.max())
+    mean = finite_middle(lambda numbers: numbers.mean(dtype=np.float64), finite)
+    return ColumnDescription(name, "number", missing, constant, infinite, low, mean, high)
 
 
 def _classes(labels: Column) -> dict[str, int] | None:

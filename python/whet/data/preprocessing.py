@@ -30,7 +30,7 @@ from whet.errors import WhetWarning
 if TYPE_CHECKING:
     from whet.data.streams.learning import Seen
 
-__all__ = ["Preprocessor", "match_columns"]
+__all__ = ["Preprocessor", "dataset_of", "match_columns"]
 
 _SCALERS: dict[str, type[Scaler]] = {
     step.__name__: step for step in (StandardScaler, MinMaxScaler, RobustScaler, QuantileScaler)
@@ -66,14 +66,15 @@ class Preprocessor:
             if scaler not in _SCALERS:
                 raise ValueError(f"[data] expected a scaler among {list(_SCALERS)}, got {scaler!r}")
             scaler = _SCALERS[scaler]()
-        for name, step, kind in (
-            ("imputer", imputer, Imputer),
-            ("scaler", scaler, Scaler),
-            ("category_imputer", category_imputer, CategoryImputer),
-            ("encoder", encoder, Encoder),
+        for name, step, kind, known in (
+            ("imputer", imputer, Imputer, [Imputer.__name__]),
+            ("scaler", scaler, Scaler, list(_SCALERS)),
+            ("category_imputer", category_imputer, CategoryImputer, [CategoryImputer.__name__]),
+            ("encoder", encoder, Encoder, list(_ENCODERS)),
         ):
             if step is not None and not isinstance(step, kind):
-                raise TypeError(f"[data] expected {name} to be a whet.data.{kind.__name__}, got {type(step).__name__}")
+                given = f"{step.__name__} itself: make one" if isinstance(step, type) else type(step).__name__
+                raise TypeError(f"[data] expected {name} to be an object of {' or '.join(known)}, got {given}")
         self._imputer = copy.copy(imputer) if imputer is not None else Imputer()
         self._scaler = copy.copy(scaler)
         self._category_imputer = copy.copy(category_imputer) if category_imputer is not None else CategoryImputer()
@@ -92,7 +93,7 @@ class Preprocessor:
         Warns:
             WhetWarning: categories that were too many to keep.
         """
-        data = _dataset(data)
+        data = dataset_of(data)
         if not data.columns or not data.rows:
             raise ValueError(
                 f"[data] expected at least one row and one feature to fit, got {data.rows} and {data.columns}"
@@ -175,7 +176,7 @@ class Preprocessor:
             WhetWarning: columns that fit did not see; they are ignored.
         """
         kinds = self.kinds
-        data = _dataset(data)
+        data = dataset_of(data)
         match_columns(data.names, kinds)
         numbers = len(self._numbers) + len(self._imputer.indicated_)
         encoded = sum(self._encoder.widths) if self._categories else 0
@@ -288,7 +289,8 @@ class Preprocessor:
             raise ValueError(f"[data] column {self._numbers[position]!r}: expected {what}, got another in row {row}")
 
 
-def _dataset(data: Any) -> Dataset:
+def dataset_of(data: Any) -> Dataset:
+    """A Dataset as it is, with its target; of another table, a Dataset without."""
     from whet.data.tables import as_dataset
 
     return data if isinstance(data, Dataset) else as_dataset(data)

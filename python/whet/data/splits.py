@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whet import _core
-from whet.data.columns import Column, as_column, is_missing, text
+from whet.data.columns import Column, as_column, columns_of, is_missing, is_records, text
 from whet.data.dataset import Dataset
 
 __all__ = ["split", "split_indices"]
@@ -37,7 +37,7 @@ def split(
 
     Args:
         data: a Dataset, a pandas, Polars or PyArrow table or series, a mapping of columns, an array of shape
-            (rows, ...) or a list; or several.
+            (rows, ...), a list of records or another list; or several.
         sizes: of the parts, see split_indices.
         seed: of the shuffling.
         stratify: see split_indices; for a table also the name of a column, as in the next two.
@@ -60,10 +60,9 @@ def split(
     def resolved(values: npt.ArrayLike | str | None) -> npt.ArrayLike | None:
         if not isinstance(values, str):
             return values
-        for item in items:
+        for item in (columns_of(item) if is_records(item) else item for item in items):
             if isinstance(item, (Dataset, Mapping)) and values in item:
-                column: Column = item[values]
-                return column
+                return cast(npt.ArrayLike, item[values])
             if is_frame(item) and values in frame_names(item):
                 return cast(npt.ArrayLike, row_values(item, values))
         raise ValueError(f"[data] expected the name of a column of a table, got {str(values)!r}")
@@ -237,6 +236,8 @@ def _item(item: Any) -> Any:
         return columns
     if not isinstance(item, (list, tuple)):
         return item
+    if is_records(item):
+        return list(item)
     try:
         return np.asarray(item)
     except ValueError:
@@ -265,6 +266,8 @@ def _take(item: Any, index: Index) -> Any:
         return item.take(index)
     if isinstance(item, np.ndarray):
         return item[index]
+    if isinstance(item, list):
+        return [item[row] for row in index.tolist()]
     if isinstance(item, dict):
         return {name: column[index] for name, column in item.items()}
     from whet.data.sources.frames import take_rows

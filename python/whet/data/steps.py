@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from whet import _core
 from whet._elementary import normal_quantile
-from whet.data.columns import counted, texts
+from whet.data.columns import counted, finite_middle, texts
 
 __all__ = [
     "CategoryImputer",
@@ -100,7 +100,7 @@ class Imputer(Step):
         middle = np.median if self.strategy == "median" else np.mean
         missing = np.isnan(matrix)
         fill = [
-            0.0 if gaps.all() else float(middle(column[~gaps]))
+            0.0 if gaps.all() else finite_middle(middle, column[~gaps])
             for column, gaps in zip(matrix.T, missing.T, strict=True)
         ]
         some = missing.any(axis=0) & ~missing.all(axis=0)
@@ -485,7 +485,10 @@ def _share_below(column: Matrix, edges: Matrix) -> Matrix:
 def _matrix(
     numbers: npt.ArrayLike, *, columns: int | None = None, fitting: bool = False, finite: bool = False
 ) -> Matrix:
-    matrix = np.asarray(numbers, np.float64)
+    try:
+        matrix = np.asarray(numbers, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError("[data] expected a matrix of numbers, got other cells or rows of several lengths") from None
     _check_shape(matrix.shape, columns, fitting)
     bad = ~np.isfinite(matrix) if finite else np.isinf(matrix)
     if bad.any():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from whet._borrowed import is_array
-from whet.data.columns import Kind
+from whet.data.columns import Kind, columns_of, is_records
 from whet.data.dataset import Dataset
 from whet.data.preprocessing import match_columns
 from whet.data.sources.files import is_path
@@ -32,8 +32,9 @@ def as_dataset(
 
     Args:
         data: a Dataset; the path of a CSV, npz or Parquet file, "-" for standard input, or an open CSV file; a mapping
-            from names to columns; a pandas, Polars, PyArrow or DuckDB table; an array of shape (rows, columns), or of
-            shape (rows,) with named fields; a database cursor whose query has run.
+            from names to columns; a list of records, which are mappings from names to cells; a pandas, Polars, PyArrow
+            or DuckDB table; an array of shape (rows, columns), or of shape (rows,) with named fields; a database cursor
+            whose query has run.
         wanted: the columns to read, by default all; the cells of others are not looked at.
         ignored: columns that may be there without a warning.
         kinds: "number" or "category" for columns whose kind should not follow from their cells.
@@ -69,6 +70,8 @@ def _table(data: Any, kinds: Mapping[str, Kind] | None) -> Any:
 
     if is_path(data) or hasattr(data, "read"):
         data = _file(data, kinds)
+    if is_records(data):
+        return columns_of(data)
     if isinstance(data, (list, tuple)) or is_array(data):
         return Dataset(data, kinds=kinds)
     if isinstance(data, Dataset):
@@ -82,7 +85,7 @@ def _table(data: Any, kinds: Mapping[str, Kind] | None) -> Any:
         return read_cursor(data)
     raise TypeError(
         "[data] expected a table: a path, a Dataset, a pandas, Polars, PyArrow or DuckDB table, a mapping of columns, "
-        f"an array or a database cursor; got {type(data).__name__}"
+        f"a list of records, an array or a database cursor; got {type(data).__name__}"
     )
 
 

@@ -71,8 +71,15 @@ class LabelEncoder(Step):
         return encoded
 
     def inverse(self, codes: npt.ArrayLike) -> npt.NDArray[np.generic]:
-        """Go back from codes to classes: shape (rows,)."""
-        labels: npt.NDArray[np.generic] = self.classes[np.asarray(codes)]
+        """Go back from codes to classes: shape (rows,).
+
+        Raises:
+            ValueError: what is no code of a class.
+        """
+        classes, index = self.classes, np.asarray(codes)
+        if index.dtype.kind not in "iu" or (index.size and not 0 <= index.min() <= index.max() < len(classes)):
+            raise ValueError(f"[data] expected codes from 0 to {len(classes) - 1}, got others")
+        labels: npt.NDArray[np.generic] = classes[index]
         return labels
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def partial_dependence(
     rows = rows_of(model, X, None, where, with_target=False, names=feature_names)
     if kind not in _KINDS:
         raise ValueError(f"[{where}] expected a kind among {', '.join(_KINDS)}, got {kind!r}")
-    asked = [features] if isinstance(features, int | str | np.integer) else list(features)
+    asked = list(features) if isinstance(features, Iterable) and not isinstance(features, str) else [features]
     columns = [rows.find(each) for each in asked]
     if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
         raise ValueError(f"[{where}] expected one column or two different ones, got {asked}")

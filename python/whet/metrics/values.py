@@ -21,7 +21,10 @@ def _columns(
     truth: ArrayLike, prediction: ArrayLike, sample_weight: ArrayLike | None
 ) -> tuple[Floats, Floats, Floats | None]:
     a, b = pair(truth, prediction)
-    a, b = (each.reshape(len(a), -1).astype(np.float64) for each in (a, b))
+    try:
+        a, b = (each.reshape(len(a), -1).astype(np.float64) for each in (a, b))
+    except (TypeError, ValueError):
+        raise TypeError(f"[metrics] expected numbers, got {a.dtype} and {b.dtype}") from None
     return a, b, weights_of(sample_weight, len(a))
 
 

@@ -380,7 +380,7 @@ class Module(Model):
         if set(X) != set(names):
             given = ", ".join(map(str, X)) or "none"
             raise ValueError(f"[{where}] expected X to have {', '.join(names)}, as forward has, got {given}")
-        parts = [as_features(X[name], self.dtype, where) for name in names]
+        parts = [as_features(X[name], self.dtype, where, name=f"X[{name!r}]") for name in names]
         if len({len(part) for part in parts}) > 1:
             sizes = ", ".join(f"{name} {part.shape}" for name, part in zip(names, parts, strict=True))
             raise ValueError(f"[{where}] expected inputs with equally many rows, got {sizes}")
@@ -388,7 +388,12 @@ class Module(Model):
             return parts[0]
         inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
         if inputs != self._inputs:
-            self._inputs = inputs
+            earlier, self._inputs = self._inputs, inputs
+            try:
+                self._trace(sum(width for _, width in inputs))
+            except BaseException:
+                self._inputs = earlier  # what forward cannot take changes nothing
+                raise
         return np.concatenate(parts, axis=1)
 
     def _width(self) -> int:

@@ -69,7 +69,7 @@ class History(Mapping[str, list[float]]):
         if self._best_epoch is not None:
             return self._best_epoch
         losses = self._columns.get("val_loss") or self._columns.get("loss")
-        return losses.index(min(losses)) if losses else None
+        return losses.index(min(losses, key=lambda loss: (loss != loss, loss))) if losses else None  # NaN is the worst
 
     @best_epoch.setter
     def best_epoch(self, epoch: int) -> None:

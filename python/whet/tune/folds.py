@@ -50,9 +50,10 @@ class RowPlan:
             cut, end = len(train), len(train) + len(held)
             return Layout(np.concatenate([train, held]), [(slice(0, cut), slice(cut, end))])
         folds = as_count(self.folds, "search", "folds")
-        if folds < 2 or self.time is not None:
-            what = "no folds with time: rows of the future would train the past" if self.time is not None else "2 folds"
-            raise ValueError(f"[search] expected {what} or more")
+        if self.time is not None:
+            raise ValueError("[search] expected no folds with time: rows of the future would train the past")
+        if not 2 <= folds <= rows:
+            raise ValueError(f"[search] expected from 2 folds to one for each of the {rows} rows, got {folds}")
         blocks = split_indices(rows, [rows // folds + (i < rows % folds) for i in range(folds)], seed=seed, **given)
         ends = np.cumsum([len(block) for block in blocks]).tolist()
         parts = [
@@ -151,6 +152,11 @@ class Arrays:
         history: History = model.fit(self._X, self._y, sample_weight=self._weights, **options)
         return history
 
+    def check(self, metrics: Sequence[Metric], loss: Any) -> None:
+        """Raises ValueError for a metric that a model of this loss cannot have."""
+        for metric in metrics if loss is not None else ():
+            metric.check(losses.get(loss))
+
     def score(self, model: Any, part: int, metrics: Sequence[Metric]) -> dict[str, float]:
         """The loss and metrics of the validation rows of a part."""
         X, y, weights = (_cut(each, self._layout.parts[part][1]) for each in self._rows(model.dtype))
@@ -227,6 +233,11 @@ class Table:
     def train_all(self, model: TabularModel, **options: Any) -> History:
         """Fits a model to all rows."""
         return model.fit(self._table, **options)
+
+    def check(self, metrics: Sequence[Metric], loss: Any) -> None:
+        """Raises ValueError for a metric that a model of this loss cannot have."""
+        for metric in metrics:
+            metric.check(loss_of(self._task, loss))
 
     def score(self, model: TabularModel, part: int, metrics: Sequence[Metric]) -> dict[str, float]:
         """The loss and metrics of the validation rows of a part."""

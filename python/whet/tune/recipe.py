@@ -187,6 +187,7 @@ class Recipe:
             os.makedirs(checkpoint, exist_ok=True)
             # Far apart: what counts is the one that a fit writes where it pauses.
             options |= {"checkpoint": checkpoint, "checkpoint_every": 2**62, "checkpoint_keep": 1, "resume": True}
+        self.data.check(self.goal.metrics, options.get("loss"))
         watched = bool(own or options.get("stop_at"))
         try:
             history = self.data.train(model, part, watched, **options)

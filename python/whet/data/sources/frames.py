@@ -80,11 +80,11 @@ def _native(data: Any) -> Any:
     import narwhals as nw
 
     try:
-        wrapped: Any = nw.from_native(data, pass_through=True)
-        if not isinstance(wrapped, (nw.DataFrame, nw.LazyFrame)) and hasattr(data, "__arrow_c_stream__"):
+        wrapped: Any = nw.from_native(data, pass_through=True, allow_series=True)
+        if not isinstance(wrapped, (nw.DataFrame, nw.LazyFrame, nw.Series)) and hasattr(data, "__arrow_c_stream__"):
             wrapped = nw.from_native(_arrow_table(data), pass_through=True)
     except nw.exceptions.DuplicateError as error:
-        raise ValueError(f"[data] {error}") from None
+        raise _repeated(error) from None
     return wrapped if isinstance(wrapped, (nw.DataFrame, nw.LazyFrame)) else None
 
 
@@ -134,8 +134,15 @@ def collected_or_none(frame: Any) -> Any:
         return wrapped
     try:
         return wrapped.collect()
+    except nw.exceptions.DuplicateError as error:
+        raise _repeated(error) from None
     except ModuleNotFoundError as error:
         raise ImportError(f"[data] {type(frame).__name__} needs {error.name}: pip install {error.name}") from None
+
+
+def _repeated(error: Exception) -> ValueError:
+    named = ", ".join(line.removeprefix("- ") for line in str(error).splitlines()[1:])
+    return ValueError(f"[data] column names appear more than once: {named}")
 
 
 def _names(table: Any) -> list[str]:

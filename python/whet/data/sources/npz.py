@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 
@@ -32,9 +33,11 @@ def read_npz(source: Source, *, features: str | None = None, labels: str | None 
     where = name_of(source)
     try:
         with opened(source) as file:
+            begin = file.tell()
+            if not zipfile.is_zipfile(file):
+                raise ValueError("no zip file")
+            file.seek(begin)
             archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise ValueError("a single array")
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"[data] {where}: expected an npz file of numbers and text ({error})") from None
@@ -49,4 +52,4 @@ def read_npz(source: Source, *, features: str | None = None, labels: str | None 
     matrix = arrays[source_of_features]
     if matrix.ndim == 0:
         raise ValueError(f"[data] {where}: expected {source_of_features!r} of shape (rows, ...), got a single number")
-    return Dataset(matrix.reshape(len(matrix), -1), truth, target=target)
+    return Dataset(matrix.reshape(len(matrix), math.prod(matrix.shape[1:])), truth, target=target)

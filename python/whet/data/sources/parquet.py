@@ -49,5 +49,8 @@ def parquet_frame(source: Source) -> Any:
             read, damaged = pyarrow.parquet.read_table, library.ArrowException
         try:
             return read(file)
-        except damaged as error:
-            raise ValueError(f"[data] {name_of(source)}: expected a Parquet file ({error})") from None
+        except (damaged, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the system; PyArrow's own has no number
+            what = " ".join(str(error).split())
+            raise ValueError(f"[data] {name_of(source)}: expected a Parquet file ({what})") from None

@@ -10,12 +10,12 @@ import os
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any
 
 import numpy as np
 
-from whet.data.columns import KINDS, MISSING, Column, Kind, parse_number
+from whet.data.columns import MISSING, Column, Kind, checked_kinds, parse_number
 from whet.data.dataset import Dataset, listed
 from whet.data.sources.files import Source, name_of
 
@@ -70,10 +70,12 @@ def parse_csv(
     where = name_of(source)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
         raise ValueError(f"[data] expected a delimiter of one character, no quote and no line end, got {delimiter!r}")
-    chosen = _checked_kinds(kinds)
+    if not isinstance(encoding, str):
+        raise TypeError(f"[data] expected the name of an encoding, such as utf-8, got {type(encoding).__name__}")
+    chosen = checked_kinds(kinds)
     given = None if names is None else listed(names if isinstance(names, str) else map(str, names))
     with explained(where, encoding), _text(source, encoding) as lines:
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        rows = csv.reader(_unmarked(lines), delimiter=delimiter, strict=True)
         try:
             header = read_header(rows, where) if given is None else given
             cells = read_cells(rows, header, where)
@@ -84,15 +86,6 @@ def parse_csv(
         name: parse_column(column, chosen.get(name), name, where) for name, column in zip(header, cells, strict=True)
     }
     return Dataset(columns)
-
-
-def _checked_kinds(kinds: Any) -> dict[str, Kind]:
-    if kinds is not None and not isinstance(kinds, Mapping):
-        raise TypeError(f"[data] expected kinds as a mapping from column names, got {type(kinds).__name__}")
-    for name, kind in (kinds or {}).items():
-        if kind not in KINDS:
-            raise ValueError(f"[data] column {name!r}: expected kind {' or '.join(map(repr, KINDS))}, got {kind!r}")
-    return dict(kinds or {})
 
 
 def _text(source: Source, encoding: str) -> IO[str]:
@@ -115,13 +108,20 @@ def _decoded(content: bytes, encoding: str) -> IO[str]:
     return io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if content.startswith(GZIP) else raw, encoding, newline="")
 
 
+def _unmarked(lines: IO[str]) -> Iterator[str]:
+    """Lines without the byte order mark, behind which a quote would be no quote."""
+    return chain([next(lines, "").removeprefix("\ufeff")], lines)
+
+
 @contextlib.contextmanager
 def explained(where: str, encoding: str) -> Iterator[None]:
     """Inside, what is wrong with a file's bytes is told in its name."""
     try:
         yield
     except UnicodeDecodeError:
-        raise ValueError(f"[data] {where}: expected text in {encoding}, got other bytes; pass its encoding") from None
+        raise ValueError(
+            f"[data] {where}: expected text in {encoding}, got other bytes; read_csv takes another encoding"
+        ) from None
     except LookupError:
         raise ValueError(f"[data] expected the name of an encoding, such as utf-8, got {encoding!r}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -133,6 +133,8 @@ def read_header(rows: Iterator[list[str]], where: str) -> list[str]:
     row = next((row for row in rows if row), None)
     if row is None:
         raise ValueError(f"[data] {where}: expected a table with a header, got an empty file")
+    if any("\0" in name for name in row):
+        raise ValueError(f"[data] {where}: expected text, got zero bytes: another encoding, or no text at all")
     row[0] = row[0].removeprefix("\ufeff")
     return [name.strip() or f"column {position}" for position, name in enumerate(row, 1)]
 

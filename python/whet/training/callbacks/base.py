@@ -305,7 +305,8 @@ class CSVLogger(Callback):
     Args:
         filename: The file.
         separator: What stands between values.
-        append: Whether to go on with a file that is there; its first line stays the only one with names.
+        append: Whether to go on with a file that is there; its first line stays the only one with names, and these have
+            to be the training's.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
@@ -344,6 +345,18 @@ class CSVLogger(Callback):
                 if file.tell() == 0:
                     writer.writerow(["epoch", *self._names])
             writer.writerow([epoch, *(numbers[name] for name in self._names)])
+
+    def _check_names(self, directions: Mapping[str, bool | None]) -> None:
+        if not self.append or not os.path.exists(self.filename):
+            return
+        with open(self.filename, encoding="utf-8", newline="") as file:
+            there = next(csv.reader(file, delimiter=self.separator), None)
+        always = {"epoch", "lr", "gradient_norm"}
+        if there is not None and set(there) - always != set(directions) - always:
+            raise ValueError(
+                f"[CSVLogger] expected {self.filename!r} to have the columns {', '.join(directions)}, as this training "
+                f"has; got {', '.join(there)}"
+            )
 
 
 class LambdaCallback(Callback):

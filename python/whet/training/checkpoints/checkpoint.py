@@ -8,6 +8,7 @@ position in the epoch, that describes every step of it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -158,7 +159,10 @@ class Checkpoints(NoCheckpoints):
         self._over = False  # the last one is written
 
     def __enter__(self) -> Checkpoints:
-        os.makedirs(self._directory, exist_ok=True)
+        try:
+            os.makedirs(self._directory, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._directory.path) from None
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._termination)
             self._lock(stack)
