@@ -441,6 +441,29 @@ def test_files_without_rows_or_columns_are_refused(tmp_path, paths):
         Stream(5)
 
 
+def test_what_is_wrong_in_a_file_is_told(tmp_path, paths):
+    with pytest.raises(ValueError, match=r"more than once: \['x1'\]"):
+        Stream(paths / "t.parquet", target="y", columns=["x1", "x0", "x1"])
+    with pytest.raises(TypeError, match="expected a list of column names, got the text 'x1'"):
+        Stream(paths / "t.parquet", target="y", columns="x1")
+    bytes_of = bytearray((paths / "t.parquet").read_bytes())
+    bytes_of[4:40] = b"\xff" * 36  # where the first page tells its length
+    (tmp_path / "damaged.parquet").write_bytes(bytes_of)
+    with pytest.raises(ValueError, match=r"damaged.parquet: expected a Parquet file \("):
+        fitted(Stream(tmp_path / "damaged.parquet", target="y"))
+    (tmp_path / "marked.csv").write_bytes(b'\xef\xbb\xbf"a","y"\n1,2\n3,4\n')
+    stream = Stream(tmp_path / "marked.csv", target="y")
+    assert stream.names == ("a",)
+    assert [block.X["a"].tolist() for block in stream._in_order()] == [[1, 3]]
+
+
+def test_batches_may_be_records():
+    rows = [{"a": float(i % 7), "b": "xy"[i % 2], "y": float(i % 7 + i % 2)} for i in range(700)]
+    model = whet.TabularModel("y", "regression", hidden=())
+    model.fit(Stream(lambda: (rows[i : i + 3] for i in range(0, 700, 3))), epochs=20)
+    assert model.evaluate(Stream(lambda: iter([rows])))["r2"] > 0.9
+
+
 class BrokenError(Exception):
     """Of a source."""
 

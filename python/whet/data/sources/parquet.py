@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from whet.data.columns import Kind
@@ -10,7 +11,7 @@ from whet.data.dataset import Dataset
 from whet.data.sources.files import Source, name_of, opened
 from whet.data.sources.frames import arrow_library
 
-__all__ = ["parquet_frame", "read_parquet"]
+__all__ = ["explained", "parquet_frame", "read_parquet"]
 
 
 def read_parquet(
@@ -47,10 +48,17 @@ def parquet_frame(source: Source) -> Any:
             import pyarrow.parquet
 
             read, damaged = pyarrow.parquet.read_table, library.ArrowException
-        try:
+        with explained(name_of(source), damaged):
             return read(file)
-        except (damaged, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the system; PyArrow's own has no number
-            what = " ".join(str(error).split())
-            raise ValueError(f"[data] {name_of(source)}: expected a Parquet file ({what})") from None
+
+
+@contextlib.contextmanager
+def explained(name: str, damaged: type[Exception]) -> Iterator[None]:
+    """Name a file in what a library says of damage."""
+    try:
+        yield
+    except (damaged, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; PyArrow's own has no number
+        what = " ".join(str(error).split())
+        raise ValueError(f"[data] {name}: expected a Parquet file ({what})") from None

@@ -92,7 +92,8 @@ def _batches(batches: Iterator[Any]) -> Generator[Block, None, None]:
     first = 0
     try:
         for number, batch in enumerate(batches):
-            parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+            records = isinstance(batch, list) and all(isinstance(each, Mapping) for each in batch)
+            parts = batch if isinstance(batch, (tuple, list)) and not records else (batch,)
             if not 1 <= len(parts) <= 3:
                 raise TypeError(
                     f"[data] expected batches (X, y) or (X, y, sample_weight), got {len(parts)} parts in batch {number}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from whet.data.columns import Kind
-from whet.data.dataset import Dataset
+from whet.data.dataset import Dataset, listed
 
 __all__ = ["Block", "Columns", "Indexed", "Sequential", "Watched", "explained"]
 
@@ -61,7 +61,7 @@ class Columns:
         Raises:
             ValueError: If some are not there.
         """
-        asked = there if self.features is None else self.features
+        asked = there if self.features is None else listed(self.features)
         found = replace(self, features=[each for each in asked if each not in (self.target, self.weight)])
         absent = [each for each in found.names if each not in there]
         if absent:

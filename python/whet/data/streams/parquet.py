@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from whet.data.dataset import Dataset
+from whet.data.sources.parquet import explained
 from whet.data.streams.blocks import Block, Columns, Watched
 
 __all__ = ["ParquetBlocks"]
@@ -49,7 +50,12 @@ class ParquetBlocks:
         file, metadata = self._files[number], self._metadata[number]
         file.check()
         parquet = _library()
-        with parquet.ParquetFile(file.path, metadata=metadata) as opened:
+        import pyarrow
+
+        with (
+            explained(file.path, pyarrow.ArrowException),
+            parquet.ParquetFile(file.path, metadata=metadata) as opened,
+        ):
             table = opened.read_row_group(group, columns=self.columns.names, use_threads=False)
         file.check()
         _release()
@@ -80,10 +86,8 @@ def _release() -> None:
 def _metadata(parquet: Any, path: str) -> Any:
     import pyarrow
 
-    try:
+    with explained(path, pyarrow.ArrowException):
         return parquet.read_metadata(path)
-    except pyarrow.ArrowException as error:
-        raise ValueError(f"[data] {path}: expected a Parquet file ({error})") from None
 
 
 def _told(schema: Any) -> str:

@@ -143,4 +143,5 @@ class _Lines:
         for line in self._file:
             self.bytes += len(line)
             self.crc = zlib.crc32(line, self.crc)
-            yield line.decode("utf-8")
+            first = self.bytes == len(line)
+            yield line.decode("utf-8-sig" if first else "utf-8")  # a byte order mark, behind which a quote is none
