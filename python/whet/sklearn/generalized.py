@@ -20,6 +20,7 @@ from whet import losses
 from whet.sklearn.inputs import FLOATS, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 
 __all__ = ["PoissonRegressor", "QuantileRegressor"]
@@ -83,6 +84,7 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         self.verbose = verbose
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> PoissonRegressor:
         """Fits.
@@ -198,6 +200,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         self.solver = solver
         self.solver_options = solver_options
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> QuantileRegressor:
         """Fits.

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from whet import _core
 from whet.sklearn.inputs import FLOATS, checked_weights
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.squares import (
     LARGEST,
     Centered,
@@ -124,6 +125,7 @@ class LinearRegression(LinearRegressor):
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LinearRegression:
+    @all_or_nothing
         """Fits.
 
         Args:
@@ -208,6 +210,7 @@ class Ridge(LinearRegressor):
 
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Ridge:
+    @all_or_nothing
         """Fits.
 
         Args:
@@ -319,6 +322,7 @@ class ElasticNet(LinearRegressor):
 
     @with_callbacks
     def fit(
+    @all_or_nothing
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, check_input: bool = True
     ) -> ElasticNet:
         """Fits.

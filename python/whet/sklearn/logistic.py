@@ -19,6 +19,7 @@ from whet.sklearn.classifiers import LinearClassifier
 from whet.sklearn.inputs import FLOATS, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 
 __all__ = ["LogisticRegression"]
@@ -106,6 +107,7 @@ class LogisticRegression(LinearClassifier):
         self.n_jobs = n_jobs
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LogisticRegression:
         """Fits.

@@ -23,6 +23,7 @@ from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import Labels, checked_weights
 from whet.sklearn.perceptron import Perceptron
 from whet.sklearn.protocol import available, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.solvers import Data
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -96,6 +97,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     ) -> None:
         self._keep(locals())
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -134,6 +136,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
 
     @available(_takes_steps)
     def partial_fit(
+    @all_or_nothing
         self,
         X: ArrayLike,
         y: ArrayLike,
@@ -282,6 +285,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._keep(locals())
 
     @with_callbacks
+    @all_or_nothing
     def fit(
         self,
         X: ArrayLike,
@@ -320,6 +324,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     @available(_takes_steps)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One pass over these rows.
+    @all_or_nothing
 
         Args:
             X: Features, shape (rows, features).

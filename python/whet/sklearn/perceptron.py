@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral, Real
 from typing import Any
 
@@ -127,6 +128,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         "callbacks": [None, Callback, "array-like"],
     }
 
+    _columns: Columns
+
     def _keep(self, given: dict[str, Any]) -> None:
         """Keeps the arguments of the constructor as they are."""
         for name, value in given.items():
@@ -159,9 +162,19 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _checked(self, X: Any, y: Any, reset: bool, regression: bool) -> tuple[Any, NDArray[Any]]:
         """Features and target; `reset` learns what there is in the columns."""
-        if reset:
-            self._columns = Columns(X, self.categorical_features)
-        return checked(self, X, y, reset=reset, dtype=self.dtype, regression=regression, columns=self._columns)
+        columns = Columns(X, self.categorical_features) if reset else self._columns
+        found = checked(self, X, y, reset=reset, dtype=self.dtype, regression=regression, columns=columns)
+        self._columns = columns
+        return found
+
+    def _check_held(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+        """Refuses validation rows that are not whole, or that nothing looks at."""
+        if X_val is None and (y_val is not None or sample_weight_val is not None):
+            raise ValueError("[fit] expected X_val with y_val and sample_weight_val, got none")
+        if X_val is not None and y_val is None:
+            raise ValueError("[fit] expected y_val with X_val, got none")
+        if X_val is not None and self._searches():
+            raise ValueError("[fit] expected no X_val with solver 'lbfgs', which has no early stopping")
 
     def _tasks(self, X: Any, y: Any, sample_weight: Any) -> Tasks:
         """Tells callbacks of a fit; the search does not know that an iteration is its last."""
@@ -213,6 +226,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 solvers.fit_lbfgs(self, self.model_, self._loss_object(), data, tasks)
             else:
                 seed = int(random.randint(2**31))
+        else:
+            self._copy_records()
                 solvers.fit_epochs(self, self.model_, self._loss_object(), data, held, seed, tasks)
         tasks.end()
 
@@ -237,11 +252,18 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return data.take(train), data.take(held)
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
+        else:
+            self._copy_records()
         return None
 
     def _loss_factor(self) -> float:
         """From whet's loss to the one that scikit-learn reports."""
         return 1.0
+    def _copy_records(self) -> None:
+        """Makes lists that grow the estimator's own: those of a fit that fails, or of a copy, stay as they are."""
+        for name in {"loss_curve_", "validation_scores_"} & vars(self).keys():
+            setattr(self, name, copy.copy(getattr(self, name)))
+
 
     def _loss_constant(self, data: Data) -> float:
         return 0.0

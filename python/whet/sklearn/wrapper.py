@@ -20,6 +20,7 @@ from whet.optim import Optimizer
 from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import Labels, checked, checked_features, checked_weights
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 from whet.training.callbacks.base import Callback
 
@@ -188,6 +189,7 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         classes_: The labels, in the order of the columns of ``predict_proba``.
     """
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> WrappedClassifier:
         """Trains a new model.
@@ -239,6 +241,7 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
 class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
     """A whet model as a regressor, of one value or of several."""
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> WrappedRegressor:
         """Trains a new model.
