@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from whet.sklearn.inputs import sparse
 from whet.sklearn.protocol import CallbackSupportMixin
 
 __all__ = ["LinearClassifier", "SparseCoefficients"]
@@ -28,9 +29,9 @@ class SparseCoefficients:
         return self
 
     def sparsify(self) -> Any:
-        """Makes `coef_` a sparse matrix, which is smaller where most are zero. Returns the estimator."""
+        """Makes `coef_` sparse, which is smaller where most are zero. Returns the estimator."""
         check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        self.coef_ = sparse(self.coef_)
         return self
 
 

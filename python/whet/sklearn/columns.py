@@ -42,7 +42,7 @@ def categorical_columns(X: Any, categorical_features: Any) -> NDArray[np.bool_] 
         mask = np.isin(np.arange(width), given)
     elif given.size == 0:
         return None
-    elif given.dtype.kind in "UO" and all(isinstance(each, str) for each in given):
+    elif given.ndim == 1 and given.dtype.kind in "UO" and all(isinstance(each, str) for each in given):
         if named is None:
             raise ValueError("[fit] expected X with names of columns, as categorical_features has some: got none")
         unknown = [name for name in given.tolist() if name not in named]

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import losses
-from whet.sklearn.inputs import FLOATS, checked_weights
+from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
@@ -111,7 +111,7 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
             constant = np.array([np.log(mean) if mean > 0 else 0.0])
         if self.warm_start and hasattr(self, "coef_"):
             coef, intercept = vars(self)["coef_"], vars(self)["intercept_"]
-            start[0] = coef
+            start[...] = checked_start(coef, start.shape)
             constant = np.array([intercept], np.float64) if self.fit_intercept else None
         tasks = Tasks(self, X, y, int(self.max_iter) + 1, sample_weight)
         tasks.begin()
@@ -217,6 +217,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr", "coo"], y_numeric=True, multi_output=False
         )
+        target = np.asarray(target, np.float64)
         rows = features.tocsr() if scipy.sparse.issparse(features) else features
         given = checked_weights(sample_weight, rows.astype(np.float64, copy=False))
         tasks = Tasks(self, X, y, 1, sample_weight)

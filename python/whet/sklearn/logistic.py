@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from whet import losses
 from whet.sklearn.classifiers import LinearClassifier
-from whet.sklearn.inputs import FLOATS, checked_weights
+from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import Tasks, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
@@ -238,8 +238,8 @@ class LogisticRegression(LinearClassifier):
 
     def _start(self, width: int, outputs: int) -> tuple[Doubles, Doubles | None]:
         start, constant = np.zeros((outputs, width)), np.zeros(outputs) if self.fit_intercept else None
-        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == start.shape:
-            start[...] = self.coef_
+        if self.warm_start and hasattr(self, "coef_"):
+            start[...] = checked_start(self.coef_, start.shape)
             if constant is not None:
                 constant[...] = self.intercept_
         return start, constant

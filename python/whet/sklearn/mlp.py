@@ -130,13 +130,14 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         first = not hasattr(self, "model_") or not self.warm_start
         data = self._data(X, y, sample_weight, first, first)
         random = check_random_state(self.random_state)
+        self._check_held(X_val, y_val, sample_weight_val)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False, False)
         self._fit(data, held, random, first, self._labels.outputs, self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
-    def partial_fit(
     @all_or_nothing
+    def partial_fit(
         self,
         X: ArrayLike,
         y: ArrayLike,
@@ -284,8 +285,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     ) -> None:
         self._keep(locals())
 
-    @with_callbacks
     @all_or_nothing
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -316,15 +317,16 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._hidden()
         first = not hasattr(self, "model_") or not self.warm_start
         data = self._data(X, y, sample_weight, first)
+        self._check_held(X_val, y_val, sample_weight_val)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False)
         random = check_random_state(self.random_state)
         self._fit(data, held, random, first, data.y.shape[1], self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
+    @all_or_nothing
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One pass over these rows.
-    @all_or_nothing
 
         Args:
             X: Features, shape (rows, features).

@@ -72,7 +72,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         precision: "float32", or "bfloat16" for the products of a float32 model.
         dtype: What to compute in, "float32" or "float64"; None: in that of X.
         n_threads: Threads at most; None: as many as whet, threadpoolctl or joblib allow. No result depends on it.
-        callbacks: Objects of whet.callbacks.
+        callbacks: Objects of whet.callbacks. With early stopping they are told the loss of its rows, "val_loss".
 
     Attributes:
         model_: The trained whet module; its raw outputs are before the output activation.
@@ -138,8 +138,12 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _validate(self) -> None:
         self._validate_params()
-        if self.dropout != 0 and self.solver == "lbfgs":
-            raise ValueError("[fit] expected no dropout with solver 'lbfgs', whose loss has to be one function")
+        if self._searches():
+            if self.dropout != 0:
+                raise ValueError("[fit] expected no dropout with solver 'lbfgs', whose loss has to be one function")
+            for name in ("clip_norm", "ema", "callbacks"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"[fit] expected no {name} with solver 'lbfgs', which has no steps and no epochs")
         if isinstance(self.learning_rate_init, Schedule) and self.learning_rate != "constant":
             raise ValueError("[fit] expected learning_rate 'constant' with a schedule as learning_rate_init")
 
@@ -148,7 +152,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return bool(self.optimizer is None and self.solver == "sgd")
 
     def _hidden(self) -> list[int]:
-        hidden = [int(width) for width in np.atleast_1d(self.hidden_layer_sizes)]
+        given = np.atleast_1d(self.hidden_layer_sizes)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise TypeError(f"[fit] expected hidden_layer_sizes as a sequence of int, got {self.hidden_layer_sizes!r}")
+        hidden: list[int] = given.tolist()
         if any(width <= 0 for width in hidden) or not hidden:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
@@ -185,6 +192,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return bool(self.solver == "lbfgs" and self.optimizer is None)
 
     def _initialize(self, features: Any, outputs: int, random: np.random.RandomState) -> None:
+        if self.precision == "bfloat16" and features.dtype != np.float32:
+            raise ValueError(
+                f"[fit] expected dtype='float32', or rows of it, for precision 'bfloat16', got {features.dtype}"
+            )
         hidden = self._hidden()
         widths = [features.shape[1], *hidden, outputs]
         activations = self._activations(hidden)
@@ -215,10 +226,18 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """Trains on checked rows."""
         if first:
             self._initialize(data.X, outputs, random)
+        else:
+            self._copy_records()
         self._trainer = None
         if not self._searches() and (self.early_stopping or held is not None):
             if held is None:
                 data, held = self._set_apart(data, random)
+            elif len(held) < 2:
+                raise ValueError("[fit] expected two rows or more in X_val, got 1")
+            elif held.y.shape[1:] != data.y.shape[1:]:
+                raise ValueError(
+                    f"[fit] expected y_val with the columns of y, {data.y.shape[1:]}, got {held.y.shape[1:]}"
+                )
             if self.validation_scores_ is None:
                 self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
         with limited(self.n_threads):
@@ -226,8 +245,6 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 solvers.fit_lbfgs(self, self.model_, self._loss_object(), data, tasks)
             else:
                 seed = int(random.randint(2**31))
-        else:
-            self._copy_records()
                 solvers.fit_epochs(self, self.model_, self._loss_object(), data, held, seed, tasks)
         tasks.end()
 
@@ -235,10 +252,17 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """One pass over checked rows, with the optimizer of the last one."""
         if first:
             self._initialize(data.X, outputs, random)
+        else:
+            self._copy_records()
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         with limited(self.n_threads):
             solvers.fit_pass(self, self._loss_object(), data, random)
+
+    def _copy_records(self) -> None:
+        """Makes lists that grow the estimator's own: those of a fit that fails, or of a copy, stay as they are."""
+        for name in {"loss_curve_", "validation_scores_"} & vars(self).keys():
+            setattr(self, name, copy.copy(getattr(self, name)))
 
     def _set_apart(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
         rows = np.arange(len(data))
@@ -252,18 +276,11 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return data.take(train), data.take(held)
 
     def _strata(self, y: NDArray[Any]) -> NDArray[Any] | None:
-        else:
-            self._copy_records()
         return None
 
     def _loss_factor(self) -> float:
         """From whet's loss to the one that scikit-learn reports."""
         return 1.0
-    def _copy_records(self) -> None:
-        """Makes lists that grow the estimator's own: those of a fit that fails, or of a copy, stay as they are."""
-        for name in {"loss_curve_", "validation_scores_"} & vars(self).keys():
-            setattr(self, name, copy.copy(getattr(self, name)))
-
 
     def _loss_constant(self, data: Data) -> float:
         return 0.0

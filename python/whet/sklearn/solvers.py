@@ -172,6 +172,9 @@ def fit_epochs(
     estimator.n_iter_ = 0
     given = estimator.callbacks
     callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
+    told: Any = None if held is None or not callbacks else (held.X, held.y)
+    if told is not None and held is not None and held.weights is not None:
+        told = (held.X, held.y, held.weights)
     try:
         history = model.fit(
             data.X,
@@ -181,6 +184,7 @@ def fit_epochs(
             epochs=int(estimator.max_iter),
             batch_size=rows,
             sample_weight=data.weights,
+            validation_data=told,
             shuffle=bool(estimator.shuffle),
             callbacks=[*callbacks, monitor],
             precision=estimator.precision,
