@@ -228,6 +228,24 @@ def test_a_wrapped_model_is_searched_by_nested_names():
         wrap(perceptron, width=3)
 
 
+def test_a_perceptron_is_searched_by_the_numbers_of_its_optimizer():
+    grid = {"optimizer__lr": [1e-6, 0.03], "optimizer__clip_norm": [1.0]}
+    search = GridSearchCV(classifier(optimizer=optim.AdamW(weight_decay=0.1)), grid, cv=2).fit(*IRIS)
+    assert search.best_estimator_.optimizer == optim.AdamW(0.03, weight_decay=0.1, clip_norm=1.0)
+    named = classifier(optimizer="adam")
+    assert "optimizer__lr" not in named.get_params()
+    assert named.set_params(optimizer__lr=0.5).get_params()["optimizer__lr"] == 0.5
+    assert named.set_params(optimizer="sgd", optimizer__lr=0.1).optimizer == optim.SGD(0.1)
+    for model, words in (
+        (named, "Invalid parameter 'rate' for optimizer SGD"),
+        (classifier(), "expected an optimizer"),
+    ):
+        before = model.get_params()
+        with pytest.raises(ValueError, match=words):
+            model.set_params(alpha=3.0, optimizer__rate=1.0)
+        assert model.get_params() == before
+
+
 def test_a_wrapped_module_is_not_trained_itself():
     module = nn.MLP(4, (8,), 3).initialize(5)
     before = module.fingerprint()

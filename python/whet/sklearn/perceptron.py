@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +18,7 @@ from whet.schedules import Schedule
 from whet.sklearn import network, solvers
 from whet.sklearn.columns import Columns
 from whet.sklearn.inputs import checked, checked_features
+from whet.sklearn.nested import OptimizerParameters
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks
 from whet.sklearn.solvers import Data
 from whet.sklearn.threads import limited
@@ -33,7 +33,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 
 
-class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
     """What the perceptrons share.
 
     Args:
@@ -63,7 +63,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         max_fun: Evaluations of "lbfgs" at most.
         dropout: Share of hidden units to drop while training, or a schedule; not for "lbfgs".
         normalization: "batch" or "layer", before every activation, or None.
-        optimizer: A name or an object of whet.optim in the place of `solver` and its numbers, `alpha` included.
+        optimizer: A name or an object of whet.optim in the place of `solver` and its numbers, `alpha` included; its own
+            are parameters, too, such as "optimizer__lr".
         clip_norm: The gradient's norm at most.
         ema: Decay of the moving average of the parameters, which the estimator keeps.
         categorical_features: Columns of X that have categories, as in HistGradientBoostingClassifier: "from_dtype" for

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from whet import losses, optim
+from whet import losses
 from whet.losses import Loss
 from whet.nn import Module
 from whet.optim import Optimizer
 from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import Labels, checked, checked_features, checked_weights
+from whet.sklearn.nested import OptimizerParameters
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
@@ -27,10 +27,9 @@ from whet.training.callbacks.base import Callback
 __all__ = ["WrappedClassifier", "WrappedRegressor", "wrap"]
 
 _OF_BUILDER = "model__"
-_OF_OPTIMIZER = "optimizer__"
 
 
-class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+class _Wrapped(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
     """What both kinds share.
 
     Args:
@@ -99,27 +98,14 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All parameters by name; with `deep`, also the numbers of an optimizer that is an object."""
-        found: dict[str, Any] = {**super().get_params(deep=False), **self._options()}
-        if deep and isinstance(self.optimizer, Optimizer):
-            found |= {f"{_OF_OPTIMIZER}{name}": getattr(self.optimizer, name) for name in self.optimizer.arguments()}
-        return found
+        return {**super().get_params(deep), **self._options()}
 
     def set_params(self, **params: Any) -> Any:
         """Sets parameters by name. Returns the estimator."""
-        numbers = {
-            name.removeprefix(_OF_OPTIMIZER): value for name, value in params.items() if name.startswith(_OF_OPTIMIZER)
-        }
-        own = super().get_params(deep=False)
-        for name, value in params.items():
-            if name in own or name.startswith(_OF_BUILDER) or name in self._options():
-                setattr(self, name, value)
-            elif not name.startswith(_OF_OPTIMIZER):
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: "
-                    f"{sorted(self.get_params())!r}."
-                )
-        if numbers:
-            self.optimizer = replace(optim.get(self.optimizer), **numbers)
+        of_model = {name: value for name, value in params.items() if name.startswith(_OF_BUILDER)}
+        super().set_params(**{name: value for name, value in params.items() if name not in of_model})
+        for name, value in of_model.items():
+            setattr(self, name, value)
         return self
 
     def _train(self, X: Any, y: NDArray[Any], weights: NDArray[Any] | None, outputs: int, tasks: Tasks) -> None:
