@@ -158,6 +158,13 @@ def test_weights_are_routed():
     assert found["test_score"].mean() > 0.8
 
 
+def test_a_pickle_goes_on_with_the_moments():
+    fitted = classifier().fit(*IRIS)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert fitted.partial_fit(*IRIS).model_.fingerprint() == loaded.partial_fit(*IRIS).model_.fingerprint()
+    assert loaded.model_.fingerprint() != classifier().fit(*IRIS).model_.fingerprint()
+
+
 def test_copies_predict_the_same():
     for model in (classifier().fit(*IRIS), LogisticRegression().fit(*IRIS), wrap(perceptron, epochs=5).fit(*IRIS)):
         again = pickle.loads(pickle.dumps(model))

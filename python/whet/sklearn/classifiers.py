@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
 from whet.sklearn.inputs import sparse
 from whet.sklearn.protocol import CallbackSupportMixin
 
@@ -60,6 +62,14 @@ class LinearClassifier(CallbackSupportMixin, SparseCoefficients, ClassifierMixin
         scores = self.decision_function(X)
         labels: NDArray[Any] = self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
         return labels
+
+    def _link(self) -> str | None:
+        """What makes probabilities of scores, for whet.export."""
+        return None
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self)
+        return linear_predictor(self, self._link(), self.classes_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

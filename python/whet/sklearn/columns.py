@@ -78,6 +78,16 @@ class Columns:
         """Whether a column has categories."""
         return self._categorical is not None
 
+    @property
+    def fills(self) -> NDArray[np.float64] | None:
+        """What takes the place of missing numbers, shape (features,); None before dense rows were seen."""
+        return self._means
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """Which numbers have a column that tells where they are missing."""
+        return () if self._means is None else tuple(self._told.tolist())
+
     def encoded(self, X: Any, dtype: Any) -> NDArray[Any]:
         """Rows with categories as floats, which may have gaps."""
         assert self._categorical is not None

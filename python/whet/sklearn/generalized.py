@@ -17,6 +17,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import losses
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
 from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
@@ -146,6 +148,9 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         means: NDArray[Any] = np.exp(features @ self.coef_ + self.intercept_)
         return means
 
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self, "exp")
+
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of the Poisson deviance that is explained, 1 at best."""
         return float(d2_tweedie_score(y, self.predict(X), sample_weight=sample_weight, power=1))
@@ -269,6 +274,9 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
         predicted: NDArray[Any] = features @ self.coef_ + self.intercept_
         return predicted
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -16,6 +16,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import _core
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
 from whet.sklearn.inputs import FLOATS, checked_start, checked_weights, sparse
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
@@ -53,6 +55,9 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         features = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
         predicted: NDArray[Any] = features @ self.coef_.T + self.intercept_
         return predicted
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
 
     def _rows(self, X: Any, y: Any, sample_weight: Any) -> Centered:
         """Checked rows around their means."""

@@ -244,6 +244,9 @@ class LogisticRegression(LinearClassifier):
                 constant[...] = self.intercept_
         return start, constant
 
+    def _link(self) -> str:
+        return "sigmoid" if len(self.classes_) == 2 else "softmax"
+
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probabilities, shape (rows, classes)."""
         scores = self.decision_function(X)

@@ -20,9 +20,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from whet import _core
+from whet._predictor import Predictor
 from whet.metrics import r2
 from whet.sklearn.classifiers import LinearClassifier, SparseCoefficients
 from whet.sklearn.documented import shares_with
+from whet.sklearn.exported import linear_predictor
 from whet.sklearn.inputs import FLOATS
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, available, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
@@ -424,6 +426,10 @@ class SGDClassifier(_Descent, LinearClassifier):
     def _score(self, scores: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(np.average((scores > 0) == (y > 0), weights=weights))
 
+    def _link(self) -> str | None:
+        several = "sigmoid" if len(self.classes_) == 2 else "shares"
+        return several if self.loss == "log_loss" else None
+
     @available(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probabilities, shape (rows, classes), for "log_loss" and "modified_huber" (Zadrozny and Elkan, KDD 2002)."""
@@ -580,6 +586,9 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         features = validate_data(self, X, accept_sparse="csr", reset=False)
         predicted: NDArray[Any] = np.asarray(features @ self.coef_.T + self.intercept_).ravel()
         return predicted
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -13,10 +13,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from whet import losses
+from whet._predictor import Predictor
 from whet.losses import Loss
 from whet.nn import Module
 from whet.optim import Optimizer
 from whet.sklearn.documented import shares_with
+from whet.sklearn.exported import of_classes, of_numbers
 from whet.sklearn.inputs import Labels, checked, checked_features, checked_weights
 from whet.sklearn.nested import OptimizerParameters
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
@@ -200,6 +202,10 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         self._train(features, encoded, checked_weights(sample_weight, features), outputs, tasks)
         return self
 
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        return of_classes(where, self.model_, self.n_features_in_, self._labels, losses.get(self.loss))
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable labels, shape (rows,), or zeros and ones, shape (rows, labels)."""
         outputs = self._outputs(X)
@@ -246,6 +252,10 @@ class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
         tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
         self._train(features, target, checked_weights(sample_weight, features), target.shape[1], tasks)
         return self
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        return of_numbers(where, self.model_, self.n_features_in_, losses.get(self.loss))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Numbers, shape (rows,) or (rows, outputs)."""
