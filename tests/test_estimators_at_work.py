@@ -253,6 +253,44 @@ def test_a_perceptron_is_searched_by_the_numbers_of_its_optimizer():
         assert model.get_params() == before
 
 
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        ("bce_with_logits", IRIS[1], "two classes, as bce_with_logits takes, got 3; cross_entropy takes more"),
+        ("hinge", IRIS[1], "two classes, as hinge takes, got 3"),
+        ("cross_entropy", np.eye(3, dtype=int)[IRIS[1]], "a class for each row, as cross_entropy takes"),
+        ("mse", IRIS[1], "a loss of labels, got mse"),
+    ],
+)
+def test_a_wrapped_loss_has_a_place_for_the_labels(loss, y, words):
+    with pytest.raises(ValueError, match=words):
+        wrap(perceptron).set_params(loss=loss).fit(IRIS[0], y)
+
+
+def test_a_wrapped_function_makes_a_module():
+    with pytest.raises(TypeError, match="expected model to make a module, got NoneType"):
+        wrap(lambda inputs, outputs: None).fit(*IRIS)
+
+
+def test_coefficients_are_copied_in():
+    one, other = (classifier(normalization="layer").fit(*IRIS) for _ in range(2))
+    one.coefs_ = [values * 2 for values in other.coefs_]
+    one.intercepts_ = other.intercepts_
+    np.testing.assert_array_equal(one.coefs_[1], other.coefs_[1] * 2)
+    assert difference_of_predictions(one, other) > 0
+    one.coefs_ = other.coefs_
+    assert difference_of_predictions(one, other) == 0
+    with pytest.raises(ValueError, match=r"\[coefs_\] expected arrays of shapes \[\(4, 16\), \(16, 3\)\], got"):
+        one.coefs_ = [other.coefs_[0] + 1, other.coefs_[1][:, :2]]
+    assert difference_of_predictions(one, other) == 0
+    with pytest.raises(AttributeError, match="before fit"):
+        classifier().coefs_ = other.coefs_
+
+
+def difference_of_predictions(one, other):
+    return np.abs(one.predict_proba(IRIS[0]) - other.predict_proba(IRIS[0])).max()
+
+
 def test_a_wrapped_module_is_not_trained_itself():
     module = nn.MLP(4, (8,), 3).initialize(5)
     before = module.fingerprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -31,6 +32,16 @@ _POSITIVE = Interval(Real, 0, None, closed="neither")
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
 _COUNT = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
+
+
+def _assign(name: str, views: Sequence[NDArray[Any]], values: Sequence[ArrayLike]) -> None:
+    """Copies arrays into those of a network, all or none."""
+    arrays = [np.asarray(value) for value in values]
+    shapes, got = [view.shape for view in views], [array.shape for array in arrays]
+    if got != shapes:
+        raise ValueError(f"[{name}] expected arrays of shapes {shapes}, got {got}")
+    for view, array in zip(views, arrays, strict=True):
+        view[...] = array
 
 
 class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
@@ -300,13 +311,21 @@ class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[mis
 
     @property
     def coefs_(self) -> list[NDArray[Any]]:
-        """Weight matrices, shapes (inputs, outputs)."""
+        """Weight matrices, shapes (inputs, outputs); others of these shapes are copied into the network."""
         return [layer.weight.values.T for layer in self._layers("coefs_")]
+
+    @coefs_.setter
+    def coefs_(self, values: Sequence[ArrayLike]) -> None:
+        _assign("coefs_", self.coefs_, values)
 
     @property
     def intercepts_(self) -> list[NDArray[Any]]:
-        """Biases."""
+        """Biases; others of these shapes are copied into the network."""
         return [layer.bias.values for layer in self._layers("intercepts_")]
+
+    @intercepts_.setter
+    def intercepts_(self, values: Sequence[ArrayLike]) -> None:
+        _assign("intercepts_", self.intercepts_, values)
 
     def _layers(self, name: str) -> list[Any]:
         if "model_" not in vars(self):

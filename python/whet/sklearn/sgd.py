@@ -248,6 +248,8 @@ def _has_probabilities(estimator: Any) -> bool:
 class SGDClassifier(_Descent, LinearClassifier):
     """Linear classifiers by stochastic gradient descent, one against all others where there are more than two classes.
 
+    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
+
     Args:
         n_jobs: Threads of joblib that the classes are shared out to.
         class_weight: {class: factor} or "balanced", or None.
@@ -452,6 +454,8 @@ class SGDClassifier(_Descent, LinearClassifier):
 @shares_with(_Descent)
 class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear regressor by stochastic gradient descent.
+
+    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
 
     Attributes:
         coef_: Coefficients, shape (features,).

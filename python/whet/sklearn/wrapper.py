@@ -119,6 +119,8 @@ class _Wrapped(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
                 made.initialize(seed)
         else:
             made = self.model(X.shape[1], outputs, **self._arguments_of_model())
+            if not isinstance(made, Module):
+                raise TypeError(f"[fit] expected model to make a module, got {type(made).__name__}")
             made.initialize(seed)
         self.model_ = made
         arguments = dict(self.fit_arguments or {})
@@ -193,14 +195,29 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         features, target = checked(self, X, y, reset=True, regression=False)
         self._labels = Labels(target)
         self.classes_ = self._labels.classes
-        of_classes = losses.get(self.loss).kind == "classes"
-        if of_classes and len(self.classes_) < 2:
-            raise ValueError("[fit] expected labels of at least two classes, got 1 class")
+        of_classes = self._takes_classes()
         encoded = np.searchsorted(self.classes_, target) if of_classes else self._labels.encode(target)
         tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
         outputs = len(self.classes_) if of_classes else self._labels.outputs
         self._train(features, encoded, checked_weights(sample_weight, features), outputs, tasks)
         return self
+
+    def _takes_classes(self) -> bool:
+        """Whether the loss has an output for each class; raises ValueError if it has no place for these labels."""
+        loss, labels = losses.get(self.loss), self._labels
+        if loss.kind == "values":
+            raise ValueError(f"[fit] expected a loss of labels, got {loss.name}, which makes a WrappedRegressor")
+        if loss.kind == "classes" and labels.multilabel:
+            raise ValueError(
+                f"[fit] expected a class for each row, as {loss.name} takes; 'bce_with_logits' takes labels"
+            )
+        if loss.kind == "classes" and len(labels.classes) < 2:
+            raise ValueError("[fit] expected labels of at least two classes, got 1 class")
+        if loss.kind != "classes" and not (labels.multilabel or labels.binary):
+            raise ValueError(
+                f"[fit] expected two classes, as {loss.name} takes, got {len(self.classes_)}; cross_entropy takes more"
+            )
+        return loss.kind == "classes"
 
     def _predictor(self, where: str) -> Predictor:
         check_is_fitted(self, "model_")
