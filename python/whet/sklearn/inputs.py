@@ -49,7 +49,7 @@ def checked(
     if columns is None:
         features, target = validate_data(estimator, X, y, reset=reset, **options)
     else:
-        options["ensure_all_finite"] = _finite(X)
+        options["ensure_all_finite"] = columns.finite(X)
         if columns.has_categories:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
             features, target = check_X_y(columns.encoded(X, options["dtype"]), y, **options)
@@ -70,12 +70,7 @@ def checked_features(estimator: Any, X: Any, columns: Columns | None = None) -> 
     if columns.has_categories:
         validate_data(estimator, X, reset=False, skip_check_array=True)
         return columns.filled(columns.encoded(X, FLOATS))
-    return columns.filled(validate_data(estimator, X, reset=False, ensure_all_finite=_finite(X), **options))
-
-
-def _finite(X: Any) -> Any:
-    """What scikit-learn is to check of features that may have gaps; sparse ones may not."""
-    return True if scipy.sparse.issparse(X) else "allow-nan"
+    return columns.filled(validate_data(estimator, X, reset=False, ensure_all_finite=columns.finite(X), **options))
 
 
 def checked_weights(given: Any, X: Any, class_weight: Any = None, y: Any = None) -> NDArray[Any] | None:
