@@ -165,6 +165,26 @@ def test_a_pickle_goes_on_with_the_moments():
     assert loaded.model_.fingerprint() != classifier().fit(*IRIS).model_.fingerprint()
 
 
+@pytest.mark.parametrize("before", [{"solver": "lbfgs"}, {"early_stopping": True}])
+@pytest.mark.parametrize("after", [{}, {"early_stopping": True}])
+def test_a_fit_goes_on_from_one_of_another_kind(before, after):
+    usual = {"solver": "adam", "early_stopping": False, "warm_start": True}
+    model = classifier(**before).fit(*IRIS).set_params(**{**usual, **after})
+    seen = len(getattr(model, "loss_curve_", []))
+    model.fit(*IRIS)
+    assert len(model.loss_curve_) == seen + model.n_iter_
+    assert (model.best_loss_ is None) == bool(after)
+    assert (model.best_validation_score_ is not None) >= bool(after)
+    passed = classifier(**before).fit(*IRIS).set_params(**usual).partial_fit(*IRIS)
+    assert passed.best_loss_ == passed.loss_curve_[-1] == passed.loss_
+
+
+@pytest.mark.parametrize("model", [SGDClassifier(random_state=0), LogisticRegression()])
+def test_a_warm_start_from_sparse_coefficients(model):
+    dense, sparse = (clone(model).set_params(warm_start=True).fit(*IRIS) for _ in range(2))
+    np.testing.assert_array_equal(sparse.sparsify().fit(*IRIS).coef_, dense.fit(*IRIS).coef_)
+
+
 def test_copies_predict_the_same():
     for model in (classifier().fit(*IRIS), LogisticRegression().fit(*IRIS), wrap(perceptron, epochs=5).fit(*IRIS)):
         again = pickle.loads(pickle.dumps(model))

@@ -83,9 +83,9 @@ def checked_weights(given: Any, X: Any, class_weight: Any = None, y: Any = None)
     return product
 
 
-def checked_start(coef: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+def checked_start(coef: Any, shape: tuple[int, int]) -> NDArray[Any]:
     """Coefficients of the last fit as those to go on from, shape (outputs, features)."""
-    found = np.atleast_2d(coef)
+    found = np.atleast_2d(dense(coef))
     if found.shape != shape:
         raise ValueError(
             f"[fit] expected rows for coefficients of shape {found.shape} with warm_start, which goes on from them, "

@@ -251,7 +251,8 @@ class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[mis
                     f"[fit] expected y_val with the columns of y, {data.y.shape[1:]}, got {held.y.shape[1:]}"
                 )
             if self.validation_scores_ is None:
-                self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
+                self.validation_scores_, self.best_validation_score_ = [], -np.inf
+            self.best_loss_ = None
         with limited(self.n_threads):
             if self._searches():
                 solvers.fit_lbfgs(self, self.model_, self._loss_object(), data, tasks)
@@ -272,9 +273,17 @@ class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[mis
             solvers.fit_pass(self, self._loss_object(), data, random)
 
     def _copy_records(self) -> None:
-        """Makes lists that grow the estimator's own: those of a fit that fails, or of a copy, stay as they are."""
-        for name in {"loss_curve_", "validation_scores_"} & vars(self).keys():
-            setattr(self, name, copy.copy(getattr(self, name)))
+        """Lists that grow, and what is compared, for a fit or pass that goes on from another, which may have had none.
+
+        The lists are copies: those of a fit that fails, or of a copied estimator, stay as they are.
+        """
+        if self._searches():
+            return
+        self.loss_curve_ = list(getattr(self, "loss_curve_", ()))
+        self.validation_scores_ = copy.copy(getattr(self, "validation_scores_", None))
+        self.best_validation_score_ = getattr(self, "best_validation_score_", None)
+        best = getattr(self, "best_loss_", None)
+        self.best_loss_ = np.inf if best is None else best
 
     def _set_apart(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
         rows = np.arange(len(data))

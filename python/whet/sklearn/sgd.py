@@ -25,7 +25,7 @@ from whet.metrics import r2
 from whet.sklearn.classifiers import LinearClassifier, SparseCoefficients
 from whet.sklearn.documented import shares_with
 from whet.sklearn.exported import linear_predictor
-from whet.sklearn.inputs import FLOATS
+from whet.sklearn.inputs import FLOATS, dense
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, available, with_callbacks
 from whet.sklearn.refusals import all_or_nothing
 
@@ -338,7 +338,7 @@ class SGDClassifier(_Descent, LinearClassifier):
         """
         self._validate(False)
         if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
+            coef_init = dense(self.coef_) if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         classes = np.unique(validate_data(self, y=y))
         self._epochs(X, y, classes, int(self.max_iter), sample_weight, coef_init, intercept_init, True)
@@ -534,7 +534,7 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         """
         self._validate(False)
         if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
+            coef_init = dense(self.coef_) if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
         self._epochs(X, y, int(self.max_iter), sample_weight, coef_init, intercept_init, True)
         self._warn()
