@@ -322,7 +322,9 @@ def test_an_operation_that_cannot_be_written_is_named_with_its_layer():
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"\[to_c\] expected an nn.Module or a TabularModel, got dict"):
+    with pytest.raises(
+        TypeError, match=r"\[to_c\] expected an nn.Module, a TabularModel or an estimator of whet.sklearn, got dict"
+    ):
         export.to_c({}, tmp_path / "m.c")
     with pytest.raises(RuntimeError, match="not fitted"):
         export.to_c(whet.TabularModel("y"), tmp_path / "m.c")

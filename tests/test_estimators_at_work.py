@@ -158,6 +158,33 @@ def test_weights_are_routed():
     assert found["test_score"].mean() > 0.8
 
 
+def test_a_pickle_goes_on_with_the_moments():
+    fitted = classifier().fit(*IRIS)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert fitted.partial_fit(*IRIS).model_.fingerprint() == loaded.partial_fit(*IRIS).model_.fingerprint()
+    assert loaded.model_.fingerprint() != classifier().fit(*IRIS).model_.fingerprint()
+
+
+@pytest.mark.parametrize("before", [{"solver": "lbfgs"}, {"early_stopping": True}])
+@pytest.mark.parametrize("after", [{}, {"early_stopping": True}])
+def test_a_fit_goes_on_from_one_of_another_kind(before, after):
+    usual = {"solver": "adam", "early_stopping": False, "warm_start": True}
+    model = classifier(**before).fit(*IRIS).set_params(**{**usual, **after})
+    seen = len(getattr(model, "loss_curve_", []))
+    model.fit(*IRIS)
+    assert len(model.loss_curve_) == seen + model.n_iter_
+    assert (model.best_loss_ is None) == bool(after)
+    assert (model.best_validation_score_ is not None) >= bool(after)
+    passed = classifier(**before).fit(*IRIS).set_params(**usual).partial_fit(*IRIS)
+    assert passed.best_loss_ == passed.loss_curve_[-1] == passed.loss_
+
+
+@pytest.mark.parametrize("model", [SGDClassifier(random_state=0), LogisticRegression()])
+def test_a_warm_start_from_sparse_coefficients(model):
+    dense, sparse = (clone(model).set_params(warm_start=True).fit(*IRIS) for _ in range(2))
+    np.testing.assert_array_equal(sparse.sparsify().fit(*IRIS).coef_, dense.fit(*IRIS).coef_)
+
+
 def test_copies_predict_the_same():
     for model in (classifier().fit(*IRIS), LogisticRegression().fit(*IRIS), wrap(perceptron, epochs=5).fit(*IRIS)):
         again = pickle.loads(pickle.dumps(model))
@@ -226,6 +253,62 @@ def test_a_wrapped_model_is_searched_by_nested_names():
         model.set_params(width=3)
     with pytest.raises(TypeError, match="begin with 'model__', got 'width'"):
         wrap(perceptron, width=3)
+
+
+def test_a_perceptron_is_searched_by_the_numbers_of_its_optimizer():
+    grid = {"optimizer__lr": [1e-6, 0.03], "optimizer__clip_norm": [1.0]}
+    search = GridSearchCV(classifier(optimizer=optim.AdamW(weight_decay=0.1)), grid, cv=2).fit(*IRIS)
+    assert search.best_estimator_.optimizer == optim.AdamW(0.03, weight_decay=0.1, clip_norm=1.0)
+    named = classifier(optimizer="adam")
+    assert "optimizer__lr" not in named.get_params()
+    assert named.set_params(optimizer__lr=0.5).get_params()["optimizer__lr"] == 0.5
+    assert named.set_params(optimizer="sgd", optimizer__lr=0.1).optimizer == optim.SGD(0.1)
+    for model, words in (
+        (named, "Invalid parameter 'rate' for optimizer SGD"),
+        (classifier(), "expected an optimizer"),
+    ):
+        before = model.get_params()
+        with pytest.raises(ValueError, match=words):
+            model.set_params(alpha=3.0, optimizer__rate=1.0)
+        assert model.get_params() == before
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        ("bce_with_logits", IRIS[1], "two classes, as bce_with_logits takes, got 3; cross_entropy takes more"),
+        ("hinge", IRIS[1], "two classes, as hinge takes, got 3"),
+        ("cross_entropy", np.eye(3, dtype=int)[IRIS[1]], "a class for each row, as cross_entropy takes"),
+        ("mse", IRIS[1], "a loss of labels, got mse"),
+    ],
+)
+def test_a_wrapped_loss_has_a_place_for_the_labels(loss, y, words):
+    with pytest.raises(ValueError, match=words):
+        wrap(perceptron).set_params(loss=loss).fit(IRIS[0], y)
+
+
+def test_a_wrapped_function_makes_a_module():
+    with pytest.raises(TypeError, match="expected model to make a module, got NoneType"):
+        wrap(lambda inputs, outputs: None).fit(*IRIS)
+
+
+def test_coefficients_are_copied_in():
+    one, other = (classifier(normalization="layer").fit(*IRIS) for _ in range(2))
+    one.coefs_ = [values * 2 for values in other.coefs_]
+    one.intercepts_ = other.intercepts_
+    np.testing.assert_array_equal(one.coefs_[1], other.coefs_[1] * 2)
+    assert difference_of_predictions(one, other) > 0
+    one.coefs_ = other.coefs_
+    assert difference_of_predictions(one, other) == 0
+    with pytest.raises(ValueError, match=r"\[coefs_\] expected arrays of shapes \[\(4, 16\), \(16, 3\)\], got"):
+        one.coefs_ = [other.coefs_[0] + 1, other.coefs_[1][:, :2]]
+    assert difference_of_predictions(one, other) == 0
+    with pytest.raises(AttributeError, match="before fit"):
+        classifier().coefs_ = other.coefs_
+
+
+def difference_of_predictions(one, other):
+    return np.abs(one.predict_proba(IRIS[0]) - other.predict_proba(IRIS[0])).max()
 
 
 def test_a_wrapped_module_is_not_trained_itself():

@@ -271,3 +271,25 @@ def test_what_columns_cannot_be():
         MLPRegressor(**options()).fit(holed, NUMBERS)
     with pytest.raises(ValueError, match="NaN"):
         Ridge().fit(X, y)
+
+
+def test_predictions_learn_nothing():
+    """Gaps are filled with what the fit has seen, not with what was predicted first."""
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    y = (X[:, 0] > 0).astype(int)
+    gaps = X.copy()
+    gaps[::7, 1] = np.nan
+    model = MLPClassifier((4,), max_iter=2, random_state=0)
+    sparse = clone(model).fit(scipy.sparse.csr_array(X), y)
+    before = pickle.dumps(sparse)
+    for predict in (sparse.predict, lambda rows: clone(model).fit(scipy.sparse.csr_array(X), y).partial_fit(rows, y)):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            predict(gaps)
+    np.testing.assert_array_equal(sparse.predict_proba(X), sparse.predict_proba(scipy.sparse.csr_array(X)))
+    assert pickle.dumps(sparse) == before
+
+    dense = clone(model).fit(gaps, y)
+    np.testing.assert_array_equal(dense.predict_proba(scipy.sparse.csr_array(X)), dense.predict_proba(X))
+    marked = clone(model).set_params(categorical_features=[0]).fit(X.round(), y)
+    with pytest.raises(TypeError, match="no sparse X where columns have categories"):
+        marked.predict(scipy.sparse.csr_array(X))

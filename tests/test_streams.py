@@ -460,7 +460,7 @@ def test_what_is_wrong_in_a_file_is_told(tmp_path, paths):
 def test_batches_may_be_records():
     rows = [{"a": float(i % 7), "b": "xy"[i % 2], "y": float(i % 7 + i % 2)} for i in range(700)]
     model = whet.TabularModel("y", "regression", hidden=())
-    model.fit(Stream(lambda: (rows[i : i + 3] for i in range(0, 700, 3))), epochs=20)
+    model.fit(Stream(lambda: (rows[i : i + 3] for i in range(0, 700, 3))), epochs=40)
     assert model.evaluate(Stream(lambda: iter([rows])))["r2"] > 0.9
 
 

@@ -76,14 +76,15 @@ PYTHON_ROOMS = {
     "_rows": NUMERIC | {"data", "nn", "tabular"},
     "explain": NUMERIC | {"_rows", "_show", "nn"},
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
+    "_predictor": NUMERIC | {"nn"},
     "models": {"_arrays", "calibration", "files", "nn", "tabular"},
     "diagnosis": NUMERIC | {"_rows", "data", "nn", "training", "tabular"},
     "reporting": NUMERIC | {"_rows", "data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
     "cli": NUMERIC
     | {"_prepared", "data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},
-    "export": NUMERIC | {"_elementary", "data", "files", "nn", "tabular"},
-    "sklearn": NUMERIC | {"nn", "training", "files", "runtime"},
+    "export": NUMERIC | {"_elementary", "_predictor", "data", "files", "nn", "tabular"},
+    "sklearn": NUMERIC | {"_predictor", "nn", "training", "files", "runtime"},
     "__init__": NUMERIC
     | {"runtime", "ops", "nn", "training", "callbacks", "models", "data", "tabular", "tune", "export", "sklearn"}
     | {"calibration", "explain", "diagnosis", "reporting"},

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whet._predictor import predictor_of
 from whet.nn import Module
 
 __all__ = ["from_safetensors", "to_safetensors"]
@@ -29,15 +30,23 @@ _DTYPES = {
 }
 
 
-def to_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
-    """Writes the parameters of `model` as in its ``state_dict``.
+def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
+    """Writes the parameters of a model as in its ``state_dict``.
+
+    Args:
+        model: An nn.Module, or a fitted estimator of whet.sklearn, of which the file has the network: a linear one has
+            "weight" (outputs, features) and "bias".
+        path: The file.
 
     Raises:
+        TypeError: If `model` is neither.
+        ValueError: If an estimator is not fitted.
         OSError: If the file cannot be written.
     """
     from safetensors.numpy import save
 
-    data = save({name: np.asarray(array, order="C") for name, array in model.state_dict().items()})
+    network = model if isinstance(model, Module) else predictor_of(model, "to_safetensors").network
+    data = save({name: np.asarray(array, order="C") for name, array in network.state_dict().items()})
     with open(path, "wb") as file:
         file.write(data)
 
@@ -46,12 +55,15 @@ def from_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
     """Loads parameters into `model`, which has the same names and shapes; of any precision, also bfloat16.
 
     Raises:
+        TypeError: If `model` is no module.
         OSError: If the file cannot be read.
         ValueError: If it is damaged, names or shapes differ, or a tensor holds what NumPy cannot, such as 8-bit floats;
             the model is unchanged then.
     """
     from safetensors import SafetensorError, deserialize
 
+    if not isinstance(model, Module):
+        raise TypeError(f"[from_safetensors] expected an nn.Module, got {type(model).__name__}")
     with open(path, "rb") as file:
         data = file.read()
     try:

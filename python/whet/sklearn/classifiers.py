@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
+from whet.sklearn.inputs import sparse
 from whet.sklearn.protocol import CallbackSupportMixin
 
 __all__ = ["LinearClassifier", "SparseCoefficients"]
@@ -28,9 +31,9 @@ class SparseCoefficients:
         return self
 
     def sparsify(self) -> Any:
-        """Makes `coef_` a sparse matrix, which is smaller where most are zero. Returns the estimator."""
+        """Makes `coef_` sparse, which is smaller where most are zero. Returns the estimator."""
         check_is_fitted(self)
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
+        self.coef_ = sparse(self.coef_)
         return self
 
 
@@ -59,6 +62,14 @@ class LinearClassifier(CallbackSupportMixin, SparseCoefficients, ClassifierMixin
         scores = self.decision_function(X)
         labels: NDArray[Any] = self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
         return labels
+
+    def _link(self) -> str | None:
+        """What makes probabilities of scores, for whet.export."""
+        return None
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self)
+        return linear_predictor(self, self._link(), self.classes_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -42,7 +42,7 @@ def categorical_columns(X: Any, categorical_features: Any) -> NDArray[np.bool_] 
         mask = np.isin(np.arange(width), given)
     elif given.size == 0:
         return None
-    elif given.dtype.kind in "UO" and all(isinstance(each, str) for each in given):
+    elif given.ndim == 1 and given.dtype.kind in "UO" and all(isinstance(each, str) for each in given):
         if named is None:
             raise ValueError("[fit] expected X with names of columns, as categorical_features has some: got none")
         unknown = [name for name in given.tolist() if name not in named]
@@ -59,7 +59,8 @@ class Columns:
 
     A category becomes a column of zeros and ones, and so does the gap where there were some; one that was not there is
     all zeros. Numbers stay as they are: their gaps become the column's mean, and those of columns that had some are
-    told in a column of zeros and ones. The order is numbers, categories, gaps of numbers.
+    told in a column of zeros and ones. The order is numbers, categories, gaps of numbers. Sparse rows have no gaps, and
+    after a first fit on such, dense rows may have none.
 
     Args:
         X: Rows of the first fit.
@@ -72,15 +73,33 @@ class Columns:
             raise TypeError("[fit] expected no categorical_features with a sparse X")
         self._encoder: OneHotEncoder | None = None
         self._means: NDArray[np.float64] | None = None
+        self._told = np.empty(0, np.intp)
+        self._learnt = False
 
     @property
     def has_categories(self) -> bool:
         """Whether a column has categories."""
         return self._categorical is not None
 
+    @property
+    def fills(self) -> NDArray[np.float64] | None:
+        """What takes the place of missing numbers, shape (features,); None before dense rows were seen."""
+        return self._means
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """Which numbers have a column that tells where they are missing."""
+        return tuple(self._told.tolist())
+
+    def finite(self, X: Any) -> Any:
+        """What scikit-learn is to check of rows: whether they may have gaps."""
+        return "allow-nan" if not scipy.sparse.issparse(X) and (self._means is not None or not self._learnt) else True
+
     def encoded(self, X: Any, dtype: Any) -> NDArray[Any]:
         """Rows with categories as floats, which may have gaps."""
         assert self._categorical is not None
+        if scipy.sparse.issparse(X):
+            raise TypeError("expected no sparse X where columns have categories")
         table = X if hasattr(X, "columns") else np.asarray(X, object)
         numbers = np.empty((np.shape(table)[0], 0))
         if not self._categorical.all():
@@ -93,14 +112,15 @@ class Columns:
         return np.concatenate([numbers, marks], axis=1)
 
     def filled(self, X: Any) -> Any:
-        """Rows without gaps."""
+        """Rows without gaps; the first are learnt from."""
+        learns, self._learnt = not self._learnt, True
         if scipy.sparse.issparse(X):
-            return X
+            none = scipy.sparse.csr_array((X.shape[0], self._told.size), dtype=X.dtype)
+            return scipy.sparse.hstack([X, none], format="csr") if self._told.size else X
         gaps = np.isnan(X)
-        some = gaps.any()
-        if self._means is None:
+        if learns:
             self._learn(X, gaps)
-        full: NDArray[Any] = np.asarray(np.where(gaps, self._means, X), X.dtype) if some else X
+        full: NDArray[Any] = np.asarray(np.where(gaps, self._means, X), X.dtype) if gaps.any() else X
         return np.concatenate([full, gaps[:, self._told]], axis=1, dtype=X.dtype) if self._told.size else full
 
     def _learn(self, X: NDArray[Any], gaps: NDArray[np.bool_]) -> None:

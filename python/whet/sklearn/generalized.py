@@ -17,9 +17,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import losses
-from whet.sklearn.inputs import FLOATS, checked_weights
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
+from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 
 __all__ = ["PoissonRegressor", "QuantileRegressor"]
@@ -83,6 +86,7 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         self.verbose = verbose
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> PoissonRegressor:
         """Fits.
@@ -109,7 +113,7 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
             constant = np.array([np.log(mean) if mean > 0 else 0.0])
         if self.warm_start and hasattr(self, "coef_"):
             coef, intercept = vars(self)["coef_"], vars(self)["intercept_"]
-            start[0] = coef
+            start[...] = checked_start(coef, start.shape)
             constant = np.array([intercept], np.float64) if self.fit_intercept else None
         tasks = Tasks(self, X, y, int(self.max_iter) + 1, sample_weight)
         tasks.begin()
@@ -143,6 +147,9 @@ class PoissonRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  # 
         features = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], dtype=FLOATS, reset=False)
         means: NDArray[Any] = np.exp(features @ self.coef_ + self.intercept_)
         return means
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self, "exp")
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The share of the Poisson deviance that is explained, 1 at best."""
@@ -198,6 +205,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         self.solver = solver
         self.solver_options = solver_options
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> QuantileRegressor:
         """Fits.
@@ -214,6 +222,7 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features, target = validate_data(
             self, X, y, accept_sparse=["csc", "csr", "coo"], y_numeric=True, multi_output=False
         )
+        target = np.asarray(target, np.float64)
         rows = features.tocsr() if scipy.sparse.issparse(features) else features
         given = checked_weights(sample_weight, rows.astype(np.float64, copy=False))
         tasks = Tasks(self, X, y, 1, sample_weight)
@@ -265,6 +274,9 @@ class QuantileRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):  #
         features = validate_data(self, X, accept_sparse=["csr", "csc", "coo"], reset=False)
         predicted: NDArray[Any] = features @ self.coef_ + self.intercept_
         return predicted
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -13,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_X_y, column_or_
 
 from whet.sklearn.columns import Columns
 
-__all__ = ["FLOATS", "Labels", "checked", "checked_features", "checked_weights", "dense"]
+__all__ = ["FLOATS", "Labels", "checked", "checked_features", "checked_start", "checked_weights", "dense", "sparse"]
 
 FLOATS = [np.float64, np.float32]
 
@@ -22,6 +23,12 @@ def dense(X: Any) -> NDArray[Any]:
     """What may be sparse as an array."""
     array: NDArray[Any] = X.toarray() if scipy.sparse.issparse(X) else X
     return array
+
+
+def sparse(array: NDArray[Any]) -> Any:
+    """An array as a sparse matrix, or as a sparse array where scikit-learn's `sparse_interface` is "sparray"."""
+    arrays = sklearn.get_config().get("sparse_interface") == "sparray"
+    return scipy.sparse.csr_array(array) if arrays else scipy.sparse.csr_matrix(array)
 
 
 def checked(
@@ -42,7 +49,7 @@ def checked(
     if columns is None:
         features, target = validate_data(estimator, X, y, reset=reset, **options)
     else:
-        options["ensure_all_finite"] = _finite(X)
+        options["ensure_all_finite"] = columns.finite(X)
         if columns.has_categories:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
             features, target = check_X_y(columns.encoded(X, options["dtype"]), y, **options)
@@ -63,22 +70,28 @@ def checked_features(estimator: Any, X: Any, columns: Columns | None = None) -> 
     if columns.has_categories:
         validate_data(estimator, X, reset=False, skip_check_array=True)
         return columns.filled(columns.encoded(X, FLOATS))
-    return columns.filled(validate_data(estimator, X, reset=False, ensure_all_finite=_finite(X), **options))
-
-
-def _finite(X: Any) -> Any:
-    """What scikit-learn is to check of features that may have gaps; sparse ones may not."""
-    return True if scipy.sparse.issparse(X) else "allow-nan"
+    return columns.filled(validate_data(estimator, X, reset=False, ensure_all_finite=columns.finite(X), **options))
 
 
 def checked_weights(given: Any, X: Any, class_weight: Any = None, y: Any = None) -> NDArray[Any] | None:
     """The weight of each row: the one given times that of its class; None where all count once."""
-    weights = None if given is None else _check_sample_weight(given, X, dtype=X.dtype)
+    weights = None if given is None else _check_sample_weight(given, X, dtype=X.dtype, ensure_non_negative=True)
     if class_weight is None:
         return weights
     factors = compute_sample_weight(class_weight, y).astype(X.dtype)
     product: NDArray[Any] = factors if weights is None else weights * factors
     return product
+
+
+def checked_start(coef: Any, shape: tuple[int, int]) -> NDArray[Any]:
+    """Coefficients of the last fit as those to go on from, shape (outputs, features)."""
+    found = np.atleast_2d(dense(coef))
+    if found.shape != shape:
+        raise ValueError(
+            f"[fit] expected rows for coefficients of shape {found.shape} with warm_start, which goes on from them, "
+            f"got rows for {shape}; a clone begins anew"
+        )
+    return found
 
 
 class Labels:

@@ -16,8 +16,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import _core
-from whet.sklearn.inputs import FLOATS, checked_weights
+from whet._predictor import Predictor
+from whet.sklearn.exported import linear_predictor
+from whet.sklearn.inputs import FLOATS, checked_start, checked_weights, sparse
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.squares import (
     LARGEST,
     Centered,
@@ -54,12 +57,17 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         predicted: NDArray[Any] = features @ self.coef_.T + self.intercept_
         return predicted
 
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
+
     def _rows(self, X: Any, y: Any, sample_weight: Any) -> Centered:
         """Checked rows around their means."""
         accepted = False if isinstance(self, LinearRegression) and self.positive else ["csr", "csc", "coo"]
         features, target = validate_data(
             self, X, y, accept_sparse=accepted, dtype=FLOATS, multi_output=True, y_numeric=True
         )
+        if scipy.sparse.issparse(target):
+            raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
         self._dtype, self._single = features.dtype, np.ndim(target) == 1
         weights = None if isinstance(sample_weight, Number) else checked_weights(sample_weight, features)
         if weights is not None and self._scales_weights:
@@ -123,6 +131,7 @@ class LinearRegression(LinearRegressor):
         self.n_jobs = n_jobs
         self.positive = positive
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LinearRegression:
         """Fits.
@@ -146,7 +155,7 @@ class LinearRegression(LinearRegressor):
     def _least_squares(self, rows: Centered) -> Doubles:
         found = solve_squares(rows, self.tol)
         if found.singular is not None:
-            self.rank_, self.singular_ = found.rank, found.singular
+            self.rank_, self.singular_ = found.rank, found.singular.astype(self._dtype)
         return found.coef
 
     def __sklearn_tags__(self) -> Any:
@@ -207,6 +216,7 @@ class Ridge(LinearRegressor):
         self.positive = positive
         self.random_state = random_state
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Ridge:
         """Fits.
@@ -318,6 +328,7 @@ class ElasticNet(LinearRegressor):
         self.random_state = random_state
         self.selection = selection
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, check_input: bool = True
@@ -343,7 +354,7 @@ class ElasticNet(LinearRegressor):
         rows = self._rows(X, y, sample_weight)
         start = np.zeros((rows.y.shape[1], rows.shape[1]))
         if self.warm_start and hasattr(self, "coef_"):
-            start[...] = self.coef_
+            start[...] = checked_start(self.coef_, start.shape)
         ends = self._descend(rows, start)
         self._keep(start, rows)
         gaps = [gap / rows.shape[0] for gap, _, _ in ends]
@@ -428,8 +439,8 @@ class ElasticNet(LinearRegressor):
 
     @property
     def sparse_coef_(self) -> Any:
-        """The coefficients as a sparse array."""
-        return scipy.sparse.csr_array(np.atleast_2d(self.coef_))
+        """The coefficients as a sparse matrix, shape (outputs, features)."""
+        return sparse(np.atleast_2d(self.coef_))
 
 
 class Lasso(ElasticNet):

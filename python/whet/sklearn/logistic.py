@@ -16,9 +16,10 @@ from sklearn.utils.validation import validate_data
 
 from whet import losses
 from whet.sklearn.classifiers import LinearClassifier
-from whet.sklearn.inputs import FLOATS, checked_weights
+from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 
 __all__ = ["LogisticRegression"]
@@ -106,6 +107,7 @@ class LogisticRegression(LinearClassifier):
         self.n_jobs = n_jobs
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> LogisticRegression:
         """Fits.
@@ -236,11 +238,14 @@ class LogisticRegression(LinearClassifier):
 
     def _start(self, width: int, outputs: int) -> tuple[Doubles, Doubles | None]:
         start, constant = np.zeros((outputs, width)), np.zeros(outputs) if self.fit_intercept else None
-        if self.warm_start and hasattr(self, "coef_") and self.coef_.shape == start.shape:
-            start[...] = self.coef_
+        if self.warm_start and hasattr(self, "coef_"):
+            start[...] = checked_start(self.coef_, start.shape)
             if constant is not None:
                 constant[...] = self.intercept_
         return start, constant
+
+    def _link(self) -> str:
+        return "sigmoid" if len(self.classes_) == 2 else "softmax"
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probabilities, shape (rows, classes)."""

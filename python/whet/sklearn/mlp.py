@@ -13,16 +13,20 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
+from sklearn.utils.validation import check_is_fitted
 
+from whet._predictor import Predictor
 from whet.losses import CrossEntropyLoss, Loss
 from whet.metrics import r2
 from whet.optim import Optimizer
 from whet.schedules import Schedule
 from whet.sklearn import network
 from whet.sklearn.documented import shares_with
+from whet.sklearn.exported import of_classes, of_numbers
 from whet.sklearn.inputs import Labels, checked_weights
 from whet.sklearn.perceptron import Perceptron
 from whet.sklearn.protocol import available, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.solvers import Data
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -96,6 +100,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
     ) -> None:
         self._keep(locals())
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -128,11 +133,13 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
         first = not hasattr(self, "model_") or not self.warm_start
         data = self._data(X, y, sample_weight, first, first)
         random = check_random_state(self.random_state)
+        self._check_held(X_val, y_val, sample_weight_val)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False, False)
         self._fit(data, held, random, first, self._labels.outputs, self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
+    @all_or_nothing
     def partial_fit(
         self,
         X: ArrayLike,
@@ -202,6 +209,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]
             return float("nan")
         right = outputs.argmax(axis=1) == y if y.ndim == 1 else ((outputs > 0) == (y > 0.5)).all(axis=1)
         return float(np.average(right, weights=weights))
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        found = self._loss_object()
+        return of_classes(where, self.model_, self.n_features_in_, self._labels, found, self._columns)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable labels, shape (rows,), or zeros and ones, shape (rows, labels)."""
@@ -281,6 +293,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     ) -> None:
         self._keep(locals())
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -312,12 +325,14 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
         self._hidden()
         first = not hasattr(self, "model_") or not self.warm_start
         data = self._data(X, y, sample_weight, first)
+        self._check_held(X_val, y_val, sample_weight_val)
         held = None if X_val is None else self._data(X_val, y_val, sample_weight_val, False)
         random = check_random_state(self.random_state)
         self._fit(data, held, random, first, data.y.shape[1], self._tasks(X, y, sample_weight))
         return self
 
     @available(_takes_steps)
+    @all_or_nothing
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> MLPRegressor:
         """One pass over these rows.
 
@@ -358,6 +373,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]
     def _score(self, outputs: NDArray[Any], y: NDArray[Any], weights: NDArray[Any] | None) -> float:
         values = self._loss_object().values(outputs)
         return float(r2(y, values, sample_weight=weights)) if np.isfinite(values).all() else float("nan")
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        return of_numbers(where, self.model_, self.n_features_in_, self._loss_object(), self._columns)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Numbers, shape (rows,) or (rows, outputs)."""

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from whet import _core, nn, optim
-from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Module
 from whet.sklearn.threads import one_blas_thread
 from whet.training.engine import assign, core_trainer
 from whet.training.rows import Rows
 
-__all__ = ["Objective", "Vector", "fit_linear", "minimize"]
+__all__ = ["NOT_FINITE", "Objective", "Vector", "fit_linear", "minimize"]
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
 
 Vector = NDArray[np.float64]
 
@@ -66,7 +69,7 @@ class Objective:
         self.put(vector)
         try:
             loss = self._trainer.step(self._rows.features, self._rows.truth, self._rows.weights)
-        except NonFiniteError:
+        except _core.NonFiniteError:
             return np.inf, np.zeros_like(vector)
         if not self._gradients:
             self._gradients = [self._trainer.gradient(i) for i in range(len(self._parameters))]
@@ -192,6 +195,9 @@ def fit_linear(
 
     Returns:
         Coefficients, constants and the number of iterations.
+
+    Raises:
+        ValueError: If what is found is not finite.
     """
     outputs, width = start.shape
     model = nn.Linear(width, outputs, bias=constant is not None).to("float64")
@@ -215,4 +221,6 @@ def fit_linear(
         else:
             result = minimize(objective, first, after, solver, maxiter=max_iter, maxls=50, gtol=tol, ftol=_FTOL)
             found, iterations = result.x, result.nit
+    if not np.isfinite(found).all():
+        raise ValueError(NOT_FINITE)
     return *parts(found), iterations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -18,6 +19,7 @@ from whet.schedules import Schedule
 from whet.sklearn import network, solvers
 from whet.sklearn.columns import Columns
 from whet.sklearn.inputs import checked, checked_features
+from whet.sklearn.nested import OptimizerParameters
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks
 from whet.sklearn.solvers import Data
 from whet.sklearn.threads import limited
@@ -32,7 +34,17 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 
 
-class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+def _assign(name: str, views: Sequence[NDArray[Any]], values: Sequence[ArrayLike]) -> None:
+    """Copies arrays into those of a network, all or none."""
+    arrays = [np.asarray(value) for value in values]
+    shapes, got = [view.shape for view in views], [array.shape for array in arrays]
+    if got != shapes:
+        raise ValueError(f"[{name}] expected arrays of shapes {shapes}, got {got}")
+    for view, array in zip(views, arrays, strict=True):
+        view[...] = array
+
+
+class Perceptron(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
     """What the perceptrons share.
 
     Args:
@@ -62,7 +74,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         max_fun: Evaluations of "lbfgs" at most.
         dropout: Share of hidden units to drop while training, or a schedule; not for "lbfgs".
         normalization: "batch" or "layer", before every activation, or None.
-        optimizer: A name or an object of whet.optim in the place of `solver` and its numbers, `alpha` included.
+        optimizer: A name or an object of whet.optim in the place of `solver` and its numbers, `alpha` included; its own
+            are parameters, too, such as "optimizer__lr".
         clip_norm: The gradient's norm at most.
         ema: Decay of the moving average of the parameters, which the estimator keeps.
         categorical_features: Columns of X that have categories, as in HistGradientBoostingClassifier: "from_dtype" for
@@ -71,7 +84,7 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         precision: "float32", or "bfloat16" for the products of a float32 model.
         dtype: What to compute in, "float32" or "float64"; None: in that of X.
         n_threads: Threads at most; None: as many as whet, threadpoolctl or joblib allow. No result depends on it.
-        callbacks: Objects of whet.callbacks.
+        callbacks: Objects of whet.callbacks. With early stopping they are told the loss of its rows, "val_loss".
 
     Attributes:
         model_: The trained whet module; its raw outputs are before the output activation.
@@ -127,6 +140,8 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         "callbacks": [None, Callback, "array-like"],
     }
 
+    _columns: Columns
+
     def _keep(self, given: dict[str, Any]) -> None:
         """Keeps the arguments of the constructor as they are."""
         for name, value in given.items():
@@ -135,8 +150,12 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _validate(self) -> None:
         self._validate_params()
-        if self.dropout != 0 and self.solver == "lbfgs":
-            raise ValueError("[fit] expected no dropout with solver 'lbfgs', whose loss has to be one function")
+        if self._searches():
+            if self.dropout != 0:
+                raise ValueError("[fit] expected no dropout with solver 'lbfgs', whose loss has to be one function")
+            for name in ("clip_norm", "ema", "callbacks"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"[fit] expected no {name} with solver 'lbfgs', which has no steps and no epochs")
         if isinstance(self.learning_rate_init, Schedule) and self.learning_rate != "constant":
             raise ValueError("[fit] expected learning_rate 'constant' with a schedule as learning_rate_init")
 
@@ -145,7 +164,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return bool(self.optimizer is None and self.solver == "sgd")
 
     def _hidden(self) -> list[int]:
-        hidden = [int(width) for width in np.atleast_1d(self.hidden_layer_sizes)]
+        given = np.atleast_1d(self.hidden_layer_sizes)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise TypeError(f"[fit] expected hidden_layer_sizes as a sequence of int, got {self.hidden_layer_sizes!r}")
+        hidden: list[int] = given.tolist()
         if any(width <= 0 for width in hidden) or not hidden:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return hidden
@@ -159,9 +181,19 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def _checked(self, X: Any, y: Any, reset: bool, regression: bool) -> tuple[Any, NDArray[Any]]:
         """Features and target; `reset` learns what there is in the columns."""
-        if reset:
-            self._columns = Columns(X, self.categorical_features)
-        return checked(self, X, y, reset=reset, dtype=self.dtype, regression=regression, columns=self._columns)
+        columns = Columns(X, self.categorical_features) if reset else self._columns
+        found = checked(self, X, y, reset=reset, dtype=self.dtype, regression=regression, columns=columns)
+        self._columns = columns
+        return found
+
+    def _check_held(self, X_val: Any, y_val: Any, sample_weight_val: Any) -> None:
+        """Refuses validation rows that are not whole, or that nothing looks at."""
+        if X_val is None and (y_val is not None or sample_weight_val is not None):
+            raise ValueError("[fit] expected X_val with y_val and sample_weight_val, got none")
+        if X_val is not None and y_val is None:
+            raise ValueError("[fit] expected y_val with X_val, got none")
+        if X_val is not None and self._searches():
+            raise ValueError("[fit] expected no X_val with solver 'lbfgs', which has no early stopping")
 
     def _tasks(self, X: Any, y: Any, sample_weight: Any) -> Tasks:
         """Tells callbacks of a fit; the search does not know that an iteration is its last."""
@@ -172,6 +204,10 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         return bool(self.solver == "lbfgs" and self.optimizer is None)
 
     def _initialize(self, features: Any, outputs: int, random: np.random.RandomState) -> None:
+        if self.precision == "bfloat16" and features.dtype != np.float32:
+            raise ValueError(
+                f"[fit] expected dtype='float32', or rows of it, for precision 'bfloat16', got {features.dtype}"
+            )
         hidden = self._hidden()
         widths = [features.shape[1], *hidden, outputs]
         activations = self._activations(hidden)
@@ -202,12 +238,21 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """Trains on checked rows."""
         if first:
             self._initialize(data.X, outputs, random)
+        else:
+            self._copy_records()
         self._trainer = None
         if not self._searches() and (self.early_stopping or held is not None):
             if held is None:
                 data, held = self._set_apart(data, random)
+            elif len(held) < 2:
+                raise ValueError("[fit] expected two rows or more in X_val, got 1")
+            elif held.y.shape[1:] != data.y.shape[1:]:
+                raise ValueError(
+                    f"[fit] expected y_val with the columns of y, {data.y.shape[1:]}, got {held.y.shape[1:]}"
+                )
             if self.validation_scores_ is None:
-                self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
+                self.validation_scores_, self.best_validation_score_ = [], -np.inf
+            self.best_loss_ = None
         with limited(self.n_threads):
             if self._searches():
                 solvers.fit_lbfgs(self, self.model_, self._loss_object(), data, tasks)
@@ -220,10 +265,25 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
         """One pass over checked rows, with the optimizer of the last one."""
         if first:
             self._initialize(data.X, outputs, random)
+        else:
+            self._copy_records()
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         with limited(self.n_threads):
             solvers.fit_pass(self, self._loss_object(), data, random)
+
+    def _copy_records(self) -> None:
+        """Lists that grow, and what is compared, for a fit or pass that goes on from another, which may have had none.
+
+        The lists are copies: those of a fit that fails, or of a copied estimator, stay as they are.
+        """
+        if self._searches():
+            return
+        self.loss_curve_ = list(getattr(self, "loss_curve_", ()))
+        self.validation_scores_ = copy.copy(getattr(self, "validation_scores_", None))
+        self.best_validation_score_ = getattr(self, "best_validation_score_", None)
+        best = getattr(self, "best_loss_", None)
+        self.best_loss_ = np.inf if best is None else best
 
     def _set_apart(self, data: Data, random: np.random.RandomState) -> tuple[Data, Data]:
         rows = np.arange(len(data))
@@ -260,13 +320,21 @@ class Perceptron(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def coefs_(self) -> list[NDArray[Any]]:
-        """Weight matrices, shapes (inputs, outputs)."""
+        """Weight matrices, shapes (inputs, outputs); others of these shapes are copied into the network."""
         return [layer.weight.values.T for layer in self._layers("coefs_")]
+
+    @coefs_.setter
+    def coefs_(self, values: Sequence[ArrayLike]) -> None:
+        _assign("coefs_", self.coefs_, values)
 
     @property
     def intercepts_(self) -> list[NDArray[Any]]:
-        """Biases."""
+        """Biases; others of these shapes are copied into the network."""
         return [layer.bias.values for layer in self._layers("intercepts_")]
+
+    @intercepts_.setter
+    def intercepts_(self, values: Sequence[ArrayLike]) -> None:
+        _assign("intercepts_", self.intercepts_, values)
 
     def _layers(self, name: str) -> list[Any]:
         if "model_" not in vars(self):

@@ -15,16 +15,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from whet import _core
+from whet._predictor import Predictor
 from whet.metrics import r2
 from whet.sklearn.classifiers import LinearClassifier, SparseCoefficients
 from whet.sklearn.documented import shares_with
-from whet.sklearn.inputs import FLOATS
+from whet.sklearn.exported import linear_predictor
+from whet.sklearn.inputs import FLOATS, dense
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, available, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 
 __all__ = ["SGDClassifier", "SGDRegressor"]
 
@@ -114,6 +117,12 @@ class _Descent:
         if intercept is not None:
             self._constants[...] = np.asarray(intercept, np.float64).reshape(outputs)
         self._mean_weights, self._mean_constants = np.zeros((outputs, width)), np.zeros(outputs)
+        self.t_ = 1.0
+
+    def _go_on(self: Any) -> None:
+        """Copies of the coefficients: those of a pass that fails, or of a copied estimator, stay as they are."""
+        for name in ("_weights", "_constants", "_mean_weights", "_mean_constants"):
+            setattr(self, name, getattr(self, name).copy())
 
     def _held(self: Any, y: NDArray[Any], counted: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Which rows are set apart."""
@@ -239,6 +248,8 @@ def _has_probabilities(estimator: Any) -> bool:
 class SGDClassifier(_Descent, LinearClassifier):
     """Linear classifiers by stochastic gradient descent, one against all others where there are more than two classes.
 
+    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
+
     Args:
         n_jobs: Threads of joblib that the classes are shared out to.
         class_weight: {class: factor} or "balanced", or None.
@@ -303,6 +314,7 @@ class SGDClassifier(_Descent, LinearClassifier):
         self.warm_start = warm_start
         self.average = average
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -326,16 +338,14 @@ class SGDClassifier(_Descent, LinearClassifier):
         """
         self._validate(False)
         if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
+            coef_init = dense(self.coef_) if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
-        for name in ("classes_", "_weights"):
-            self.__dict__.pop(name, None)
-        self.t_ = 1.0
         classes = np.unique(validate_data(self, y=y))
-        self._epochs(X, y, classes, int(self.max_iter), sample_weight, coef_init, intercept_init)
+        self._epochs(X, y, classes, int(self.max_iter), sample_weight, coef_init, intercept_init, True)
         self._warn()
         return self
 
+    @all_or_nothing
     def partial_fit(
         self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> SGDClassifier:
@@ -351,31 +361,44 @@ class SGDClassifier(_Descent, LinearClassifier):
             The estimator.
         """
         self._validate(True)
-        if not hasattr(self, "classes_") and self.class_weight == "balanced":
+        first = not hasattr(self, "classes_")
+        if first and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
                 "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
                 "sample of the full training set target to properly estimate the class frequency distributions. Pass "
                 "the resulting weights as the class_weight parameter."
             )
-        self._epochs(X, y, classes, 1, sample_weight, None, None)
+        self._epochs(X, y, classes, 1, sample_weight, None, None, first)
         return self
 
-    def _epochs(self, X: Any, y: Any, classes: Any, epochs: int, sample_weight: Any, coef: Any, intercept: Any) -> None:
-        first = not hasattr(self, "classes_")
+    def _epochs(
+        self,
+        X: Any,
+        y: Any,
+        classes: Any,
+        epochs: int,
+        sample_weight: Any,
+        coef: Any,
+        intercept: Any,
+        first: bool,
+    ) -> None:
         features, target = validate_data(
             self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", accept_large_sparse=False, reset=first
         )
-        _check_partial_fit_first_call(self, classes)
+        if first and classes is not None:
+            self.classes_ = unique_labels(classes)
+        else:
+            _check_partial_fit_first_call(self, classes)
         if len(self.classes_) < 2:
             raise ValueError(f"The number of classes has to be greater than one; got {len(self.classes_)} class")
         factors = compute_class_weight(self.class_weight, classes=self.classes_, y=target)
         weights = self._counts(sample_weight, features)
         outputs = 1 if len(self.classes_) == 2 else len(self.classes_)
-        if not hasattr(self, "_weights"):
+        if first:
             self._begin(outputs, features.shape[1], coef, intercept)
-        if not hasattr(self, "t_"):
-            self.t_ = 1.0
+        else:
+            self._go_on()
         tasks = Tasks(self, X, y, 0, sample_weight)
         random = check_random_state(self.random_state)
         held = self._held(target, weights > 0)
@@ -405,6 +428,10 @@ class SGDClassifier(_Descent, LinearClassifier):
     def _score(self, scores: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(np.average((scores > 0) == (y > 0), weights=weights))
 
+    def _link(self) -> str | None:
+        several = "sigmoid" if len(self.classes_) == 2 else "shares"
+        return several if self.loss == "log_loss" else None
+
     @available(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """Probabilities, shape (rows, classes), for "log_loss" and "modified_huber" (Zadrozny and Elkan, KDD 2002)."""
@@ -427,6 +454,8 @@ class SGDClassifier(_Descent, LinearClassifier):
 @shares_with(_Descent)
 class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear regressor by stochastic gradient descent.
+
+    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
 
     Attributes:
         coef_: Coefficients, shape (features,).
@@ -481,6 +510,7 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         self.warm_start = warm_start
         self.average = average
 
+    @all_or_nothing
     @with_callbacks
     def fit(
         self,
@@ -504,14 +534,13 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         """
         self._validate(False)
         if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
+            coef_init = dense(self.coef_) if coef_init is None else coef_init
             intercept_init = self.intercept_ if intercept_init is None else intercept_init
-        self.__dict__.pop("_weights", None)
-        self.t_ = 1.0
-        self._epochs(X, y, int(self.max_iter), sample_weight, coef_init, intercept_init)
+        self._epochs(X, y, int(self.max_iter), sample_weight, coef_init, intercept_init, True)
         self._warn()
         return self
 
+    @all_or_nothing
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SGDRegressor:
         """One epoch on these rows.
 
@@ -524,11 +553,10 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
             The estimator.
         """
         self._validate(True)
-        self._epochs(X, y, 1, sample_weight, None, None)
+        self._epochs(X, y, 1, sample_weight, None, None, not hasattr(self, "_weights"))
         return self
 
-    def _epochs(self, X: Any, y: Any, epochs: int, sample_weight: Any, coef: Any, intercept: Any) -> None:
-        first = not hasattr(self, "_weights")
+    def _epochs(self, X: Any, y: Any, epochs: int, sample_weight: Any, coef: Any, intercept: Any, first: bool) -> None:
         features, target = validate_data(
             self,
             X,
@@ -543,8 +571,8 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         weights = self._counts(sample_weight, features)
         if first:
             self._begin(1, features.shape[1], coef, intercept)
-        if not hasattr(self, "t_"):
-            self.t_ = 1.0
+        else:
+            self._go_on()
         tasks = Tasks(self, X, y, 0, sample_weight)
         held = self._held(target, weights > 0)
         seed = int(check_random_state(self.random_state).randint(0, _SEEDS))
@@ -562,6 +590,9 @@ class SGDRegressor(_Descent, SparseCoefficients, CallbackSupportMixin, Regressor
         features = validate_data(self, X, accept_sparse="csr", reset=False)
         predicted: NDArray[Any] = np.asarray(features @ self.coef_.T + self.intercept_).ravel()
         return predicted
+
+    def _predictor(self, where: str) -> Predictor:
+        return linear_predictor(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Sequential
 from whet.sklearn.network import decayed, squares
-from whet.sklearn.objective import Objective, Vector, minimize
+from whet.sklearn.objective import NOT_FINITE, Objective, Vector, minimize
 from whet.sklearn.protocol import Tasks
 from whet.training import Trainer
 from whet.training.callbacks.base import Callback
@@ -25,10 +25,6 @@ from whet.training.engine import Continuation
 from whet.training.rows import Rows
 
 __all__ = ["Data", "fit_epochs", "fit_lbfgs", "fit_pass", "optimizer_of"]
-
-_NOT_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-)
 
 
 @dataclass(frozen=True)
@@ -176,6 +172,9 @@ def fit_epochs(
     estimator.n_iter_ = 0
     given = estimator.callbacks
     callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
+    told: Any = None if held is None or not callbacks else (held.X, held.y)
+    if told is not None and held is not None and held.weights is not None:
+        told = (held.X, held.y, held.weights)
     try:
         history = model.fit(
             data.X,
@@ -185,6 +184,7 @@ def fit_epochs(
             epochs=int(estimator.max_iter),
             batch_size=rows,
             sample_weight=data.weights,
+            validation_data=told,
             shuffle=bool(estimator.shuffle),
             callbacks=[*callbacks, monitor],
             precision=estimator.precision,
@@ -213,7 +213,7 @@ def fit_epochs(
 def _note_divergence(estimator: Any, holds: bool, error: NonFiniteError) -> None:
     """With early stopping the best parameters come back, and the epoch is recorded as NaN; else there are none."""
     if not holds:
-        raise ValueError(_NOT_FINITE) from error
+        raise ValueError(NOT_FINITE) from error
     estimator.n_iter_ += 1
     estimator.loss_ = float("nan")
     estimator.loss_curve_.append(estimator.loss_)
@@ -249,7 +249,7 @@ def fit_pass(estimator: Any, loss: Loss, data: Data, random: np.random.RandomSta
             batch = data.take(order[begin : begin + rows]) if estimator.shuffle or rows < len(order) else data
             total += trainer.step(batch.X, batch.y, batch.weights) * len(batch)
     except NonFiniteError as error:
-        raise ValueError(_NOT_FINITE) from error
+        raise ValueError(NOT_FINITE) from error
     e = estimator
     e.n_iter_ = 1
     e.t_ += len(order)
@@ -280,12 +280,14 @@ def fit_lbfgs(estimator: Any, model: Sequential, loss: Loss, data: Data, tasks: 
 
         tasks.begin()
         options = {"maxfun": e.max_fun, "maxiter": e.max_iter, "gtol": e.tol}
-        found = minimize(objective, objective.vector(), told, **options)
-        objective.put(found.x)
+        start = objective.vector()
+        found = minimize(objective, start, told, **options)
+        finite = bool(np.isfinite(found.x).all() and np.isfinite(found.fun))
+        objective.put(found.x if finite else start)
+    if not finite:
+        raise ValueError(NOT_FINITE)
     model._loss = loss  # what predict_proba goes by
     e.n_iter_ = found.nit
     e.loss_ = e._loss_factor() * float(found.fun) + e._loss_constant(data)
     if e.verbose:
         print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
-    if not np.isfinite(found.x).all() or not np.isfinite(found.fun):
-        raise ValueError(_NOT_FINITE)

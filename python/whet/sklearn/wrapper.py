@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from whet import losses, optim
+from whet import losses
+from whet._predictor import Predictor
 from whet.losses import Loss
 from whet.nn import Module
 from whet.optim import Optimizer
 from whet.sklearn.documented import shares_with
+from whet.sklearn.exported import of_classes, of_numbers
 from whet.sklearn.inputs import Labels, checked, checked_features, checked_weights
+from whet.sklearn.nested import OptimizerParameters
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
+from whet.sklearn.refusals import all_or_nothing
 from whet.sklearn.threads import limited
 from whet.training.callbacks.base import Callback
 
 __all__ = ["WrappedClassifier", "WrappedRegressor", "wrap"]
 
 _OF_BUILDER = "model__"
-_OF_OPTIMIZER = "optimizer__"
 
 
-class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
+class _Wrapped(CallbackSupportMixin, OptimizerParameters):  # type: ignore[misc]
     """What both kinds share.
 
     Args:
@@ -98,27 +100,14 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """All parameters by name; with `deep`, also the numbers of an optimizer that is an object."""
-        found: dict[str, Any] = {**super().get_params(deep=False), **self._options()}
-        if deep and isinstance(self.optimizer, Optimizer):
-            found |= {f"{_OF_OPTIMIZER}{name}": getattr(self.optimizer, name) for name in self.optimizer.arguments()}
-        return found
+        return {**super().get_params(deep), **self._options()}
 
     def set_params(self, **params: Any) -> Any:
         """Sets parameters by name. Returns the estimator."""
-        numbers = {
-            name.removeprefix(_OF_OPTIMIZER): value for name, value in params.items() if name.startswith(_OF_OPTIMIZER)
-        }
-        own = super().get_params(deep=False)
-        for name, value in params.items():
-            if name in own or name.startswith(_OF_BUILDER) or name in self._options():
-                setattr(self, name, value)
-            elif not name.startswith(_OF_OPTIMIZER):
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: "
-                    f"{sorted(self.get_params())!r}."
-                )
-        if numbers:
-            self.optimizer = replace(optim.get(self.optimizer), **numbers)
+        of_model = {name: value for name, value in params.items() if name.startswith(_OF_BUILDER)}
+        super().set_params(**{name: value for name, value in params.items() if name not in of_model})
+        for name, value in of_model.items():
+            setattr(self, name, value)
         return self
 
     def _train(self, X: Any, y: NDArray[Any], weights: NDArray[Any] | None, outputs: int, tasks: Tasks) -> None:
@@ -130,6 +119,8 @@ class _Wrapped(CallbackSupportMixin, BaseEstimator):  # type: ignore[misc]
                 made.initialize(seed)
         else:
             made = self.model(X.shape[1], outputs, **self._arguments_of_model())
+            if not isinstance(made, Module):
+                raise TypeError(f"[fit] expected model to make a module, got {type(made).__name__}")
             made.initialize(seed)
         self.model_ = made
         arguments = dict(self.fit_arguments or {})
@@ -188,6 +179,7 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         classes_: The labels, in the order of the columns of ``predict_proba``.
     """
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> WrappedClassifier:
         """Trains a new model.
@@ -203,14 +195,33 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
         features, target = checked(self, X, y, reset=True, regression=False)
         self._labels = Labels(target)
         self.classes_ = self._labels.classes
-        of_classes = losses.get(self.loss).kind == "classes"
-        if of_classes and len(self.classes_) < 2:
-            raise ValueError("[fit] expected labels of at least two classes, got 1 class")
+        of_classes = self._takes_classes()
         encoded = np.searchsorted(self.classes_, target) if of_classes else self._labels.encode(target)
         tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
         outputs = len(self.classes_) if of_classes else self._labels.outputs
         self._train(features, encoded, checked_weights(sample_weight, features), outputs, tasks)
         return self
+
+    def _takes_classes(self) -> bool:
+        """Whether the loss has an output for each class; raises ValueError if it has no place for these labels."""
+        loss, labels = losses.get(self.loss), self._labels
+        if loss.kind == "values":
+            raise ValueError(f"[fit] expected a loss of labels, got {loss.name}, which makes a WrappedRegressor")
+        if loss.kind == "classes" and labels.multilabel:
+            raise ValueError(
+                f"[fit] expected a class for each row, as {loss.name} takes; 'bce_with_logits' takes labels"
+            )
+        if loss.kind == "classes" and len(labels.classes) < 2:
+            raise ValueError("[fit] expected labels of at least two classes, got 1 class")
+        if loss.kind != "classes" and not (labels.multilabel or labels.binary):
+            raise ValueError(
+                f"[fit] expected two classes, as {loss.name} takes, got {len(self.classes_)}; cross_entropy takes more"
+            )
+        return loss.kind == "classes"
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        return of_classes(where, self.model_, self.n_features_in_, self._labels, losses.get(self.loss))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable labels, shape (rows,), or zeros and ones, shape (rows, labels)."""
@@ -239,6 +250,7 @@ class WrappedClassifier(ClassifierMixin, _Wrapped):  # type: ignore[misc]
 class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
     """A whet model as a regressor, of one value or of several."""
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> WrappedRegressor:
         """Trains a new model.
@@ -257,6 +269,10 @@ class WrappedRegressor(RegressorMixin, _Wrapped):  # type: ignore[misc]
         tasks = Tasks(self, X, y, int(self.epochs), sample_weight)
         self._train(features, target, checked_weights(sample_weight, features), target.shape[1], tasks)
         return self
+
+    def _predictor(self, where: str) -> Predictor:
+        check_is_fitted(self, "model_")
+        return of_numbers(where, self.model_, self.n_features_in_, losses.get(self.loss))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Numbers, shape (rows,) or (rows, outputs)."""

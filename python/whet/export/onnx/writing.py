@@ -10,7 +10,9 @@ from typing import Any
 
 from whet import _core
 from whet._checks import as_path
+from whet._predictor import Predictor, predictor_of
 from whet.data.targets import LabelEncoder
+from whet.export.onnx.estimators import write_filled, write_meaning
 from whet.export.onnx.operations import translate
 from whet.export.onnx.tables import OUTPUTS, write_features, write_predictions
 from whet.export.onnx.tensors import Tensor, Writer
@@ -22,7 +24,7 @@ __all__ = ["to_onnx"]
 _WHERE = "to_onnx"
 
 
-def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
+def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     """Writes a model for prediction by onnxruntime and others, in opset 20 (and 3 of ai.onnx.ml, for tables).
 
     The first dimension of inputs and outputs is free. Parameters have the names of ``state_dict``, with "parameter/"
@@ -38,14 +40,19 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
     the latter if its loss has some; a regression "variable" (rows, 1), float64, in the target's own unit. The metadata
     have "target" and "classes". Where ``predict`` refuses a cell, as infinite or too large, the file does not.
 
+    An estimator of whet.sklearn has the input "X" (rows, features), in the dtype it computes in, and the same outputs:
+    "label" (rows,), or (rows, labels) of several, "probabilities" where it has some, or "variable" (rows, outputs).
+
     Args:
-        model: An nn.Module that knows its number of features, or a fitted TabularModel.
+        model: An nn.Module that knows its number of features, a fitted TabularModel, or a fitted estimator of
+            whet.sklearn without columns of categories.
         path: The file.
 
     Raises:
         ImportError: If the package onnx is not installed.
-        TypeError: If `model` is neither.
-        ValueError: If a module takes any number of features and has seen none, or an input the name of an output.
+        TypeError: If `model` is none of these.
+        ValueError: If a module takes any number of features and has seen none, or an input the name of an output; if
+            an estimator is not fitted, has columns of categories, or predicts what no network does.
         RuntimeError: If a TabularModel is not fitted.
         OSError: If the file cannot be written.
     """
@@ -55,7 +62,7 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
     elif isinstance(model, Module):
         proto = _module(model)
     else:
-        raise TypeError(f"[{_WHERE}] expected an nn.Module or a TabularModel, got {type(model).__name__}")
+        proto = _estimator(predictor_of(model, _WHERE), type(model).__name__)
     with open(path, "wb") as file:
         file.write(proto.SerializeToString())
 
@@ -85,6 +92,15 @@ def _table(model: TabularModel) -> Any:
     write_predictions(writer, output, graph.shape(graph.output), network._fitted_loss(_WHERE), encoder)
     classes = {"classes": json.dumps(encoder.classes.tolist())} if isinstance(encoder, LabelEncoder) else {}
     return writer.model("TabularModel", {**_metadata(network), "target": model.target, **classes})
+
+
+def _estimator(predictor: Predictor, name: str) -> Any:
+    network = predictor.network
+    writer = _writer(network, ["X"], OUTPUTS)
+    x = write_filled(writer, predictor, writer.input("X", network.dtype, predictor.features))
+    write_meaning(writer, predictor, _network(writer, network, x, network._width()))
+    classes = {} if predictor.classes is None else {"classes": json.dumps(predictor.classes.tolist())}
+    return writer.model(name, {**_metadata(network), **classes})
 
 
 def _writer(module: Module, inputs: Sequence[str], outputs: Sequence[str]) -> Writer:

@@ -16,7 +16,11 @@ __all__ = ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau", "check_monit
 def check_monitor(callback: Callback, monitor: str, directions: Mapping[str, bool | None]) -> None:
     """Raises ValueError if the history will not have the number that a callback watches."""
     if monitor not in directions:
-        hint = "; give fit validation_data or a validation_fraction" if monitor == "val_loss" else ""
+        hint = (
+            "; give fit validation_data or a validation_fraction, an estimator X_val or early_stopping=True"
+            if monitor == "val_loss"
+            else ""
+        )
         raise ValueError(
             f"[{type(callback).__name__}] expected monitor to be one of {', '.join(directions)}, got '{monitor}'{hint}"
         )
