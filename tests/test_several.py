@@ -73,6 +73,18 @@ def test_inputs_are_checked(rows):
         model.fit(X, y, loss="mse")
 
 
+def test_inputs_that_are_refused_leave_the_model_as_it_was(rows, tmp_path):
+    X, _ = rows
+    model = TwoTowers()
+    before, text = model.predict(X), str(model.summary())
+    with pytest.raises(ValueError, match="expected an input with 4 features .* got 3, in layer 'tower'"):
+        model.predict({**X, "numbers": X["numbers"][:, :3]})
+    assert str(model.summary()) == text
+    model.save(tmp_path / "model.whet")
+    for ours, theirs in zip(whet.load(tmp_path / "model.whet").predict(X), before, strict=True):
+        assert same_bits(ours, theirs)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_loss_written_as_a_function_trains_as_the_one_of_the_core(rng, dtype):
     """The very bits: the same operations in the same order."""

@@ -388,7 +388,12 @@ class Module(Model):
             return parts[0]
         inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
         if inputs != self._inputs:
-            self._inputs = inputs
+            before, self._inputs = self._inputs, inputs
+            try:
+                self._graph(sum(width for _, width in inputs))
+            except Exception:
+                self._inputs = before  # a call that is refused leaves the model as it was
+                raise
         return np.concatenate(parts, axis=1)
 
     def _width(self) -> int:
