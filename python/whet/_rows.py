@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -310,15 +310,8 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
     features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
-    found = _names(model, X, width) if names is None else tuple(map(str, names))
+    found = model._feature_names(X, width) if names is None else tuple(map(str, names))
     if len(found) != width or len(set(found)) != width:
         raise ValueError(f"[{where}] expected {width} different names, got {len(found)}")
     groups = tuple(np.array([i]) for i in range(width))
     return ArrayRows(where, model, features, found, groups, None if y is None else np.asarray(y))
-
-
-def _names(model: Module, X: Any, width: int) -> tuple[str, ...]:
-    if isinstance(X, Mapping) and model._inputs:
-        return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
-    columns = getattr(X, "columns", None)
-    return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))

@@ -113,7 +113,7 @@ def _train(model: Module, loss: Loss, optimizer: Optimizer, rows: Rows, batch: i
         warnings.simplefilter("ignore", WhetWarning)
         try:
             model.fit(
-                rows.features,
+                model._apart(rows.features),
                 rows.target,
                 loss=loss,
                 optimizer=optimizer,

@@ -77,7 +77,7 @@ def read(model: Module | TabularModel, loss: Loss, X: Any, y: Any, where: str) -
     if not len(features):
         raise ValueError(f"[{where}] expected at least one row, got none")
     target = loss.target(y, len(features), model._width_of_target(features.shape[1], loss), model.dtype, where)
-    names = _names(X, features.shape[1])
+    names = model._feature_names(X, features.shape[1])
     columns = {name: features[:, i] for i, name in enumerate(names)}
     return Rows(features, names, columns, target, _codes(loss, target), len(features))
 
@@ -93,17 +93,6 @@ def _of_table(model: TabularModel, data: Any, where: str) -> Rows:
     columns = {name: table.features[name] for name in preprocessor.kinds}
     classes = [str(each) for each in encoder.classes.tolist()] if isinstance(encoder, LabelEncoder) else []
     return Rows(features, preprocessor.feature_names, columns, target, classes, len(features))
-
-
-def _names(X: Any, width: int) -> list[str]:
-    """Names of features: those of a table with names, else x0, x1 and so on."""
-    columns = getattr(X, "columns", None)
-    if columns is not None and len(columns) == width:
-        return [str(name) for name in columns]
-    if isinstance(X, Mapping):
-        parts = [(str(name), np.shape(part)) for name, part in X.items()]
-        return [f"{name}[{i}]" for name, shape in parts for i in range(shape[1] if len(shape) > 1 else 1)]
-    return [f"x{i}" for i in range(width)]
 
 
 def _codes(loss: Loss, target: NDArray[Any]) -> list[str]:

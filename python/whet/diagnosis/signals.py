@@ -93,7 +93,7 @@ def gradients(model: Module, loss: Loss, rows: Rows, seed: int) -> Mapping[str, 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", WhetWarning)
         try:
-            trainer.step(rows.features, rows.target)
+            trainer.step(probe._apart(rows.features), rows.target)
         except (NonFiniteError, ValueError):
             return {}
     norms = {name: [float(np.linalg.norm(each.astype(np.float64)))] for name, each in trainer.gradients().items()}

@@ -396,6 +396,21 @@ class Module(Model):
                 raise
         return np.concatenate(parts, axis=1)
 
+    def _apart(self, features: Floats) -> Floats | dict[str, Floats]:
+        """What `_features` was given: an array for each input by name, where forward takes several."""
+        if not self._inputs:
+            return features
+        ends = np.cumsum([width for _, width in self._inputs])[:-1]
+        parts = np.split(features, ends, axis=1)
+        return {name: part for (name, _), part in zip(self._inputs, parts, strict=True)}
+
+    def _feature_names(self, X: object, width: int) -> tuple[str, ...]:
+        """Names of the features of `X`: those of a table with names, of its inputs, else x0, x1 and so on."""
+        if isinstance(X, Mapping) and self._inputs:
+            return tuple(name if size == 1 else f"{name}.{i}" for name, size in self._inputs for i in range(size))
+        columns = getattr(X, "columns", None)
+        return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
+
     def _width(self) -> int:
         """The number of features the model was last traced with, else that of its first layer if no other fits."""
         if self._traced is not None:

@@ -119,7 +119,7 @@ def importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float
     if isinstance(model, TabularModel):
         found = permutation_importance(model, data.take(chosen), metric="loss", n_repeats=_REPEATS)
     else:
-        X = as_dense(model._features(data[0], "report"), "report")[chosen]
+        X = model._apart(as_dense(model._features(data[0], "report"), "report")[chosen])
         found = permutation_importance(model, X, np.asarray(data[1])[chosen], metric="loss", n_repeats=_REPEATS)
     rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     return sorted(rises, key=lambda each: -each[1])
