@@ -77,7 +77,7 @@ def test_inputs_that_are_refused_leave_the_model_as_it_was(rows, tmp_path):
     X, _ = rows
     model = TwoTowers()
     before, text = model.predict(X), str(model.summary())
-    with pytest.raises(ValueError, match="expected an input with 4 features .* got 3, in layer 'tower'"):
+    with pytest.raises(ValueError, match=r"expected an input with 4 features .* got 3, in layer 'tower'"):
         model.predict({**X, "numbers": X["numbers"][:, :3]})
     assert str(model.summary()) == text
     model.save(tmp_path / "model.whet")

@@ -273,6 +273,12 @@ def test_wrong_arguments(rows, options, error):
         tune.search(mlp, SPACE, *rows, **{**FIT, **options})
 
 
+def test_folds_that_cannot_be(rows):
+    for options, words in (({"folds": 401}, "2 to 400 folds"), ({"folds": 3, "time": np.arange(400)}, "the past$")):
+        with pytest.raises(ValueError, match=words):
+            tune.search(mlp, SPACE, *rows, **options, **FIT)
+
+
 @pytest.mark.parametrize(
     ("build", "args", "words"),
     [
@@ -415,6 +421,21 @@ def test_a_first_line_that_is_torn(rows, tmp_path):
     path.write_bytes(b'{"search": {"bui')
     assert len(searched(rows, path).trials) == 6
     assert len(list(map(json.loads, path.read_text().splitlines()))) == 7
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [('"score"', '"scope"'), ('"unit": 0', '"unit": "0"'), ('"params"', '"parabs"'), ("0, ", "[], ")],
+)
+def test_a_line_that_is_damaged_is_named(rows, tmp_path, right, wrong):
+    path = tmp_path / "runs.jsonl"
+    searched(rows, path, trials=2)
+    lines = path.read_text().splitlines(keepends=True)
+    text = "".join([*lines[:2], lines[2].replace(right, wrong, 1)])
+    path.write_text(text)
+    with pytest.raises(ValueError, match="the journal of this search; its line 3 is damaged"):
+        searched(rows, path, trials=2)
+    assert path.read_text() == text
 
 
 def test_failures_are_in_the_journal(rows, tmp_path):

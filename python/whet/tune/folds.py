@@ -50,9 +50,10 @@ class RowPlan:
             cut, end = len(train), len(train) + len(held)
             return Layout(np.concatenate([train, held]), [(slice(0, cut), slice(cut, end))])
         folds = as_count(self.folds, "search", "folds")
-        if folds < 2 or self.time is not None:
-            what = "no folds with time: rows of the future would train the past" if self.time is not None else "2 folds"
-            raise ValueError(f"[search] expected {what} or more")
+        if self.time is not None:
+            raise ValueError("[search] expected no folds with time: rows of the future would train the past")
+        if not 2 <= folds <= rows:
+            raise ValueError(f"[search] expected from 2 to {rows} folds of {rows} rows, got {folds}")
         blocks = split_indices(rows, [rows // folds + (i < rows % folds) for i in range(folds)], seed=seed, **given)
         ends = np.cumsum([len(block) for block in blocks]).tolist()
         parts = [
