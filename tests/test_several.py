@@ -170,7 +170,7 @@ def test_the_loss_of_members_is_the_mean_of_theirs(torch, rng, kind):
     ("loss", "error", "message"),
     [
         (lambda p, t: 3.0, TypeError, "to return a traced value, got float"),
-        (lambda p, t: p - t[:, 3], IndexError, "of the 1 elements"),
+        (lambda p, t: p - t[:, 3], IndexError, "of the 1 elements, got 3, in the loss"),
         (losses.GaussianNLLLoss(), ValueError, "a model with 2 outputs, means and variances"),
         (losses.MemberLoss(), ValueError, r"outputs of shape \(members, outputs\), got \(1,\)"),
         (losses.CosineEmbeddingLoss(), ValueError, "expected y of 1 and -1"),

@@ -290,7 +290,7 @@ def _binary(prediction: Any, target: Any) -> Any:
 
 def _classes(prediction: Any, target: Any) -> Any:
     classes = range(prediction.shape[1])
-    chosen = sum(prediction[:, :, i : i + 1] * (target._with("equal", float(i))) for i in classes)
+    chosen = sum(prediction[:, :, i : i + 1] * (target == float(i)) for i in classes)
     return prediction.apply("logsumexp") - chosen
 
 
