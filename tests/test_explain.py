@@ -421,6 +421,48 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.input_gradients(whet.TabularModel("price"), table_of(20))
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, x: explain.partial_dependence(m, x, 1.5), TypeError, "a column by name or number, got 1.5"),
+        (lambda m, x: explain.partial_dependence(m, x, [True]), TypeError, "a column by name or number, got True"),
+        (lambda m, x: explain.partial_dependence(m, x, None), TypeError, "a column by name or number, got None"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, percentiles=3), TypeError, "to be two numbers, got 3"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values=[1]), TypeError, "to map columns to values"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: []}), ValueError, "not empty; got .0,."),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: ["a"]}), TypeError, "values of x0 to hold"),
+        (
+            lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: [np.nan]}),
+            ValueError,
+            "values of x0 has a",
+        ),
+        (lambda m, x: explain.integrated_gradients(m, x, baseline={"a": 1}), TypeError, "expected baseline to hold"),
+        (lambda m, x: explain.integrated_gradients(m, x, baseline=["a"] * 10), TypeError, "expected baseline to hold"),
+        (lambda m, x: explain.input_gradients(m, x, feature_names=3), TypeError, "a sequence of names, got 3"),
+        (lambda m, x: explain.input_gradients(m, x, feature_names=["a"] * 10), ValueError, "different names, .*: a, a"),
+    ],
+)
+def test_columns_values_and_baselines_are_checked(two_of_ten, call, error, message):
+    model, x, _ = two_of_ten
+    with pytest.raises(error, match=message):
+        call(model, x)
+
+
+def test_one_column_may_stand_alone(two_of_ten):
+    model, x, y = two_of_ten
+    for one, several in ((3, [3]), ("x3", ["x3"])):
+        found, wanted = (explain.permutation_importance(model, x, y, features=each) for each in (one, several))
+        assert found.names == wanted.names == ("x3",)
+        np.testing.assert_array_equal(found.importances, wanted.importances)
+
+
+def test_every_number_that_an_embedding_looks_up_has_its_place_in_a_grid():
+    model = nn.Sequential(nn.Embedding(100, 3), nn.Flatten(), nn.Linear(6, 1)).initialize(0)
+    x = np.random.default_rng(0).integers(0, 100, size=(300, 2))
+    found = explain.partial_dependence(model, x, 0)
+    np.testing.assert_array_equal(found.grid_values[0], np.unique(x[:, 0]))
+
+
 def test_importing_whet_does_not_import_it():
     from tests.helpers import run_python
 

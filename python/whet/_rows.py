@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import metrics
-from whet._arrays import Floats, as_dense, as_weights
+from whet._arrays import Floats, as_array, as_dense, as_floats, as_weights, check_finite
 from whet.losses import Loss, MemberLoss
 from whet.metrics import Asked, Metric
 from whet.nn import Module
@@ -19,9 +20,10 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data import Dataset
 
-__all__ = ["AnyModel", "Rows", "rows_of"]
+__all__ = ["AnyModel", "Columns", "Rows", "rows_of"]
 
 AnyModel: TypeAlias = Module | TabularModel
+Columns: TypeAlias = int | str | Sequence[int | str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +127,30 @@ class Rows:
         """The position of a column that is named or numbered.
 
         Raises:
+            TypeError: If it is neither a name nor a whole number.
             ValueError: If there is none.
         """
         if isinstance(column, str):
             if column in self.names:
                 return self.names.index(column)
             raise ValueError(f"[{self.where}] expected a column among {', '.join(self.names)}, got {column!r}")
+        if isinstance(column, bool) or not isinstance(column, Integral):
+            raise TypeError(f"[{self.where}] expected a column by name or number, got {column!r}")
         position = int(column)
         if not -len(self.names) <= position < len(self.names):
             raise ValueError(f"[{self.where}] expected a column below {len(self.names)}, got {column}")
         return position % len(self.names)
+
+    def find_all(self, columns: Columns) -> list[int]:
+        """The positions of columns; of the one that is named or numbered alone.
+
+        Raises:
+            TypeError: If one is neither a name nor a whole number.
+            ValueError: If one is not there.
+        """
+        if isinstance(columns, str) or not isinstance(columns, Iterable):
+            return [self.find(columns)]
+        return [self.find(each) for each in columns]
 
     def metric(self, asked: Asked | None) -> tuple[str, Metric | None, float]:
         """The name of a metric, it itself (None for the loss), and 1 if greater is better, else -1.
@@ -180,7 +196,10 @@ class ArrayRows(Rows):
 
     def encoded(self, column: int, cells: NDArray[Any]) -> Floats:
         """See `Rows.encoded`."""
-        return np.asarray(cells, self.features.dtype).reshape(-1, 1)
+        name = f"values of {self.names[column]}"
+        values = as_floats(as_array(cells, self.where, name).reshape(-1, 1), self.features.dtype, self.where, name)
+        check_finite(values, self.where, name)
+        return values
 
     def _target(self) -> tuple[Loss, NDArray[Any]]:
         loss = self.network._fitted_loss(self.where)
@@ -310,8 +329,10 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
     features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise TypeError(f"[{where}] expected feature_names to be a sequence of names, got {names!r}")
     found = model._feature_names(X, width) if names is None else tuple(map(str, names))
     if len(found) != width or len(set(found)) != width:
-        raise ValueError(f"[{where}] expected {width} different names, got {len(found)}")
+        raise ValueError(f"[{where}] expected {width} different names, got {len(found)}: {', '.join(found)}")
     groups = tuple(np.array([i]) for i in range(width))
     return ArrayRows(where, model, features, found, groups, None if y is None else np.asarray(y))
