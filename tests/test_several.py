@@ -203,6 +203,36 @@ def test_a_loss_in_numpy_trains_as_the_one_of_the_core(rng, weighted):
     np.testing.assert_allclose(models[1].predict(x), models[0].predict(x), rtol=1e-8)
 
 
+@pytest.mark.parametrize("place", ["prediction", "target"])
+def test_a_loss_in_numpy_cannot_write_to_what_it_gets(rng, place):
+    """What was written to would be what metrics read, and the user's own y."""
+
+    def squares(prediction, target):
+        if place == "prediction":
+            prediction -= target
+        else:
+            target -= prediction
+        return _numpy_squares(prediction, target)
+
+    x, y = rng.normal(size=(64, 6)), rng.normal(size=(64, 2))
+    model, before = nn.MLP(6, (16,), 2).to("float64").initialize(3), y.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        model.fit(x, y, loss=losses.NumPyLoss(squares))
+    model.fit(x, y, loss=losses.NumPyLoss(_numpy_squares), metrics=("rmse",))
+    model._loss = losses.NumPyLoss(squares)
+    with pytest.raises(ValueError, match="read-only"):
+        model.evaluate(x, y)
+    np.testing.assert_array_equal(y, before)
+
+
+def test_a_loss_in_numpy_is_not_in_a_file(rng, tmp_path):
+    model = nn.Linear(6, 2)
+    model.fit(rng.normal(size=(9, 6)), rng.normal(size=(9, 2)), loss=losses.NumPyLoss(_numpy_squares))
+    model.save(tmp_path / "model.whet")
+    with pytest.raises(ValueError, match="has not been fitted, or its file holds no such loss"):
+        whet.load(tmp_path / "model.whet").evaluate(np.ones((2, 6)), np.ones((2, 2)))
+
+
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
