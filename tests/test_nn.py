@@ -73,6 +73,16 @@ def test_state_dict_is_read_only_and_follows_the_training(rng):
     assert weight.ctypes.data % 64 == 0
 
 
+def test_tables_are_advised_for_features_alone():
+    model = nn.Linear(2, 1)
+    with pytest.raises(ValueError, match=r"X has a missing value .NaN., first in row 0, column 1; whet.TabularModel"):
+        model.predict([[1.0, np.nan]])
+    with pytest.raises(ValueError, match=r"bias has a missing value .NaN., first in row 0, column 0$"):
+        model.load_state_dict({"weight": [[1.0, 2.0]], "bias": [np.nan]})
+    with pytest.raises(TypeError, match=r"bias to hold numbers, got dtype <U1$"):
+        model.load_state_dict({"weight": [[1.0, 2.0]], "bias": ["a"]})
+
+
 def test_load_state_dict_takes_all_or_nothing():
     model = nn.MLP(3, (4,), 2).initialize(0)
     before = model.fingerprint()
