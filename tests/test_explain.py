@@ -301,20 +301,21 @@ def test_categories_of_a_table_that_are_looked_up_are_named():
 
 @pytest.mark.parametrize("which", ["two_of_ten", "classifier"])
 @pytest.mark.parametrize("features", [[3], [0, 3]])
-def test_partial_dependence_agrees_with_sklearn(which, features, request):
+@pytest.mark.parametrize("percentiles", [(0, 1), (0.05, 0.95)])
+def test_partial_dependence_agrees_with_sklearn(which, features, percentiles, request):
     inspection = pytest.importorskip("sklearn.inspection", reason="scikit-learn is not installed")
     model, x, _ = request.getfixturevalue(which)
     x = x[:200].astype(np.float32)
     wrapped = estimator(model, 3 if which == "classifier" else None)
     theirs = inspection.partial_dependence(
-        wrapped, x, features, kind="both", percentiles=(0, 1), grid_resolution=13, method="brute"
+        wrapped, x, features, kind="both", percentiles=percentiles, grid_resolution=13, method="brute"
     )
-    ours = explain.partial_dependence(model, x, features, kind="both", percentiles=(0, 1), grid_resolution=13)
+    ours = explain.partial_dependence(model, x, features, kind="both", percentiles=percentiles, grid_resolution=13)
     for mine, other in zip(ours.grid_values, theirs["grid_values"], strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-6)
     np.testing.assert_allclose(ours.average, theirs["average"], atol=2e-5)
     np.testing.assert_allclose(ours.individual, theirs["individual"], atol=2e-5)
-    alone = explain.partial_dependence(model, x, features, percentiles=(0, 1), grid_resolution=13)
+    alone = explain.partial_dependence(model, x, features, percentiles=percentiles, grid_resolution=13)
     np.testing.assert_allclose(alone.average, ours.average, atol=1e-6)
     assert alone.individual is None
 

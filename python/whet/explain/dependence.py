@@ -204,7 +204,9 @@ def _grid(rows: Rows, column: int, points: int, low: float, high: float) -> NDAr
     width = rows.features.shape[1]
     if len(values) <= points or np.isin(rows.groups[column], looked_up(rows.network._graph(width), width)).any():
         return values
-    first, last = np.quantile(known.astype(np.float64), (low, high))
+    # As scipy.stats.mstats.mquantiles, of which scikit-learn makes its grids.
+    places = [len(known) * share + 0.2 * share - 0.6 for share in (low, high)]
+    first, last = np.interp(places, np.arange(len(known)), np.sort(known.astype(np.float64))).tolist()
     if not first < last:
         raise ValueError(
             f"[{rows.where}] expected percentiles that differ in column {rows.names[column]!r}, got {first} and {last}"
