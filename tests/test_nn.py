@@ -73,6 +73,22 @@ def test_state_dict_is_read_only_and_follows_the_training(rng):
     assert weight.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.ReLU()], r"it takes: fit it or predict with it first$"),
+        (
+            [nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 1)],
+            "; 4, as its first weight has, do not fit: .* layer '2'",
+        ),
+        ([nn.Linear(4, 8), nn.LayerNorm(7)], "; 4, as its first weight has, do not fit: .*normalize.* in layer '1'"),
+    ],
+)
+def test_a_model_that_may_take_any_number_of_features_says_so(layers, message):
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(*layers).summary()
+
+
 def test_tables_are_advised_for_features_alone():
     model = nn.Linear(2, 1)
     with pytest.raises(ValueError, match=r"X has a missing value .NaN., first in row 0, column 1; whet.TabularModel"):

@@ -355,7 +355,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
         export.to_onnx({}, path)
     with pytest.raises(TypeError, match="path"):
         export.to_onnx(nn.Linear(2, 1), 7)
-    with pytest.raises(ValueError, match="any number of features"):
+    with pytest.raises(ValueError, match="how many features it takes"):
         export.to_onnx(nn.Sequential(nn.ReLU()), path)
     with pytest.raises(RuntimeError, match="not fitted"):
         export.to_onnx(whet.TabularModel("y"), path)

@@ -36,8 +36,8 @@ def to_c(model: Module | TabularModel, path: str | os.PathLike[str], *, name: st
 
     Raises:
         TypeError: If `model` is neither.
-        ValueError: If it has an operation that C source cannot have, named with its layer; if a module takes any number
-            of features and has seen none; if `name` is none that C allows.
+        ValueError: If it has an operation that C source cannot have, named with its layer; if a module may take any
+            number of features and has seen none; if `name` is none that C allows.
         RuntimeError: If a table model is not fitted.
         OSError: If the file cannot be written.
     """

@@ -45,7 +45,7 @@ def to_onnx(model: Module | TabularModel, path: str | os.PathLike[str]) -> None:
     Raises:
         ImportError: If the package onnx is not installed.
         TypeError: If `model` is neither.
-        ValueError: If a module takes any number of features and has seen none, or an input the name of an output.
+        ValueError: If a module may take any number of features and has seen none, or an input the name of an output.
         RuntimeError: If a TabularModel is not fitted.
         OSError: If the file cannot be written.
     """
