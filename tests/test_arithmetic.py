@@ -181,6 +181,34 @@ def test_numpy_functions_and_numbers_work_on_traced_values(rng):
     np.testing.assert_allclose(model.predict(x), 2 * np.exp(-h) + np.maximum(0.5, h) - abs(h), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, :, np.array([2, 0])],
+        lambda x: x[:, :, np.array([True, False, True])],
+        lambda x: x[:, :, [False, True, True]],
+        lambda x: x[:, :, (2, 1)],
+        lambda x: x[:, np.int64(1)],
+        lambda x: x[:, ..., 1],
+        lambda x: x[..., 1, :],
+        lambda x: x[:, 1, [0, 2]],
+        lambda x: x == 1.0,
+        lambda x: x != 1.0,
+        lambda x: x == x[:, ::-1],
+        lambda x: np.float64(1) == x,
+        lambda x: np.float64(0) < x,
+        lambda x: np.float32(1) >= x,
+    ],
+)
+def test_indices_and_comparisons_are_those_of_numpy(rng, function):
+    class Model(nn.Module):
+        def forward(self, x):
+            return function(x.reshape((2, -1))) * 1.0
+
+    x = rng.integers(-1, 3, size=(7, 6)).astype(np.float32)
+    np.testing.assert_array_equal(Model().predict(x), function(x.reshape(7, 2, 3)) * 1.0)
+
+
 def test_what_leads_nowhere_gets_no_gradient(rng):
     """A comparison passes none on, and what the output does not depend on has none."""
 
@@ -207,11 +235,24 @@ def test_what_leads_nowhere_gets_no_gradient(rng):
         (lambda x, p: x[:, 7:], IndexError, "expected indices of the 6 elements"),
         (lambda x, p: x[:, 9], IndexError, "expected indices of the 6 elements"),
         (lambda x, p: x[0], IndexError, "expected : for the rows"),
+        (lambda x, p: x[:, True], IndexError, "expected indices of the 6 elements, got True, in Broken"),
+        (lambda x, p: x[:, None], IndexError, "expected indices of the 6 elements, got None, in Broken"),
+        (lambda x, p: x[:, "a"], IndexError, "expected indices of the 6 elements, got 'a', in Broken"),
+        (lambda x, p: x.reshape(2, 3)[:, [0, 1], [0, 1]], IndexError, "one may be a list"),
+        (lambda x, p: x.sum(axis="a"), TypeError, "expected one axis, a whole number, got 'a', in Broken"),
+        (lambda x, p: x.reshape(2.5, 2), TypeError, "expected whole numbers, got .2.5, 2., in Broken"),
+        (lambda x, p: np.sum(x, axis=1), TypeError, "no array for np.sum: see its methods"),
+        (lambda x, p: F.where(x > 0, "a", 0.0), TypeError, "a number, got str, in Broken"),
+        (lambda x, p: F.one_hot(x[:, :1], 2.5), TypeError, "num_classes to be an integer"),
+        (lambda x, p: (), TypeError, "a tuple of them, got tuple"),
+        (lambda x, p: nn.Bilinear(2, 3, 1)(x), TypeError, "missing 1 required .* 'x2', in Bilinear"),
         (lambda x, p: x.sum(axis=0), ValueError, "rows are independent"),
         (lambda x, p: x.sum(axis=4), ValueError, "expected an axis from 1 to 1"),
         (lambda x, p: x.reshape(4), ValueError, "expected a shape of 6 elements for .6,., got .4,."),
         (lambda x, p: x.reshape(1, 1, 1, 6), ValueError, "one to three sizes"),
-        (lambda x, p: x**0.3, ValueError, "whole number"),
+        (lambda x, p: x**0.3, ValueError, "whole number .* got 0.3, in Broken"),
+        (lambda x, p: x ** float("inf"), ValueError, "whole number"),
+        (lambda x, p: x**x, ValueError, "whole number"),
         (lambda x, p: x @ x, TypeError, "expected a parameter on the right"),
         (lambda x, p: x[:, :4] @ p, ValueError, r"expected an input with 6 features for a weight of shape \(6, 4\)"),
         (lambda x, p: x * p, ValueError, r"got \(6,\) and \(6, 4\)"),

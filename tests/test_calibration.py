@@ -456,6 +456,10 @@ def test_wrong_arguments_are_named(regressions, classifier, rng):
         calibration.conformal_classification(classifier, *labels, method="raps")
     with pytest.raises(ValueError, match="expected a spread of 30 finite numbers above 0"):
         calibration.conformal_regression(regressions[0], x, y, spread=lambda X: np.zeros(len(X)))
+    with pytest.raises(TypeError, match="expected a spread that is a model or a function of X, got int"):
+        calibration.conformal_regression(regressions[0], x, y, spread=3)
+    with pytest.raises(TypeError, match="expected spread to hold numbers"):
+        calibration.conformal_regression(regressions[0], x, y, spread=lambda X: ["a"] * len(X))
     with pytest.raises(ValueError, match="expected no spread for a model of quantiles"):
         calibration.conformal_regression(regressions[1], x, y, spread=lambda X: np.ones(len(X)))
     with pytest.raises(ValueError, match="expected probabilities from 0 to 1"):

@@ -95,6 +95,29 @@ def test_an_unscaled_column(factor):
     assert "x3" in found[0].evidence
 
 
+class Halves(nn.Module):
+    """Two inputs."""
+
+    def __init__(self):
+        self.body = nn.MLP(6, (32,), 1)
+
+    def forward(self, left, right):
+        return self.body(nn.concatenate([left, right]))
+
+
+def test_a_model_of_several_inputs_and_its_columns_in_the_order_of_its_inputs():
+    X, y = curved()
+    X[:, 5] *= 1000
+    train, held = ({"right": part[:, 2:], "left": part[:, :2]} for part in (X[:400], X[400:]))
+    model, validation = Halves(), (held, y[400:])
+    history = model.fit(
+        train, y[:400], loss="mse", optimizer=optim.Adam(lr=3e-3), epochs=20, validation_data=validation
+    )
+    found = whet.diagnose(history, model, train, y[:400], validation_data=validation)
+    assert found.faults[0] == "unscaled features"
+    assert "right.3" in found[0].evidence
+
+
 def test_columns_of_zero_and_one_and_what_the_model_normalises_are_not_unscaled():
     X, y = curved()
     X[:, 4] = X[:, 4] > 2.5

@@ -301,20 +301,21 @@ def test_categories_of_a_table_that_are_looked_up_are_named():
 
 @pytest.mark.parametrize("which", ["two_of_ten", "classifier"])
 @pytest.mark.parametrize("features", [[3], [0, 3]])
-def test_partial_dependence_agrees_with_sklearn(which, features, request):
+@pytest.mark.parametrize("percentiles", [(0, 1), (0.05, 0.95)])
+def test_partial_dependence_agrees_with_sklearn(which, features, percentiles, request):
     inspection = pytest.importorskip("sklearn.inspection", reason="scikit-learn is not installed")
     model, x, _ = request.getfixturevalue(which)
     x = x[:200].astype(np.float32)
     wrapped = estimator(model, 3 if which == "classifier" else None)
     theirs = inspection.partial_dependence(
-        wrapped, x, features, kind="both", percentiles=(0, 1), grid_resolution=13, method="brute"
+        wrapped, x, features, kind="both", percentiles=percentiles, grid_resolution=13, method="brute"
     )
-    ours = explain.partial_dependence(model, x, features, kind="both", percentiles=(0, 1), grid_resolution=13)
+    ours = explain.partial_dependence(model, x, features, kind="both", percentiles=percentiles, grid_resolution=13)
     for mine, other in zip(ours.grid_values, theirs["grid_values"], strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-6)
     np.testing.assert_allclose(ours.average, theirs["average"], atol=2e-5)
     np.testing.assert_allclose(ours.individual, theirs["individual"], atol=2e-5)
-    alone = explain.partial_dependence(model, x, features, percentiles=(0, 1), grid_resolution=13)
+    alone = explain.partial_dependence(model, x, features, percentiles=percentiles, grid_resolution=13)
     np.testing.assert_allclose(alone.average, ours.average, atol=1e-6)
     assert alone.individual is None
 
@@ -399,9 +400,9 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.partial_dependence(table_model, table_of(20), "age")
     with pytest.raises(ValueError, match="expected a column below 10, got 10"):
         explain.partial_dependence(model, x, 10)
-    with pytest.raises(TypeError, match="a column by name or number, got float"):
+    with pytest.raises(TypeError, match=r"a column by name or number, got 1\.5"):
         explain.partial_dependence(model, x, 1.5)
-    with pytest.raises(TypeError, match="a column by name or number, got float"):
+    with pytest.raises(TypeError, match=r"a column by name or number, got 1\.5"):
         explain.partial_dependence(model, x, [1.5])
     with pytest.raises(ValueError, match="expected one column or two different ones"):
         explain.partial_dependence(model, x, [1, 1])
@@ -423,6 +424,48 @@ def test_wrong_arguments_are_named(two_of_ten, classifier, table_model):
         explain.input_gradients(model, x[:0])
     with pytest.raises(RuntimeError, match="not fitted"):
         explain.input_gradients(whet.TabularModel("price"), table_of(20))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, x: explain.partial_dependence(m, x, 1.5), TypeError, "a column by name or number, got 1.5"),
+        (lambda m, x: explain.partial_dependence(m, x, [True]), TypeError, "a column by name or number, got True"),
+        (lambda m, x: explain.partial_dependence(m, x, None), TypeError, "a column by name or number, got None"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, percentiles=3), TypeError, "to be two numbers, got 3"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values=[1]), TypeError, "to map columns to values"),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: []}), ValueError, "not empty; got .0,."),
+        (lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: ["a"]}), TypeError, "values of x0 to hold"),
+        (
+            lambda m, x: explain.partial_dependence(m, x, 0, custom_values={0: [np.nan]}),
+            ValueError,
+            "values of x0 has a",
+        ),
+        (lambda m, x: explain.integrated_gradients(m, x, baseline={"a": 1}), TypeError, "expected baseline to hold"),
+        (lambda m, x: explain.integrated_gradients(m, x, baseline=["a"] * 10), TypeError, "expected baseline to hold"),
+        (lambda m, x: explain.input_gradients(m, x, feature_names=3), TypeError, "a sequence of names, got 3"),
+        (lambda m, x: explain.input_gradients(m, x, feature_names=["a"] * 10), ValueError, "different names, .*: a, a"),
+    ],
+)
+def test_columns_values_and_baselines_are_checked(two_of_ten, call, error, message):
+    model, x, _ = two_of_ten
+    with pytest.raises(error, match=message):
+        call(model, x)
+
+
+def test_one_column_may_stand_alone(two_of_ten):
+    model, x, y = two_of_ten
+    for one, several in ((3, [3]), ("x3", ["x3"])):
+        found, wanted = (explain.permutation_importance(model, x, y, features=each) for each in (one, several))
+        assert found.names == wanted.names == ("x3",)
+        np.testing.assert_array_equal(found.importances, wanted.importances)
+
+
+def test_every_number_that_an_embedding_looks_up_has_its_place_in_a_grid():
+    model = nn.Sequential(nn.Embedding(100, 3), nn.Flatten(), nn.Linear(6, 1)).initialize(0)
+    x = np.random.default_rng(0).integers(0, 100, size=(300, 2))
+    found = explain.partial_dependence(model, x, 0)
+    np.testing.assert_array_equal(found.grid_values[0], np.unique(x[:, 0]))
 
 
 def test_importing_whet_does_not_import_it():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whet import export, nn
+from whet import TabularModel, export, nn
 
 
 @pytest.fixture
@@ -39,6 +39,18 @@ def test_damaged_file_changes_nothing(model, tmp_path):
     assert model.fingerprint() == before
     with pytest.raises(OSError, match="missing"):
         export.from_safetensors(model, tmp_path / "missing")
+
+
+@pytest.mark.parametrize("function", [export.to_safetensors, export.from_safetensors])
+def test_what_is_no_module_or_no_path_is_refused(model, function, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"safetensors\] expected an nn.Module( or an estimator of whet.sklearn)?, got str$"
+    ):
+        function("model", tmp_path / "m")
+    with pytest.raises(TypeError, match="got TabularModel; that of a TabularModel is its `network`"):
+        function(TabularModel("y"), tmp_path / "m")
+    with pytest.raises(TypeError, match=r"expected a path, as text or os\.PathLike, got NoneType"):
+        function(model, None)
 
 
 def test_other_shapes_are_refused(model, tmp_path):

@@ -279,6 +279,19 @@ def test_functions_take_weights_if_they_can(rng):
     assert metrics.get(metrics.f1) == metrics.get("f1")
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_functions_cannot_write_to_what_they_get(rng, place):
+    """What was written to would be what other metrics read, and the user's own y and weights."""
+
+    def zeros(truth, prediction, sample_weight):
+        (truth, prediction, sample_weight)[place][...] = 0
+        return 0.0
+
+    X, y, weights = rng.normal(size=(9, 3)), rng.normal(size=(9, 1)), np.ones(9)
+    with pytest.raises(ValueError, match="read-only"):
+        nn.Linear(3, 1).to("float64").fit(X, y, loss="mse", metrics=zeros, sample_weight=weights, epochs=1)
+
+
 @pytest.mark.parametrize("wrong", [lambda t, p: None, lambda t, p: p, lambda t, p: "0.5"])
 def test_functions_return_a_number(rng, wrong):
     with pytest.raises(TypeError, match="<lambda> to return one number"):

@@ -73,6 +73,32 @@ def test_state_dict_is_read_only_and_follows_the_training(rng):
     assert weight.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([nn.ReLU()], r"it takes: fit it or predict with it first$"),
+        (
+            [nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 1)],
+            "; 4, as its first weight has, do not fit: .* layer '2'",
+        ),
+        ([nn.Linear(4, 8), nn.LayerNorm(7)], "; 4, as its first weight has, do not fit: .*normalize.* in layer '1'"),
+    ],
+)
+def test_a_model_that_may_take_any_number_of_features_says_so(layers, message):
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(*layers).summary()
+
+
+def test_tables_are_advised_for_features_alone():
+    model = nn.Linear(2, 1)
+    with pytest.raises(ValueError, match=r"X has a missing value .NaN., first in row 0, column 1; whet.TabularModel"):
+        model.predict([[1.0, np.nan]])
+    with pytest.raises(ValueError, match=r"bias has a missing value .NaN., first in row 0, column 0$"):
+        model.load_state_dict({"weight": [[1.0, 2.0]], "bias": [np.nan]})
+    with pytest.raises(TypeError, match=r"bias to hold numbers, got dtype <U1$"):
+        model.load_state_dict({"weight": [[1.0, 2.0]], "bias": ["a"]})
+
+
 def test_load_state_dict_takes_all_or_nothing():
     model = nn.MLP(3, (4,), 2).initialize(0)
     before = model.fingerprint()
@@ -169,6 +195,20 @@ def test_a_model_in_training_is_held(rng):
         lambda: init.TruncatedNormal(a=1.0, b=1.0),
         lambda: init.Sparse(1.5),
         lambda: init.Sparse(std=-1),
+        lambda: init.Uniform(1.0, -1.0),
+        lambda: init.KaimingNormal(mode="fan"),
+        lambda: init.KaimingUniform(mode=None),
+        lambda: init.KaimingUniform(nonlinearity="swish"),
+        lambda: init.Values("x"),
+        lambda: init.Values([1.0, 2.0]).draw((3,), 0, 0),
+        lambda: init.lsuv("model", np.ones((2, 2))),
+        lambda: nn.Parameter(3, init.Zeros()),
+        lambda: nn.Parameter("ab", init.Zeros()),
+        lambda: nn.Parameter((2.5,), init.Zeros()),
+        lambda: nn.Parameter((3,), "zero"),
+        lambda: nn.Buffer((3,), lambda shape: 0),
+        lambda: nn.Reshape(4),
+        lambda: nn.Unflatten(1, "ab"),
         lambda: init.XavierNormal("x"),
         lambda: init.KaimingNormal(a=np.inf),
         lambda: nn.Linear(10**400, 1),
@@ -345,6 +385,11 @@ def test_lsuv_gives_every_layer_unit_variance(rng):
     assert init.lsuv(model, X, tolerance=0.01) == found
     with pytest.raises(ValueError, match="row"):
         init.lsuv(model, X[:0])
+    looking = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(9, 2)).initialize(0)
+    before = looking.fingerprint()
+    with pytest.raises(ValueError, match=r"\[lsuv\] expected whole numbers from 0 to 4 for an embedding"):
+        init.lsuv(looking, [[1, 2, 7]])
+    assert looking.fingerprint() == before
     assert init.lsuv(nn.Linear(3, 2), np.zeros((4, 3))) == {"weight": 0.0}
 
 

@@ -193,6 +193,9 @@ REFUSED = {
     "a strange Einsum": ('Y = Einsum <equation = "ni, ij -> nj"> (X, W)', ["Einsum", "ni,ij->nj"]),
     "whole numbers as numbers": ("I = Cast <to = 7> (X) F = Cast <to = 7> (I) Y = Neg (F)", ["Neg", "Gather"]),
     "an output without rows": ("Y = Neg (W)", ["output 'Y'"]),
+    "a value that nothing makes": ("Y = Add (X, Q)", ["Add of node 'Y'", "the input 'Q' to be made by a node before"]),
+    "an output that nothing makes": ("A = Relu (X)", ["the output 'Y' to be made by a node before"]),
+    "nodes in a circle": ("A = Relu (Y) Y = Relu (A)", ["Relu of node 'A'", "the input 'Y' to be made"]),
     "a large power": ("K = Constant <value = float {9.5}> () Y = Pow (X, K)", ["Pow", "9.5"]),
     "softmax over another axis": (
         "U = Constant <value = int64[1] {2}> () A = Unsqueeze (X, U) Y = Softmax <axis = 1> (A)",
@@ -304,6 +307,18 @@ def test_no_other_folder_is_read(location, tmp_path):
         export.from_onnx(beside(tmp_path, location=location))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"offset": "a"}, "a whole number as place of 'W' in 'm.data'"),
+        ({"length": "4"}, "expected 'W' to have as many"),
+    ],
+)
+def test_a_place_that_cannot_be_names_the_numbers(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        export.from_onnx(beside(tmp_path, **changes))
+
+
 def test_no_link_no_pipe_and_nothing_short_is_read(tmp_path):
     path, numbers = beside(tmp_path), tmp_path / "m.data"
     whole = numbers.read_bytes()
@@ -325,6 +340,10 @@ def test_no_link_no_pipe_and_nothing_short_is_read(tmp_path):
     os.mkfifo(numbers)
     with pytest.raises(ValueError, match="plain file"):
         export.from_onnx(path)
+    numbers.unlink()
+    numbers.mkdir()
+    with pytest.raises(ValueError, match="plain file"):
+        export.from_onnx(path)
 
 
 # Writing
@@ -336,7 +355,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
         export.to_onnx({}, path)
     with pytest.raises(TypeError, match="path"):
         export.to_onnx(nn.Linear(2, 1), 7)
-    with pytest.raises(ValueError, match="any number of features"):
+    with pytest.raises(ValueError, match="how many features it takes"):
         export.to_onnx(nn.Sequential(nn.ReLU()), path)
     with pytest.raises(RuntimeError, match="not fitted"):
         export.to_onnx(whet.TabularModel("y"), path)

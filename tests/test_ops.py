@@ -450,9 +450,16 @@ def test_updates_name_what_they_expected(name):
     for gradient, error, word in [
         (np.ones(5, np.float32), ValueError, "4"),
         (np.array(["a"] * 4), TypeError, "<U1|str"),
+        (np.array([1, 2, 3, 1e39]), ValueError, "gradient has a number too large for float32, first in row 3"),
     ]:
         with pytest.raises(error, match=word):
             ops.update(name, parameter, gradient, {})
+    for state, error, word in [
+        (None, TypeError, "a dictionary, {} at first, got NoneType"),
+        ({"step": 10**30}, ValueError, "an integer of at least 0"),
+    ]:
+        with pytest.raises(error, match=word):
+            ops.update(name, parameter, parameter.copy(), state)
     with pytest.raises((TypeError, ValueError), match="nosuch"):
         ops.update(name, parameter, parameter.copy(), {}, nosuch=1.0)
     with pytest.raises(ValueError, match="lr"):
@@ -502,6 +509,9 @@ def test_the_number_of_threads_does_not_change_the_bits(threads, rng, dtype):
         lambda x: ops.matmul(x, x, transpose_a="no"),
         lambda x: ops.matmul(x, x, transpose_b=None),
         lambda x: ops.one_hot([0, 1], 2.5),
+        lambda x: ops.activation("leaky_relu", x, negative_slope="0.5"),
+        lambda x: ops.activation_gradient("leaky_relu", x, x, negative_slope=None),
+        lambda x: ops.update("adam", x, x.copy(), {"exp_avg": [0.0]}),
     ],
 )
 def test_arguments_of_a_wrong_kind_are_named(call):

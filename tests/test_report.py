@@ -12,6 +12,7 @@ import pytest
 
 import whet
 from tests.helpers import ROOT
+from tests.test_diagnosis import Halves, curved
 from whet import data, nn, optim
 from whet.cli import main
 from whet.reporting import measured
@@ -85,6 +86,14 @@ def test_a_report_of_a_table_of_numbers_and_of_arrays(tmp_path):
     network.fit(X, X[:, 0] > 0, loss="bce_with_logits", epochs=3)
     whet.report(network, None, (X, X[:, 0] > 0), tmp_path / "n.html", held_out=(X[:50], X[:50, 0] > 0))
     assert "model.fit(" in page_of(tmp_path / "n.html").text
+
+
+def test_a_report_of_a_model_of_several_inputs(tmp_path):
+    X, y = curved()
+    given, model = ({"right": X[:, 2:], "left": X[:, :2]}, y), Halves()
+    history = model.fit(*given, loss="mse", epochs=2)
+    whet.report(model, history, given, tmp_path / "run.html")
+    assert "right.3" in page_of(tmp_path / "run.html").text
 
 
 def test_the_code_of_a_report_repeats_the_run(tmp_path):

@@ -77,14 +77,15 @@ def test_inputs_are_checked(rows):
         model.fit(X, y, loss="mse")
 
 
-def test_inputs_that_forward_cannot_take_change_nothing(rows, tmp_path):
+def test_inputs_that_are_refused_leave_the_model_as_it_was(rows, tmp_path):
     X, _ = rows
-    model = TwoTowers().initialize(0)
-    outputs = model.predict(X)
-    with pytest.raises(ValueError, match="expected an input with 4 features"):
+    model = TwoTowers()
+    before, text = model.predict(X), str(model.summary())
+    with pytest.raises(ValueError, match=r"expected an input with 4 features .* got 3, in layer 'tower'"):
         model.predict({**X, "numbers": X["numbers"][:, :3]})
+    assert str(model.summary()) == text
     model.save(tmp_path / "model.whet")
-    for ours, theirs in zip(outputs, whet.load(tmp_path / "model.whet").predict(X), strict=True):
+    for ours, theirs in zip(whet.load(tmp_path / "model.whet").predict(X), before, strict=True):
         assert same_bits(ours, theirs)
 
 
@@ -173,7 +174,7 @@ def test_the_loss_of_members_is_the_mean_of_theirs(torch, rng, kind):
     ("loss", "error", "message"),
     [
         (lambda p, t: 3.0, TypeError, "to return a traced value, got float"),
-        (lambda p, t: p - t[:, 3], IndexError, "of the 1 elements"),
+        (lambda p, t: p - t[:, 3], IndexError, "of the 1 elements, got 3, in the loss"),
         (losses.GaussianNLLLoss(), ValueError, "a model with 2 outputs, means and variances"),
         (losses.MemberLoss(), ValueError, r"outputs of shape \(members, outputs\), got \(1,\)"),
         (losses.CosineEmbeddingLoss(), ValueError, "expected y of 1 and -1"),
@@ -204,6 +205,36 @@ def test_a_loss_in_numpy_trains_as_the_one_of_the_core(rng, weighted):
     assert histories[1]["loss"] == pytest.approx(histories[0]["loss"], rel=1e-12)
     assert histories[1]["val_loss"] == pytest.approx(histories[0]["val_loss"], rel=1e-12)
     np.testing.assert_allclose(models[1].predict(x), models[0].predict(x), rtol=1e-8)
+
+
+@pytest.mark.parametrize("place", ["prediction", "target"])
+def test_a_loss_in_numpy_cannot_write_to_what_it_gets(rng, place):
+    """What was written to would be what metrics read, and the user's own y."""
+
+    def squares(prediction, target):
+        if place == "prediction":
+            prediction -= target
+        else:
+            target -= prediction
+        return _numpy_squares(prediction, target)
+
+    x, y = rng.normal(size=(64, 6)), rng.normal(size=(64, 2))
+    model, before = nn.MLP(6, (16,), 2).to("float64").initialize(3), y.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        model.fit(x, y, loss=losses.NumPyLoss(squares))
+    model.fit(x, y, loss=losses.NumPyLoss(_numpy_squares), metrics=("rmse",))
+    model._loss = losses.NumPyLoss(squares)
+    with pytest.raises(ValueError, match="read-only"):
+        model.evaluate(x, y)
+    np.testing.assert_array_equal(y, before)
+
+
+def test_a_loss_in_numpy_is_not_in_a_file(rng, tmp_path):
+    model = nn.Linear(6, 2)
+    model.fit(rng.normal(size=(9, 6)), rng.normal(size=(9, 2)), loss=losses.NumPyLoss(_numpy_squares))
+    model.save(tmp_path / "model.whet")
+    with pytest.raises(ValueError, match="has not been fitted, or its file holds no such loss"):
+        whet.load(tmp_path / "model.whet").evaluate(np.ones((2, 6)), np.ones((2, 2)))
 
 
 @pytest.mark.parametrize(

@@ -63,67 +63,6 @@ def by_hand(params, X, y, train, held, seed=0, epochs=4):
     return model.evaluate(X[held], y[held])["loss"]
 
 
-# The space
-
-
-def test_what_is_drawn_depends_on_seed_index_and_name_alone():
-    space = {"a": tune.uniform(-1, 1), "b": tune.log_uniform(1e-4, 1), "c": tune.integers(2, 5)}
-    one = [Space(space).draw(3, i) for i in range(500)]
-    fewer = [Space({"b": space["b"], "d": tune.uniform(0, 1)}).draw(3, i)["b"] for i in range(500)]
-    assert fewer == [each["b"] for each in one]
-    assert one != [Space(space).draw(4, i) for i in range(500)]
-    a, b, c = ([each[name] for each in one] for name in "abc")
-    assert abs(np.mean(a)) < 0.1
-    assert min(a) < -0.98
-    assert max(a) > 0.98
-    assert abs(np.mean(np.log10(b)) + 2) < 0.2
-    assert min(b) >= 1e-4
-    assert max(b) <= 1
-    assert np.bincount(c)[2:].min() > 90
-    assert set(c) == {2, 3, 4, 5}
-
-
-def test_integers_may_be_drawn_by_their_logarithm():
-    drawn = [Space({"n": tune.integers(1, 1000, log=True)}).draw(0, i)["n"] for i in range(2000)]
-    assert 1 <= min(drawn) <= max(drawn) <= 1000
-    assert np.mean(np.array(drawn) <= 31) == pytest.approx(0.5, abs=0.05)
-
-
-def test_no_trial_is_drawn_twice():
-    space = Space({"a": tune.choice([1, 2, 3]), "b": tune.integers(1, 4)})
-    drawn = space.random(0, 64)
-    assert len(drawn) == 12
-    assert sorted(map(str, drawn)) == sorted(map(str, space.grid()))
-    assert [each["b"] for each in space.grid()][:5] == [1, 2, 3, 4, 1]
-
-
-def test_choices_of_an_array_show_as_python_has_them():
-    assert repr(tune.choice(np.array(["relu", "tanh"]))) == "choice(['relu', 'tanh'])"
-    assert repr(tune.choice(np.array([1, 2]))) == "choice([1, 2])"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "error"),
-    [
-        (lambda: tune.choice([]), ValueError),
-        (lambda: tune.choice([1, 1]), ValueError),
-        (lambda: tune.choice("relu"), TypeError),
-        (lambda: tune.uniform(1, 1), ValueError),
-        (lambda: tune.log_uniform(0, 1), ValueError),
-        (lambda: tune.integers(3, 2), ValueError),
-        (lambda: tune.integers(0, 2, log=True), ValueError),
-        (lambda: tune.integers(0.5, 2), TypeError),
-        (lambda: Space({}), TypeError),
-        (lambda: Space({"network.hidden": 3}), ValueError),
-        (lambda: Space({"optimizer.lr.x": 3}), ValueError),
-        (lambda: Space({"lr": tune.uniform(0, 1)}).grid(), ValueError),
-    ],
-)
-def test_what_is_no_space(wrong, error):
-    with pytest.raises(error, match=r"^\[\w+\] expected"):
-        wrong()
-
-
 # Trials
 
 
@@ -277,6 +216,12 @@ def test_wrong_arguments(rows, options, error):
         tune.search(mlp, SPACE, *rows, **{**FIT, **options})
 
 
+def test_folds_that_cannot_be(rows):
+    for options, words in (({"folds": 401}, "2 to 400 folds"), ({"folds": 3, "time": np.arange(400)}, "the past$")):
+        with pytest.raises(ValueError, match=words):
+            tune.search(mlp, SPACE, *rows, **options, **FIT)
+
+
 @pytest.mark.parametrize(
     ("build", "args", "words"),
     [
@@ -419,6 +364,21 @@ def test_a_first_line_that_is_torn(rows, tmp_path):
     path.write_bytes(b'{"search": {"bui')
     assert len(searched(rows, path).trials) == 6
     assert len(list(map(json.loads, path.read_text().splitlines()))) == 7
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [('"score"', '"scope"'), ('"unit": 0', '"unit": "0"'), ('"params"', '"parabs"'), ("0, ", "[], ")],
+)
+def test_a_line_that_is_damaged_is_named(rows, tmp_path, right, wrong):
+    path = tmp_path / "runs.jsonl"
+    searched(rows, path, trials=2)
+    lines = path.read_text().splitlines(keepends=True)
+    text = "".join([*lines[:2], lines[2].replace(right, wrong, 1)])
+    path.write_text(text)
+    with pytest.raises(ValueError, match="the journal of this search; its line 3 is damaged"):
+        searched(rows, path, trials=2)
+    assert path.read_text() == text
 
 
 def test_failures_are_in_the_journal(rows, tmp_path):

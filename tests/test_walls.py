@@ -78,8 +78,8 @@ PYTHON_ROOMS = {
     "calibration": NUMERIC | {"_rows", "_show", "files", "nn", "tabular"},
     "_predictor": NUMERIC | {"nn"},
     "models": {"_arrays", "calibration", "files", "nn", "tabular"},
-    "diagnosis": NUMERIC | {"_rows", "data", "nn", "training", "tabular"},
-    "reporting": NUMERIC | {"_rows", "data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
+    "diagnosis": NUMERIC | {"data", "nn", "training", "tabular"},
+    "reporting": NUMERIC | {"data", "nn", "training", "tabular", "diagnosis", "explain", "calibration"},
     "tune": NUMERIC | {"_elementary", "_prepared", "data", "training", "files", "tabular", "callbacks"},
     "cli": NUMERIC
     | {"_prepared", "data", "nn", "training", "files", "tabular", "tune", "models", "reporting", "runtime"},

@@ -24,7 +24,10 @@ class SparseLike(Protocol):
 #: Features of a model: an array, or one for each input of its forward, by name; or a sparse matrix.
 Features = ArrayLike | Mapping[str, ArrayLike] | SparseLike
 
-_TABLE_HINT = "whet.TabularModel takes tables with text and missing values"
+
+def _hint(name: str) -> str:
+    """What helps with text and missing values among features and targets, but not in a weight or a baseline."""
+    return "; whet.TabularModel takes tables with text and missing values" if name in ("X", "y") else ""
 
 
 class SparseFloats(_core.SparseRows):
@@ -100,7 +103,7 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
         raise TypeError(f"[{where}] expected {name} as a dense array, which its toarray() makes of a sparse one")
     # numpy.ma takes 20 ms to import, and has been if there is an array of it.
     if "numpy.ma" in sys.modules and np.ma.is_masked(value):
-        raise TypeError(f"[{where}] expected {name} without masked elements; {_TABLE_HINT}")
+        raise TypeError(f"[{where}] expected {name} without masked elements{_hint(name)}")
     try:
         array = borrowed(value, where, name)
     except ValueError as error:
@@ -108,7 +111,7 @@ def as_array(value: ArrayLike, where: str, name: str) -> NDArray[Any]:
     if array.dtype == object and _is_nullable(value):
         array = value.to_numpy(np.float64, na_value=np.nan)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"[{where}] expected {name} to hold numbers, got dtype {array.dtype}; {_TABLE_HINT}")
+        raise TypeError(f"[{where}] expected {name} to hold numbers, got dtype {array.dtype}{_hint(name)}")
     return array
 
 
@@ -148,7 +151,7 @@ def check_finite(array: Floats, where: str, name: str) -> None:
 def _refused(number: Any, where: str, name: str, position: tuple[int, ...], dtype: np.dtype[Any]) -> ValueError:
     """What to raise for a number of a user's that is not finite, or would not be in `dtype`."""
     if np.isnan(number):
-        return ValueError(f"[{where}] {name} has a missing value (NaN), {describe(position)}; {_TABLE_HINT}")
+        return ValueError(f"[{where}] {name} has a missing value (NaN), {describe(position)}{_hint(name)}")
     if np.isinf(number):
         return ValueError(f"[{where}] {name} has an infinite value, {describe(position)}")
     return ValueError(f"[{where}] {name} has a number too large for {dtype}, {describe(position)}")

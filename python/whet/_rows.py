@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import metrics
-from whet._arrays import Features, Floats, as_dense, as_weights
+from whet._arrays import Floats, as_array, as_dense, as_floats, as_weights, check_finite
 from whet.losses import Loss, MemberLoss
 from whet.metrics import Asked, Metric
 from whet.nn import Module
@@ -20,9 +20,10 @@ from whet.tabular import TabularModel
 if TYPE_CHECKING:
     from whet.data import Dataset
 
-__all__ = ["AnyModel", "Rows", "feature_names", "inputs", "rows_of"]
+__all__ = ["AnyModel", "Columns", "Rows", "rows_of"]
 
 AnyModel: TypeAlias = Module | TabularModel
+Columns: TypeAlias = int | str | Sequence[int | str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ class Rows:
         """The position of a column that is named or numbered.
 
         Raises:
-            TypeError: If it is neither.
+            TypeError: If it is neither a name nor a whole number.
             ValueError: If there is none.
         """
         if isinstance(column, str):
@@ -134,11 +135,22 @@ class Rows:
                 return self.names.index(column)
             raise ValueError(f"[{self.where}] expected a column among {', '.join(self.names)}, got {column!r}")
         if isinstance(column, bool) or not isinstance(column, Integral):
-            raise TypeError(f"[{self.where}] expected a column by name or number, got {type(column).__name__}")
+            raise TypeError(f"[{self.where}] expected a column by name or number, got {column!r}")
         position = int(column)
         if not -len(self.names) <= position < len(self.names):
             raise ValueError(f"[{self.where}] expected a column below {len(self.names)}, got {column}")
         return position % len(self.names)
+
+    def find_all(self, columns: Columns) -> list[int]:
+        """The positions of columns; of the one that is named or numbered alone.
+
+        Raises:
+            TypeError: If one is neither a name nor a whole number.
+            ValueError: If one is not there.
+        """
+        if isinstance(columns, str) or not isinstance(columns, Iterable):
+            return [self.find(columns)]
+        return [self.find(each) for each in columns]
 
     def metric(self, asked: Asked | None) -> tuple[str, Metric | None, float]:
         """The name of a metric, it itself (None for the loss), and 1 if greater is better, else -1.
@@ -184,7 +196,10 @@ class ArrayRows(Rows):
 
     def encoded(self, column: int, cells: NDArray[Any]) -> Floats:
         """See `Rows.encoded`."""
-        return np.asarray(cells, self.features.dtype).reshape(-1, 1)
+        name = f"values of {self.names[column]}"
+        values = as_floats(as_array(cells, self.where, name).reshape(-1, 1), self.features.dtype, self.where, name)
+        check_finite(values, self.where, name)
+        return values
 
     def _target(self) -> tuple[Loss, NDArray[Any]]:
         loss = self.network._fitted_loss(self.where)
@@ -314,24 +329,10 @@ def _of_arrays(model: Module, X: Any, y: ArrayLike | None, where: str, names: Se
     features = as_dense(model._features(X, where), where)
     model._check_indices(features, where)
     width = features.shape[1]
-    found = feature_names(model, X, width) if names is None else tuple(map(str, names))
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise TypeError(f"[{where}] expected feature_names to be a sequence of names, got {names!r}")
+    found = model._feature_names(X, width) if names is None else tuple(map(str, names))
     if len(found) != width or len(set(found)) != width:
-        raise ValueError(f"[{where}] expected {width} different names, got {len(found)}")
+        raise ValueError(f"[{where}] expected {width} different names, got {len(found)}: {', '.join(found)}")
     groups = tuple(np.array([i]) for i in range(width))
     return ArrayRows(where, model, features, found, groups, None if y is None else np.asarray(y))
-
-
-def feature_names(model: Module, X: Any, width: int) -> tuple[str, ...]:
-    """What the features of `X` are called: by a table's columns, by inputs such as "hour" or "weather.0", else "x0"."""
-    if isinstance(X, Mapping) and model._inputs:
-        return tuple(name if size == 1 else f"{name}.{i}" for name, size in model._inputs for i in range(size))
-    columns = getattr(X, "column_names", getattr(X, "columns", None))  # the first is PyArrow's
-    return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
-
-
-def inputs(model: Module, features: Floats) -> Features:
-    """Features as `fit` takes them: by name where forward has several inputs."""
-    if not model._inputs:
-        return features
-    names, widths = zip(*model._inputs, strict=True)
-    return dict(zip(names, np.split(features, np.cumsum(widths)[:-1], axis=1), strict=True))

@@ -7,7 +7,6 @@ calls that need neither a conversion nor an error, and leaves the others to what
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 from typing import Any
 
@@ -15,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core, losses, optim
-from whet._arrays import Floats, as_array
-from whet._checks import as_count, as_flag, as_name
+from whet._arrays import Floats, as_array, as_floats
+from whet._checks import as_count, as_flag, as_name, as_number
 
 __all__ = ["activation", "activation_gradient", "loss", "matmul", "one_hot", "softmax", "update"]
 
@@ -152,8 +151,8 @@ def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options:
         The shape of `x`.
 
     Raises:
-        TypeError: If `x` does not hold real numbers.
-        ValueError: If a name is unknown or a shape does not fit.
+        TypeError: If `x` does not hold real numbers, or an option is none.
+        ValueError: If a name is unknown, an option is not finite, or a shape does not fit.
     """
     (array,) = _floats("activation", x=x)
     result = _result(out, array.shape, array.dtype, "activation")
@@ -162,7 +161,7 @@ def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options:
     if result.shape == matrix.shape and _is_rows(result) and result.flags.aligned:
         same = result is array or not np.may_share_memory(result, array)
         target = result if same else target
-    _core.activate(target, matrix, as_name(name, "activation", "name"), _options(options))
+    _core.activate(target, matrix, as_name(name, "activation", "name"), _options(options, "activation"))
     return _deliver(target, result) if target.shape == result.shape else _deliver(target.reshape(result.shape), result)
 
 
@@ -183,19 +182,17 @@ def activation_gradient(
         The shape of `x`.
 
     Raises:
-        TypeError: If an array does not hold real numbers.
-        ValueError: If a name is unknown or a shape does not fit.
+        TypeError: If an array does not hold real numbers, or an option is none.
+        ValueError: If a name is unknown, an option is not finite, or a shape does not fit.
     """
     array, upstream = _floats("activation_gradient", x=x, dy=dy)
     if array.shape != upstream.shape:
         raise ValueError(f"[activation_gradient] expected dy with shape {array.shape}, got {upstream.shape}")
     function = as_name(name, "activation_gradient", "name")
     result = _result(out, array.shape, array.dtype, "activation_gradient")
-    matrix = np.ascontiguousarray(array).reshape(1, -1)
+    matrix, slope = (np.ascontiguousarray(each).reshape(1, -1) for each in (array, upstream))
     target = np.empty(matrix.shape, matrix.dtype)
-    _core.activation_gradient(
-        target, np.ascontiguousarray(upstream).reshape(1, -1), matrix, function, _options(options)
-    )
+    _core.activation_gradient(target, slope, matrix, function, _options(options, "activation_gradient"))
     return _deliver(target.reshape(result.shape), result)
 
 
@@ -259,7 +256,7 @@ def loss(loss: str | losses.Loss, prediction: ArrayLike, target: ArrayLike) -> t
     """The loss of a batch and its gradient with respect to the prediction.
 
     Args:
-        loss: A string or an object of whet.losses.
+        loss: A string or an object of whet.losses, but none that is traced or calls a function of NumPy's.
         prediction: Raw outputs, shape (rows, outputs), or (rows,) for one output.
         target: As the loss takes it; see whet.losses.
 
@@ -301,14 +298,15 @@ def update(
     Args:
         name: As in ``whet.build_info()["optimizers"]``.
         parameter: float32 or float64, C-contiguous; changed in place.
-        gradient: The parameter's shape and dtype.
+        gradient: The parameter's shape; converted to its dtype.
         state: {} at first; then "step" and PyTorch's names, such as "exp_avg", changed in place.
         betas: Adam's two decays.
         **options: The optimizer's own, such as ``lr``; PyTorch's defaults.
 
     Raises:
-        TypeError: If the dtypes differ or are no floats.
-        ValueError: If shapes differ, the parameter cannot be written in place, or a name is unknown.
+        TypeError: If the parameter is no array of floats, the gradient holds no numbers, or the state is no dictionary.
+        ValueError: If shapes differ, the parameter cannot be written in place, a number of the gradient is too large
+            for its dtype, or a name is unknown; nothing is changed then.
     """
     name = as_name(name, "update", "name")
     given = options if betas is None else {**options, "betas": betas}
@@ -328,30 +326,31 @@ def update(
         raise ValueError(
             "[update] expected a parameter that is C-contiguous, aligned, native and writable, to change it in place"
         )
-    (slope,) = (as_array(gradient, "update", "gradient"),)
+    slope = as_array(gradient, "update", "gradient")
     if slope.shape != parameter.shape:
         raise ValueError(f"[update] expected a gradient with shape {parameter.shape}, got {slope.shape}")
+    if not isinstance(state, dict):
+        raise TypeError(f"[update] expected state to be a dictionary, {{}} at first, got {type(state).__name__}")
     slots = [state.get(slot) for slot in slot_names]
     fresh = [np.zeros_like(parameter) if slot is None else slot for slot in slots]
     for slot in fresh:
+        if not isinstance(slot, np.ndarray):
+            raise TypeError(f"[update] expected state of arrays, as an update left it, got {type(slot).__name__}")
         if slot.shape != parameter.shape or slot.dtype != parameter.dtype or not slot.flags.c_contiguous:
             raise ValueError(
                 f"[update] expected state of shape {parameter.shape} and dtype {parameter.dtype}, as the parameter"
             )
     step = state.get("step", 0)
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**63 - 1:
         raise ValueError(f"[update] expected state['step'] to be an integer of at least 0, got {step!r}")
     if any(np.may_share_memory(a, b) for a, b in combinations([parameter, *fresh], 2)):
         raise ValueError("[update] expected the parameter and the arrays of its state to be apart in memory")
-    flat = np.require(slope, parameter.dtype, ["C", "A"]).reshape(-1)
-    numbers, vectors = _options(optimizer.options()), [slot.reshape(-1) for slot in fresh]
+    flat = as_floats(slope, parameter.dtype, "update", "gradient").reshape(-1)
+    numbers = [(option, float(value)) for option, value in optimizer.options().items()]
+    vectors = [slot.reshape(-1) for slot in fresh]
     _core.update(parameter.reshape(-1), flat, vectors, step + 1, optimizer.kernel, numbers)
     state.update(zip(slot_names, fresh, strict=True), step=step + 1)
 
 
-def _options(options: dict[str, float]) -> list[tuple[str, float]]:
-    numbers = [(name, float(value)) for name, value in options.items()]
-    for name, number in numbers:
-        if not math.isfinite(number):
-            raise ValueError(f"[ops] expected {name} to be a finite number, got {number}")
-    return numbers
+def _options(options: dict[str, float], where: str) -> list[tuple[str, float]]:
+    return [(name, as_number(value, where, name)) for name, value in options.items()]

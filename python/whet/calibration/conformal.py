@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whet._arrays import Floats
+from whet._arrays import Floats, as_array
 from whet._checks import as_number, as_seed
 from whet._rows import AnyModel, Rows, rows_of
 from whet.calibration.wrapped import Wrapped
@@ -149,8 +149,10 @@ def _bounds(rows: Rows, method: str) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _spread(spread: Spread | None, X: Any, rows: int, where: str) -> NDArray[np.float64]:
-    found = spread.predict(X) if isinstance(spread, Module | TabularModel) else spread(X) if spread else None
-    each = np.asarray(found, np.float64).reshape(-1)
+    if not (callable(spread) or isinstance(spread, TabularModel)):
+        raise TypeError(f"[{where}] expected a spread that is a model or a function of X, got {type(spread).__name__}")
+    found = spread.predict(X) if isinstance(spread, Module | TabularModel) else spread(X)
+    each = as_array(found, where, "spread").astype(np.float64).reshape(-1)
     if each.shape != (rows,) or not (np.isfinite(each) & (each > 0)).all():
         raise ValueError(f"[{where}] expected a spread of {rows} finite numbers above 0, one for each row")
     return each

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whet import optim
-from whet._rows import inputs
 from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
 from whet.losses import Loss
@@ -114,7 +113,7 @@ def _train(model: Module, loss: Loss, optimizer: Optimizer, rows: Rows, batch: i
         warnings.simplefilter("ignore", WhetWarning)
         try:
             model.fit(
-                inputs(model, rows.features),
+                model._apart(rows.features),
                 rows.target,
                 loss=loss,
                 optimizer=optimizer,

@@ -86,7 +86,7 @@ def compare(model: Module, loss: Loss, rows: Rows, held: Rows) -> Comparison:
         outputs = [_learned(scaled, target, loss, known, asked, asked, hidden, seed) for seed in range(_SEEDS)]
         found.append(np.mean([_block_losses(model, loss, each, held.target) for each in outputs], axis=0))
     best = min(found, key=lambda blocks: float(blocks.mean()))
-    outputs_of_run = model._outputs(held.features).reshape(len(held), -1)
+    outputs_of_run = model._outputs(held.features)
     gain = _block_losses(model, loss, outputs_of_run, held.target) - best
     return Comparison(float(best.mean()), _surprise(gain))
 

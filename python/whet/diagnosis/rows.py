@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whet._arrays import Floats, as_dense
-from whet._rows import feature_names
 from whet.data.columns import Column
 from whet.data.targets import LabelEncoder
 from whet.losses import Loss
@@ -78,7 +77,7 @@ def read(model: Module | TabularModel, loss: Loss, X: Any, y: Any, where: str) -
     if not len(features):
         raise ValueError(f"[{where}] expected at least one row, got none")
     target = loss.target(y, len(features), model._width_of_target(features.shape[1], loss), model.dtype, where)
-    names = feature_names(model, X, features.shape[1])
+    names = model._feature_names(X, features.shape[1])
     columns = {name: features[:, i] for i, name in enumerate(names)}
     return Rows(features, names, columns, target, _codes(loss, target), len(features))
 

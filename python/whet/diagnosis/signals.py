@@ -12,7 +12,6 @@ import numpy as np
 
 from whet import _core, optim
 from whet._arrays import Floats
-from whet._rows import inputs
 from whet.diagnosis.probes import fresh
 from whet.diagnosis.rows import Rows
 from whet.errors import NonFiniteError, WhetWarning
@@ -94,7 +93,7 @@ def gradients(model: Module, loss: Loss, rows: Rows, seed: int) -> Mapping[str, 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", WhetWarning)
         try:
-            trainer.step(inputs(probe, rows.features), rows.target)
+            trainer.step(probe._apart(rows.features), rows.target)
         except (NonFiniteError, ValueError):
             return {}
     norms = {name: [float(np.linalg.norm(each.astype(np.float64)))] for name, each in trainer.gradients().items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._checks import as_count, as_number
-from whet._rows import AnyModel, Rows, rows_of
+from whet._rows import AnyModel, Columns, Rows, rows_of
 from whet._show import as_axes, as_frame, html_table, number
+from whet.explain.derivatives import looked_up
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +120,7 @@ class PartialDependence:
 def partial_dependence(
     model: AnyModel,
     X: Any,
-    features: int | str | Sequence[int | str],
+    features: Columns,
     *,
     kind: str = "average",
     grid_resolution: int | None = None,
@@ -140,7 +141,8 @@ def partial_dependence(
         features: A column by name or number, or two of them.
         kind: "average", or with the predictions of each row "individual" or "both".
         grid_resolution: The number of values, evenly from one percentile to the other, of a column that has more; else
-            all that it has. Of categories, all. By default 50 of one column, and 20 of each of two.
+            all that it has. Of categories, and of what an embedding looks up, all. By default 50 of one column, and 20
+            of each of two.
         percentiles: Where the grid begins and ends.
         custom_values: Grids of one's own, by column.
         feature_names: Of the columns of an array; those of a DataFrame are known.
@@ -154,13 +156,14 @@ def partial_dependence(
     rows = rows_of(model, X, None, where, with_target=False, names=feature_names)
     if kind not in _KINDS:
         raise ValueError(f"[{where}] expected a kind among {', '.join(_KINDS)}, got {kind!r}")
-    asked = list(features) if isinstance(features, Iterable) and not isinstance(features, str) else [features]
-    columns = [rows.find(each) for each in asked]
+    columns = rows.find_all(features)
     if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
-        raise ValueError(f"[{where}] expected one column or two different ones, got {asked}")
-    own = {rows.find(name): np.asarray(values) for name, values in (custom_values or {}).items()}
+        raise ValueError(f"[{where}] expected one column or two different ones, got {features}")
+    own = _own(rows, {} if custom_values is None else custom_values)
     default = 50 if len(columns) == 1 else 20
     points = default if grid_resolution is None else as_count(grid_resolution, where, "grid_resolution")
+    if not isinstance(percentiles, tuple | list) or len(percentiles) != 2:
+        raise TypeError(f"[{where}] expected percentiles to be two numbers, got {percentiles!r}")
     low, high = (as_number(each, where, "percentiles") for each in percentiles)
     if not 0 <= low < high <= 1:
         raise ValueError(f"[{where}] expected percentiles between 0 and 1, the lower one first, got {low} and {high}")
@@ -176,6 +179,20 @@ def _labels(rows: Rows, outputs: int) -> Sequence[Any]:
     return range(outputs) if rows.classes is None else rows.classes.tolist()
 
 
+def _own(rows: Rows, custom_values: Mapping[int | str, ArrayLike]) -> dict[int, NDArray[Any]]:
+    """Grids of one's own, by the position of their column."""
+    if not isinstance(custom_values, Mapping):
+        raise TypeError(f"[{rows.where}] expected custom_values to map columns to values, got {custom_values!r}")
+    own = {rows.find(name): np.asarray(values) for name, values in custom_values.items()}
+    for column, values in own.items():
+        if values.ndim != 1 or not len(values):
+            raise ValueError(
+                f"[{rows.where}] expected custom_values of column {rows.names[column]!r} of shape (values,), "
+                f"not empty; got {values.shape}"
+            )
+    return own
+
+
 def _grid(rows: Rows, column: int, points: int, low: float, high: float) -> NDArray[Any]:
     cells = rows.cells(column)
     if column in rows.categories:
@@ -184,9 +201,12 @@ def _grid(rows: Rows, column: int, points: int, low: float, high: float) -> NDAr
     if not len(known):
         raise ValueError(f"[{rows.where}] expected a value in column {rows.names[column]!r}, got none")
     values = np.unique(known)
-    if len(values) <= points:
+    width = rows.features.shape[1]
+    if len(values) <= points or np.isin(rows.groups[column], looked_up(rows.network._graph(width), width)).any():
         return values
-    first, last = np.quantile(known.astype(np.float64), (low, high))
+    # As scipy.stats.mstats.mquantiles, of which scikit-learn makes its grids.
+    places = [len(known) * share + 0.2 * share - 0.6 for share in (low, high)]
+    first, last = np.interp(places, np.arange(len(known)), np.sort(known.astype(np.float64))).tolist()
     if not first < last:
         raise ValueError(
             f"[{rows.where}] expected percentiles that differ in column {rows.names[column]!r}, got {first} and {last}"

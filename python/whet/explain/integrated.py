@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whet._arrays import as_array
 from whet._checks import as_count, as_number
 from whet._rows import AnyModel, Rows, rows_of
 from whet.errors import WhetWarning
@@ -105,7 +106,7 @@ def _one_baseline(rows: Rows, baseline: ArrayLike | str | None) -> NDArray[np.fl
             raise ValueError(f"[{rows.where}] expected a baseline of numbers or 'mean', got {baseline!r}")
         mean: NDArray[np.float64] = rows.features.mean(axis=0, dtype=np.float64, keepdims=True)
         return mean
-    given = np.asarray(baseline, np.float64).reshape(1, -1)
+    given = as_array(baseline, rows.where, "baseline").astype(np.float64).reshape(1, -1)
     if given.shape[1] not in (1, width) or not np.isfinite(given).all():
         raise ValueError(
             f"[{rows.where}] expected a baseline of one finite number or of {width}, one for each feature, "

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet._checks import as_count, as_seed
-from whet._rows import AnyModel, Rows, rows_of
+from whet._rows import AnyModel, Columns, Rows, rows_of
 from whet._show import as_frame, bars, html_table, number
 from whet.metrics import Asked, Metric
 
@@ -90,7 +90,7 @@ def permutation_importance(
     *,
     metric: Asked | None = None,
     n_repeats: int = 5,
-    features: Sequence[int | str] | None = None,
+    features: Columns | None = None,
     sample_weight: ArrayLike | None = None,
     feature_names: Sequence[str] | None = None,
     seed: int = 0,
@@ -107,7 +107,7 @@ def permutation_importance(
         y: The target of features.
         metric: A name, an object of whet.metrics, or "loss"; by default the first metric of the last fit, or its loss.
         n_repeats: How often each column is shuffled.
-        features: The columns to look at, by name or number; all by default.
+        features: The columns to look at, by name or number, or one; all by default.
         sample_weight: Of the rows, shape (rows,).
         feature_names: Of the columns of an array; those of a DataFrame are known.
         seed: Of the shuffles. A column's do not depend on which others are looked at.
@@ -121,7 +121,7 @@ def permutation_importance(
     rows = rows_of(model, X, y, where, with_target=True, names=feature_names)
     repeats, seed = as_count(n_repeats, where, "n_repeats"), as_seed(seed, where)
     name, found, sign = rows.metric(metric)
-    chosen = range(len(rows.names)) if features is None else [rows.find(each) for each in features]
+    chosen = range(len(rows.names)) if features is None else rows.find_all(features)
     baseline = rows.score(found, rows.features, sample_weight)
     scores = [_shuffled(rows, found, column, repeats, seed, sample_weight) for column in chosen]
     importances = sign * (baseline - np.array(scores, np.float64).reshape(len(scores), repeats))

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whet._checks import as_path
 from whet._predictor import predictor_of
 from whet.nn import Module
+from whet.tabular import TabularModel
 
 __all__ = ["from_safetensors", "to_safetensors"]
 
@@ -39,14 +41,17 @@ def to_safetensors(model: Any, path: str | os.PathLike[str]) -> None:
         path: The file.
 
     Raises:
-        TypeError: If `model` is neither.
+        TypeError: If `model` is neither, or `path` no path.
         ValueError: If an estimator is not fitted.
         OSError: If the file cannot be written.
     """
     from safetensors.numpy import save
 
-    network = model if isinstance(model, Module) else predictor_of(model, "to_safetensors").network
-    data = save({name: np.asarray(array, order="C") for name, array in network.state_dict().items()})
+    if hasattr(type(model), "_predictor") and not isinstance(model, Module):
+        model = predictor_of(model, "to_safetensors").network
+    _check(model, "to_safetensors", "an nn.Module or an estimator of whet.sklearn")
+    path = as_path(path, "to_safetensors")
+    data = save({name: np.asarray(array, order="C") for name, array in model.state_dict().items()})
     with open(path, "wb") as file:
         file.write(data)
 
@@ -55,22 +60,28 @@ def from_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
     """Loads parameters into `model`, which has the same names and shapes; of any precision, also bfloat16.
 
     Raises:
-        TypeError: If `model` is no module.
+        TypeError: If `model` is no nn.Module, or `path` no path.
         OSError: If the file cannot be read.
         ValueError: If it is damaged, names or shapes differ, or a tensor holds what NumPy cannot, such as 8-bit floats;
             the model is unchanged then.
     """
     from safetensors import SafetensorError, deserialize
 
-    if not isinstance(model, Module):
-        raise TypeError(f"[from_safetensors] expected an nn.Module, got {type(model).__name__}")
+    _check(model, "from_safetensors", "an nn.Module")
+    path = as_path(path, "from_safetensors")
     with open(path, "rb") as file:
         data = file.read()
     try:
         tensors = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise ValueError(f"[from_safetensors] expected a safetensors file, got {os.fspath(path)!r}: {error}") from None
+        raise ValueError(f"[from_safetensors] expected a safetensors file, got {path!r}: {error}") from None
     model.load_state_dict({name: _array(name, **tensor) for name, tensor in tensors})
+
+
+def _check(model: object, where: str, expected: str) -> None:
+    if not isinstance(model, Module):
+        hint = "; that of a TabularModel is its `network`" if isinstance(model, TabularModel) else ""
+        raise TypeError(f"[{where}] expected {expected}, got {type(model).__name__}{hint}")
 
 
 def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> NDArray[Any]:

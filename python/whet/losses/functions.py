@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from whet._arrays import Floats, as_array, as_floats, check_finite
+from whet._arrays import Floats, as_array, as_floats, check_finite, read_only
 from whet._checks import as_flag, as_number
 from whet.losses.base import Loss
 from whet.losses.classes import CrossEntropyLoss
@@ -91,8 +91,8 @@ class NumPyLoss(Loss):
 
     Args:
         function: Takes predictions, shape (rows, outputs), and targets, shape (rows, columns of y), in the model's
-            dtype; returns the loss of each row, shape (rows,), and its gradient with respect to the row's prediction,
-            shape (rows, outputs).
+            dtype, both read-only; returns the loss of each row, shape (rows,), and its gradient with respect to the
+            row's prediction, shape (rows, outputs).
     """
 
     name = "numpy"
@@ -121,7 +121,7 @@ class NumPyLoss(Loss):
             TypeError: If it returns no pair of arrays of numbers.
             ValueError: If a shape does not fit.
         """
-        answer = self.function(prediction, target)
+        answer = self.function(read_only(prediction), read_only(target))
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise TypeError(f"[loss] expected the function to return losses and gradient, got {type(answer).__name__}")
         checked = []
@@ -290,7 +290,7 @@ def _binary(prediction: Any, target: Any) -> Any:
 
 def _classes(prediction: Any, target: Any) -> Any:
     classes = range(prediction.shape[1])
-    chosen = sum(prediction[:, :, i : i + 1] * (target._with("equal", float(i))) for i in classes)
+    chosen = sum(prediction[:, :, i : i + 1] * (target == float(i)) for i in classes)
     return prediction.apply("logsumexp") - chosen
 
 

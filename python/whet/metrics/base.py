@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whet._arrays import Floats, as_weights
+from whet._arrays import Floats, as_weights, read_only
 from whet._frozen import Frozen
 from whet.errors import WhetWarning
 from whet.losses import Loss
@@ -39,7 +39,7 @@ class Metric:
     Args:
         name: The key in histories and results.
         function: Takes truth and prediction, and `sample_weight` by name if it has a parameter of that name and rows
-            have weights; returns one number.
+            have weights, read-only arrays; returns one number.
         reads: What it takes as prediction: "labels" or "probabilities" of classes, "values" of a regression, or the raw
             "outputs" of any model. "predictions" are probabilities if the loss has them, else values; "scores" are what
             puts the rows in an order, for each class or label. Arrays of one column have the shape (rows,) for
@@ -78,9 +78,12 @@ class Metric:
 
     def score(self, seen: Predictions) -> float:
         """The metric of a model's predictions."""
-        truth, prediction = seen.read(self.reads)
-        weights = {} if seen.weights is None or not _takes_weights(self.function) else {"sample_weight": seen.weights}
-        return _number(self.function(truth, prediction, **weights), self.name)
+        truth, said = seen.read(self.reads)
+        prediction = tuple(map(read_only, said)) if isinstance(said, tuple) else read_only(said)
+        weights = {}
+        if seen.weights is not None and _takes_weights(self.function):
+            weights["sample_weight"] = read_only(seen.weights)
+        return _number(self.function(read_only(truth), prediction, **weights), self.name)
 
     def whole(self, sums: Sums) -> float:
         """The metric of all rows that were summed."""

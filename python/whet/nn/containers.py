@@ -42,7 +42,11 @@ class Sequential(Module):
     @overload
     def __getitem__(self, index: slice) -> Sequential: ...
     def __getitem__(self, index: int | slice) -> Module | Sequential:
-        return Sequential(*self._layers[index]) if isinstance(index, slice) else self._layers[index]
+        if isinstance(index, slice):
+            return Sequential(*self._layers[index])
+        if not -len(self._layers) <= index < len(self._layers):
+            raise IndexError(f"[Sequential] expected the number of one of {len(self._layers)} layers, got {index}")
+        return self._layers[index]
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._layers)

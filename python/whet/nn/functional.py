@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 
+from whet._checks import as_count
 from whet.nn.parameter import Parameter
 from whet.nn.tracing import Operand, Value, concatenate
 
@@ -93,16 +95,21 @@ def where(condition: Value, a: Operand, b: Operand) -> Value:
     def traced(operand: Operand) -> Value:
         if isinstance(operand, Value):
             return operand
-        number = 0.0 if isinstance(operand, Parameter) else float(operand)
-        constant = trace.apply("constant", [], [], {"value": number})
-        return constant + operand if isinstance(operand, Parameter) else constant
+        if isinstance(operand, Parameter):
+            return trace.apply("constant", [], [], {"value": 0.0}) + operand
+        if isinstance(operand, bool) or not isinstance(operand, Real):
+            raise TypeError(
+                f"[where] expected a traced value, a parameter or a number, got {type(operand).__name__}{trace.place()}"
+            )
+        return trace.apply("constant", [], [], {"value": float(operand)})
 
     return condition.apply("where", [traced(a), traced(b)])
 
 
 def one_hot(x: Value, num_classes: int) -> Value:
     """A row's class, a whole number in one element, as `num_classes` zeros and a one."""
-    return concatenate([_value(x, "one_hot")._with("equal", float(i)) for i in range(num_classes)])
+    classes = range(as_count(num_classes, "one_hot", "num_classes"))
+    return concatenate([_value(x, "one_hot") == float(i) for i in classes])
 
 
 def logsumexp(x: Value) -> Value:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whet import _core
-from whet._checks import as_count, as_number, as_seed
+from whet._arrays import as_array
+from whet._checks import as_count, as_name, as_number, as_seed
 from whet._frozen import Frozen
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ class Uniform(Initializer):
     a: float = 0.0
     b: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.a > self.b:
+            raise ValueError(f"[Uniform] expected a of at most b, got {self.a} and {self.b}")
+
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """See `Initializer.draw`."""
         return _uniform(shape, seed, index, self.a, self.b)
@@ -196,9 +202,15 @@ class Values(Initializer):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
+    def __post_init__(self) -> None:
+        as_array(self.values, "Values", "values")
+
     def draw(self, shape: tuple[int, ...], seed: int, index: int) -> Doubles:
         """See `Initializer.draw`."""
-        return np.array(self.values, np.float64).reshape(shape)
+        values = np.array(self.values, np.float64)
+        if values.size != math.prod(shape):
+            raise ValueError(f"[Values] expected {math.prod(shape)} numbers for {shape}, got shape {values.shape}")
+        return values.reshape(shape)
 
 
 class Sparse(Initializer):
@@ -264,20 +276,26 @@ class _Kaiming(Initializer):
     mode: str = "fan_in"
     nonlinearity: str = "leaky_relu"
 
-    def _deviation(self, shape: tuple[int, ...]) -> float:
-        gains = {
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        where, gains = type(self).__name__, self._gains()
+        if as_name(self.nonlinearity, where, "nonlinearity") not in gains:
+            raise ValueError(f"[{where}] expected a nonlinearity of {', '.join(gains)}, got '{self.nonlinearity}'")
+        if as_name(self.mode, where, "mode") not in ("fan_in", "fan_out"):
+            raise ValueError(f"[{where}] expected mode 'fan_in' or 'fan_out', got '{self.mode}'")
+
+    def _gains(self) -> dict[str, float]:
+        return {
             "leaky_relu": math.sqrt(2 / (1 + self.a**2)),
             "relu": math.sqrt(2),
             "tanh": 5 / 3,
             "sigmoid": 1.0,
             "linear": 1.0,
         }
-        if self.nonlinearity not in gains:
-            raise ValueError(f"[init] expected a nonlinearity of {', '.join(gains)}, got '{self.nonlinearity}'")
-        if self.mode not in ("fan_in", "fan_out"):
-            raise ValueError(f"[init] expected mode 'fan_in' or 'fan_out', got '{self.mode}'")
+
+    def _deviation(self, shape: tuple[int, ...]) -> float:
         fan_in, fan_out = _fans(shape, self)
-        return gains[self.nonlinearity] / math.sqrt(fan_in if self.mode == "fan_in" else fan_out)
+        return self._gains()[self.nonlinearity] / math.sqrt(fan_in if self.mode == "fan_in" else fan_out)
 
 
 class KaimingUniform(_Kaiming):
@@ -395,15 +413,20 @@ def lsuv(
         The variance of each linear layer's outputs, by the name of its weight.
 
     Raises:
-        TypeError: If `X` does not hold numbers.
-        ValueError: If its shape does not fit, or there is no row.
+        TypeError: If `X` does not hold numbers, or `model` is no nn.Module.
+        ValueError: If its shape does not fit, or there is no row; the model is unchanged then.
         RuntimeError: If the model is being trained.
     """
+    from whet.nn.module import Module
+
     seed, rounds = as_seed(seed, "lsuv"), as_count(max_iterations, "lsuv", "max_iterations")
     distance = as_number(tolerance, "lsuv", "tolerance", low=0)
+    if not isinstance(model, Module):
+        raise TypeError(f"[lsuv] expected an nn.Module, got {type(model).__name__}")
     features = model._features(X, "lsuv")
     if len(features) == 0:
         raise ValueError("[lsuv] expected at least one row, got none")
+    model._check_indices(features, "lsuv")
     graph, names = model._graph(features.shape[1]), model._parameter_names()
     layers = [i for i, node in enumerate(graph.nodes) if node["op"] == "linear"]
     variances: dict[str, float] = {}

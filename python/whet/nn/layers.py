@@ -108,6 +108,12 @@ class AlphaDropout(Module):
         return {"p": self.p}
 
 
+def _sizes(value: Sequence[int], where: str, name: str) -> tuple[int, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"[{where}] expected {name} to be a sequence of sizes, got {value!r}")
+    return tuple(-1 if size == -1 else as_count(size, where, f"each size of {name}") for size in value)
+
+
 class Flatten(Module):
     """Each row as one axis, as torch.nn.Flatten."""
 
@@ -128,7 +134,7 @@ class Unflatten(Module):
         if isinstance(dim, bool) or not isinstance(dim, int) or dim == 0:
             raise ValueError(f"[Unflatten] expected dim to be an axis behind the rows, got {dim!r}")
         self.dim = dim
-        self.unflattened_size = tuple(unflattened_size)
+        self.unflattened_size = _sizes(unflattened_size, "Unflatten", "unflattened_size")
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""
@@ -154,7 +160,7 @@ class Reshape(Module):
     """
 
     def __init__(self, target_shape: Sequence[int]) -> None:
-        self.target_shape = tuple(target_shape)
+        self.target_shape = _sizes(target_shape, "Reshape", "target_shape")
 
     def forward(self, x: Value) -> Value:
         """See `Module.forward`."""

@@ -388,31 +388,55 @@ class Module(Model):
             return parts[0]
         inputs = tuple((name, part.shape[1]) for name, part in zip(names, parts, strict=True))
         if inputs != self._inputs:
-            earlier, self._inputs = self._inputs, inputs
+            before, self._inputs = self._inputs, inputs
             try:
-                self._trace(sum(width for _, width in inputs))
+                self._graph(sum(width for _, width in inputs))
             except BaseException:
-                self._inputs = earlier  # what forward cannot take changes nothing
+                self._inputs = before  # a call that is refused leaves the model as it was
                 raise
         return np.concatenate(parts, axis=1)
 
+    def _apart(self, features: Floats) -> Floats | dict[str, Floats]:
+        """What `_features` was given: an array for each input by name, where forward takes several."""
+        if not self._inputs:
+            return features
+        ends = np.cumsum([width for _, width in self._inputs])[:-1]
+        parts = np.split(features, ends, axis=1)
+        return {name: part for (name, _), part in zip(self._inputs, parts, strict=True)}
+
+    def _feature_names(self, X: object, width: int) -> tuple[str, ...]:
+        """Names of the features of `X`: those of a table with names, of its inputs, else x0, x1 and so on."""
+        if isinstance(X, Mapping) and self._inputs:
+            return tuple(name if size == 1 else f"{name}.{i}" for name, size in self._inputs for i in range(size))
+        columns = getattr(X, "column_names", getattr(X, "columns", None))  # the first is PyArrow's
+        return tuple(map(str, columns)) if columns is not None else tuple(f"x{i}" for i in range(width))
+
     def _width(self) -> int:
-        """The number of features the model was last traced with, else that of its first layer if no other fits."""
+        """The number of features the model was last traced with, else that of its first layer if no other fits.
+
+        Raises:
+            ValueError: If it may be another, or the first layer does not tell it.
+        """
         if self._traced is not None:
             return self._traced.width
         if self._inputs:
             return sum(width for _, width in self._inputs)
         widths = [parameter.shape[1] for _, parameter in self.named_parameters() if len(parameter.shape) == 2]
-        if widths and not self._fits(widths[0] + 1):
+        misfit = self._misfit(widths[0]) if widths else None
+        if widths and misfit is None and self._misfit(widths[0] + 1) is not None:
             return widths[0]
-        raise ValueError(f"[{type(self).__name__}] takes any number of features: fit it or predict with it first")
+        told = "" if misfit is None else f"; {widths[0]}, as its first weight has, do not fit: {misfit}"
+        raise ValueError(
+            f"[{type(self).__name__}] does not say how many features it takes: fit it or predict with it first{told}"
+        )
 
-    def _fits(self, width: int) -> bool:
+    def _misfit(self, width: int) -> Exception | None:
+        """What tracing for so many features raises, if anything."""
         try:
             Trace(width, self._structure().parameters).run(self, [])
-        except (ValueError, TypeError, IndexError):
-            return False
-        return True
+        except (ValueError, TypeError, IndexError) as error:
+            return error
+        return None
 
     def summary(self) -> Summary:
         """A table of what a training step runs: layers, what is fused, output shapes, parameters and FLOPs.

@@ -8,8 +8,8 @@ import numpy as np
 
 from whet import _core
 from whet._arrays import Floats
-from whet._checks import as_flag
-from whet.nn.init import Initializer
+from whet._checks import as_count, as_flag
+from whet.nn.init import Initializer, get
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -19,15 +19,20 @@ class Parameter:
 
     Args:
         shape: The shape, such as (out_features, in_features).
-        initializer: How the first values are drawn.
+        initializer: How the first values are drawn: an object of whet.nn.init, or its name.
         requires_grad: Whether training changes it.
+
+    Raises:
+        TypeError: If an argument is of a wrong kind.
+        ValueError: If a size is below 1, or there is no initialiser of that name.
     """
 
-    def __init__(self, shape: tuple[int, ...], initializer: Initializer, requires_grad: bool = True) -> None:
-        if any(n < 1 for n in shape):
-            raise ValueError(f"[Parameter] expected a shape of positive sizes, got {shape}")
-        self.shape = tuple(int(n) for n in shape)
-        self.initializer = initializer
+    def __init__(self, shape: tuple[int, ...], initializer: Initializer | str, requires_grad: bool = True) -> None:
+        where = type(self).__name__
+        if not isinstance(shape, tuple | list):
+            raise TypeError(f"[{where}] expected a shape such as (out_features, in_features), got {shape!r}")
+        self.shape = tuple(as_count(n, where, "each size of the shape") for n in shape)
+        self.initializer = get(initializer)
         self._requires_grad = as_flag(requires_grad, "Parameter", "requires_grad")
         self._values: Floats | None = None
         self._owner: _core.State | None = None
@@ -93,10 +98,10 @@ class Buffer(Parameter):
 
     Args:
         shape: The shape, such as (features,).
-        initializer: What it holds at first.
+        initializer: What it holds at first: an object of whet.nn.init, or its name.
     """
 
-    def __init__(self, shape: tuple[int, ...], initializer: Initializer) -> None:
+    def __init__(self, shape: tuple[int, ...], initializer: Initializer | str) -> None:
         super().__init__(shape, initializer, requires_grad=False)
 
     def __repr__(self) -> str:

@@ -9,9 +9,11 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whet import _core
 from whet._arrays import Floats
+from whet._checks import as_name
 from whet.nn.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ Operand = Union["Value", Parameter, float]
 # NumPy's functions by name, as operations.
 _UFUNCS = {"absolute": "abs", "negative": "neg", "subtract": "sub", "multiply": "mul", "divide": "div"}
 _UFUNCS |= {name: name for name in ("add", "exp", "log", "sqrt", "square", "sin", "cos", "tanh", "maximum", "minimum")}
-_UFUNCS |= {name: name for name in ("greater", "greater_equal")}
+_UFUNCS |= {name: name for name in ("greater", "greater_equal", "equal")}
+_MIRRORED = {"less": "greater", "less_equal": "greater_equal"}
 
 
 def _is_number(operand: object) -> TypeGuard[float]:
@@ -122,17 +125,23 @@ class Value:
     def __le__(self, other: Operand) -> Value:
         return self._with("greater_equal", other, swapped=True)
 
+    def __eq__(self, other: Operand) -> Value:  # type: ignore[override]
+        return self._with("equal", other)
+
+    def __ne__(self, other: Operand) -> Value:  # type: ignore[override]
+        return 1.0 - self._with("equal", other)
+
+    __hash__ = object.__hash__
+
     def __pow__(self, exponent: float) -> Value:
         """Of a whole number from -8 to 8, or of a half."""
+        if not _is_number(exponent) or exponent not in (0.5, *range(-8, 0), *range(1, 9)):
+            raise ValueError(
+                f"[**] expected a whole number from -8 to 8 but not 0, or 0.5, got {exponent!r}{self._trace.place()}"
+            )
         if exponent == 0.5:
             return self.apply("sqrt")
-        try:
-            count = operator.index(int(exponent)) if int(exponent) == exponent else None
-        except (TypeError, ValueError):
-            count = None
-        if count is None or not 1 <= abs(count) <= 8:
-            raise ValueError(f"[**] expected a whole number from -8 to 8 but not 0, or 0.5, got {exponent!r}")
-        power = self
+        count, power = int(exponent), self
         for _ in range(abs(count) - 1):
             power = power * self
         return power if count > 0 else 1.0 / power
@@ -153,13 +162,17 @@ class Value:
 
     # Shapes
 
-    def reshape(self, *shape: int) -> Value:
-        """The elements of each row in another shape; one size may be -1."""
-        sizes = [int(n) for n in shape]
+    def reshape(self, *shape: int | Sequence[int]) -> Value:
+        """The elements of each row in another shape, its sizes or one sequence of them; one size may be -1."""
+        given = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        try:
+            sizes = [operator.index(n) for n in given]  # type: ignore[arg-type]
+        except TypeError:
+            raise TypeError(f"[reshape] expected whole numbers, got {given}{self._trace.place()}") from None
         if sizes.count(-1) == 1:
             sizes[sizes.index(-1)] = math.prod(self.shape) // max(1, -math.prod(sizes))
         if not 1 <= len(sizes) <= 3:
-            raise ValueError(f"[reshape] expected one to three sizes for a row, got {shape}{self._trace.place()}")
+            raise ValueError(f"[reshape] expected one to three sizes for a row, got {given}{self._trace.place()}")
         return self._trace.apply("reshape", [self], [], {f"size{i}": n for i, n in enumerate(sizes)})
 
     def flatten(self) -> Value:
@@ -182,6 +195,10 @@ class Value:
     def _row_axis(self, op: str, axis: int) -> int:
         """An axis of the array of all rows as one of a row."""
         rank = len(self.shape) + 1
+        try:
+            axis = operator.index(axis)
+        except TypeError:
+            raise TypeError(f"[{op}] expected one axis, a whole number, got {axis!r}{self._trace.place()}") from None
         if not -rank < axis < rank or axis == 0:
             raise ValueError(
                 f"[{op}] expected an axis from 1 to {rank - 1}, or from -{rank - 1} to -1, for shape (rows, "
@@ -190,36 +207,44 @@ class Value:
         return axis - 1 if axis > 0 else axis + rank - 1
 
     def __getitem__(self, index: Any) -> Value:
-        """A part of each row: ``x[:, 2:5]``, ``x[..., -1]``, ``x[:, [0, 3]]``; the first index is ``:`` or ``...``."""
+        """A part of each row: ``x[:, 2:5]``, ``x[..., -1]``, ``x[:, [0, 3]]``; the first index is ``:`` or ``...``.
+
+        One of the others may be a list or an array, of positions or of truth, as in NumPy.
+        """
         parts = index if isinstance(index, tuple) else (index,)
         rank = len(self.shape)
-        if parts and parts[0] is Ellipsis:
-            parts = (slice(None),) * (rank + 2 - len(parts)) + parts[1:]
-        if not parts or parts[0] != slice(None) or len(parts) > rank + 1:
+        first = next((i for i, part in enumerate(parts) if part is Ellipsis), None)
+        if first is not None:
+            parts = (*parts[:first], *(slice(None),) * (rank + 2 - len(parts)), *parts[first + 1 :])
+        whole = bool(parts) and isinstance(parts[0], slice) and parts[0] == slice(None)
+        if not whole or len(parts) > rank + 1 or sum(isinstance(part, (list, tuple, np.ndarray)) for part in parts) > 1:
             raise IndexError(
-                f"[slice] expected : for the rows and up to {rank} indices after it, got {index!r}{self._trace.place()}"
+                f"[slice] expected : for the rows and up to {rank} indices after it, of which one may be a list, "
+                f"got {index!r}{self._trace.place()}"
             )
         value, dropped = self, []
         for axis, part in enumerate(parts[1:]):
-            if isinstance(part, int):
+            wanted = self._positions(axis, part)
+            value = value._part(axis, np.atleast_1d(wanted).tolist())
+            if wanted.ndim == 0:
                 dropped.append(axis)
-            value = value._part(axis, part)
         if dropped and rank > len(dropped):
             value = value.reshape(*(n for axis, n in enumerate(value.shape) if axis not in dropped))
         return value
 
-    def _part(self, axis: int, part: Any) -> Value:
+    def _positions(self, axis: int, part: Any) -> NDArray[np.intp]:
+        """Which elements of an axis an index of NumPy takes: one, or several."""
         size = self.shape[axis]
-        if isinstance(part, slice):
-            wanted = list(range(size))[part]
-        else:
-            wanted = (
-                [operator.index(part)] if not isinstance(part, (list, tuple)) else [operator.index(i) for i in part]
-            )
-            wanted = [i + size if i < 0 else i for i in wanted]
-        if not wanted or any(not 0 <= i < size for i in wanted):
+        try:
+            found = np.asarray(np.arange(size)[list(part) if isinstance(part, tuple) else part])
+        except (IndexError, TypeError, ValueError):
+            found = np.empty(0, np.intp)
+        if found.size == 0 or found.ndim > 1:
             raise IndexError(f"[slice] expected indices of the {size} elements, got {part!r}{self._trace.place()}")
-        if wanted == list(range(size)):
+        return found
+
+    def _part(self, axis: int, wanted: Sequence[int]) -> Value:
+        if wanted == list(range(self.shape[axis])):
             return self
         runs: list[list[int]] = []
         for i in wanted:
@@ -243,13 +268,21 @@ class Value:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Value:
         """NumPy's functions on a traced value, and its operators with a number of NumPy on the left."""
-        op = _UFUNCS.get(ufunc.__name__)
+        name = _MIRRORED.get(ufunc.__name__, ufunc.__name__)
+        inputs = inputs if name == ufunc.__name__ else inputs[::-1]
+        inputs = tuple(each.item() if isinstance(each, np.ndarray) and each.ndim == 0 else each for each in inputs)
+        op = _UFUNCS.get(name)
         if op is None or method != "__call__" or options or not 1 <= len(inputs) <= 2:
             raise TypeError(f"[forward] a traced value is no array for np.{ufunc.__name__}: see nn.functional")
         if len(inputs) == 1:
             return -self if op == "neg" else self.apply(op)
         first, second = inputs
         return first._with(op, second) if isinstance(first, Value) else self._with(op, first, swapped=True)
+
+    def __array_function__(self, function: Any, *_: object) -> None:
+        raise TypeError(
+            f"[forward] a traced value is no array for np.{function.__name__}: see its methods and nn.functional"
+        )
 
     def __array__(self, *_: object, **__: object) -> None:
         raise TypeError("[forward] a traced value is no array: use its operators, and layers and functions of whet.nn")
@@ -285,6 +318,7 @@ class Trace:
         self.schedules: list[Schedule] = []  # of the numbers that operations read
         self._names: dict[int, str] = {}
         self._stack: list[Module] = []
+        self._outside = ""  # where the trace is when it is in no module, for messages
 
     def run(self, module: Module, widths: Sequence[int] = ()) -> Value | tuple[Value, ...]:
         """What the whole module makes of the input, or of several that stand side by side in it."""
@@ -292,7 +326,7 @@ class Trace:
         whole = Value(self, 0)
         inputs = split(whole, [(width,) for width in widths]) if widths else (whole,)
         output = self.enter(module, inputs)
-        several = isinstance(output, (tuple, list))
+        several = isinstance(output, (tuple, list)) and len(output) > 0
         outputs = tuple(output) if several else (output,)
         for each in outputs:
             if isinstance(each, Value) and each._trace is not self:
@@ -312,6 +346,7 @@ class Trace:
         """Each row's loss, of prediction and target: a value, or a new input of so many elements."""
         if isinstance(target, int):
             target = Value(self, self.graph.add_target([target]))
+        self._outside = ", in the loss"
         each = loss.row_losses(prediction, target)
         if not isinstance(each, Value) or each._trace is not self:
             raise TypeError(f"[loss] expected the function to return a traced value, got {type(each).__name__}")
@@ -324,6 +359,10 @@ class Trace:
         self._stack.append(module)
         try:
             return module.forward(*values)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # the call itself
+                raise TypeError(f"[forward] {error}{self.place()}") from None
+            raise
         finally:
             self._stack.pop()
 
@@ -331,6 +370,7 @@ class Trace:
         self, op: str, inputs: Sequence[Value], parameters: Sequence[Parameter], options: Mapping[str, float]
     ) -> Value:
         """See `Value.apply`."""
+        op = as_name(op, "apply", "op")
         for value in inputs:
             if not isinstance(value, Value) or value._trace is not self:
                 raise TypeError(
@@ -356,7 +396,7 @@ class Trace:
     def place(self) -> str:
         """The layer that is being traced, for messages."""
         if not self._stack:
-            return ""
+            return self._outside
         module = self._stack[-1]
         name = self._names.get(id(module), "")
         return f", in layer '{name}' ({module!r})" if name else f", in {type(module).__name__}"

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whet._arrays import as_dense
-from whet._rows import feature_names, inputs
 from whet.calibration import Reliability, reliability
 from whet.data import Dataset
 from whet.explain import permutation_importance
@@ -120,14 +119,14 @@ def importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float
     if isinstance(model, TabularModel):
         found = permutation_importance(model, data.take(chosen), metric="loss", n_repeats=_REPEATS)
     else:
-        X = as_dense(model._features(data[0], "report"), "report")[chosen]
+        X = model._apart(as_dense(model._features(data[0], "report"), "report")[chosen])
         found = permutation_importance(
             model,
-            inputs(model, X),
+            X,
             np.asarray(data[1])[chosen],
             metric="loss",
             n_repeats=_REPEATS,
-            feature_names=feature_names(model, data[0], width),
+            feature_names=model._feature_names(data[0], width),
         )
     rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     return sorted(rises, key=lambda each: -each[1])

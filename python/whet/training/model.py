@@ -328,7 +328,9 @@ class Model:
 
     def _fitted_loss(self, where: str) -> Loss:
         if self._loss is None:
-            raise ValueError(f"[{where}] needs the loss that fit sets: the model has not been fitted")
+            raise ValueError(
+                f"[{where}] needs the loss that fit sets: the model has not been fitted, or its file holds no such loss"
+            )
         return self._loss
 
     def _width_of_output(self, width: int) -> int:

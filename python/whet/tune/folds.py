@@ -53,7 +53,7 @@ class RowPlan:
         if self.time is not None:
             raise ValueError("[search] expected no folds with time: rows of the future would train the past")
         if not 2 <= folds <= rows:
-            raise ValueError(f"[search] expected from 2 folds to one for each of the {rows} rows, got {folds}")
+            raise ValueError(f"[search] expected from 2 to {rows} folds of {rows} rows, got {folds}")
         blocks = split_indices(rows, [rows // folds + (i < rows % folds) for i in range(folds)], seed=seed, **given)
         ends = np.cumsum([len(block) for block in blocks]).tolist()
         parts = [

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
+from types import UnionType
 from typing import Any
 
 from whet import _core
@@ -25,6 +26,17 @@ __all__ = ["Running", "rungs"]
 # Seconds. A model that was trained refers to itself, and waits for Python's collector with all that training needed; to
 # call it takes some 20 ms, in which other threads go on inside the compiled core.
 _SWEEP = 1.0
+# What a journal has of a training.
+_LINE: dict[str, type | UnionType] = {
+    "trial": int,
+    "unit": int,
+    "epochs_of_round": int | None,
+    "score": float | int | None,
+    "epochs": int,
+    "seconds": float | int,
+    "error": str | None,
+    "params": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -82,9 +94,11 @@ class Running:
         """Takes what a journal has as done.
 
         Raises:
-            ValueError: If a trial there has other arguments.
+            ValueError: If a trial there has other arguments, or a line is no trial.
         """
-        for record in records:
+        for number, record in enumerate(records, 2):
+            if record.keys() != _LINE.keys() or not all(isinstance(record[name], _LINE[name]) for name in _LINE):
+                raise ValueError(f"[search] expected the journal of this search; its line {number} is damaged")
             task = _Task(*(record.pop(name) for name in ("trial", "unit", "epochs_of_round")))
             params = record.pop("params")
             if task.trial < len(self._drawn):

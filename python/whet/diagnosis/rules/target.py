@@ -75,7 +75,7 @@ def _recall(facts: Facts, code: int) -> float | None:
     chosen = facts.loss.labels(rows.target).astype(np.int64) == code
     if facts.failed or not chosen.any():
         return None
-    outputs = facts.model._outputs(rows.features[chosen]).reshape(int(chosen.sum()), -1)
+    outputs = facts.model._outputs(rows.features[chosen])
     guessed = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0).astype(np.int64)
     return float((guessed == code).mean())
 

@@ -41,9 +41,9 @@ def to_c(model: Any, path: str | os.PathLike[str], *, name: str = "model") -> No
 
     Raises:
         TypeError: If `model` is none of these.
-        ValueError: If it has an operation that C source cannot have, named with its layer; if a module takes any number
-            of features and has seen none; if an estimator is not fitted, has columns of categories, or predicts what no
-            network does; if `name` is none that C allows.
+        ValueError: If it has an operation that C source cannot have, named with its layer; if a module may take any
+            number of features and has seen none; if an estimator is not fitted, has columns of categories, or predicts
+            what no network does; if `name` is none that C allows.
         RuntimeError: If a table model is not fitted.
         OSError: If the file cannot be written.
     """

@@ -155,6 +155,8 @@ def _shape(onnx: Any, given: Any) -> list[int]:
 
 def _node(onnx: Any, node: Any, opset: int) -> Node:
     name = node.name or (node.output[0] if node.output else "")
+    if not node.output:
+        raise ValueError(f"{node.op_type} of node {name!r}: expected an output, got none")
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
         raise ValueError(f"{node.op_type} of node {name!r}: whet has no such operation")
     schema = onnx.defs.get_schema(node.op_type, opset)
@@ -211,7 +213,10 @@ def _array(onnx: Any, tensor: Any, folder: str | None) -> NDArray[Any]:
         del whole.external_data[:]
         whole.raw_data = _beside(tensor, folder)
         tensor = whole
-    array = onnx.numpy_helper.to_array(tensor)
+    try:
+        array = onnx.numpy_helper.to_array(tensor)
+    except ValueError as error:
+        raise ValueError(f"expected {tensor.name!r} to have as many numbers as its shape says: {error}") from None
     halves = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
     read: NDArray[Any] = array.astype(np.float32) if tensor.data_type in halves else array
     return read
@@ -224,12 +229,16 @@ def _beside(tensor: Any, folder: str | None) -> bytes:
     if folder is None or not name or os.path.basename(name) != name or name in (os.curdir, os.pardir):
         raise ValueError(f"expected the numbers of {tensor.name!r} in a file beside the model, got {name!r}")
     handle = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(handle)
+        raise ValueError(f"expected {name!r} to be a plain file without links")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise ValueError(f"expected {name!r} to be a plain file without links")
-        offset = int(where.get("offset", 0))
-        length = int(where.get("length", max(status.st_size - offset, 0)))
+        try:
+            offset = int(where.get("offset", 0))
+            length = int(where.get("length", max(status.st_size - offset, 0)))
+        except ValueError as error:
+            raise ValueError(f"expected a whole number as place of {tensor.name!r} in {name!r}: {error}") from None
         if not 0 <= offset <= offset + length <= status.st_size:
             raise ValueError(f"expected {name!r} to hold {length} bytes from {offset} on, got {status.st_size} in all")
         file.seek(offset)

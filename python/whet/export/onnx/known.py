@@ -118,11 +118,6 @@ def _divided(a: Any, b: Any) -> Value:
     return quotient
 
 
-def _equal(a: Any, b: Any) -> Value:
-    value, other = (a, b) if isinstance(a, Value) else (b, a)
-    return value._with("equal", other)
-
-
 def _larger(a: Any, b: Any) -> Value:
     value, other = (a, b) if isinstance(a, Value) else (b, a)
     return value.maximum(other)
@@ -391,7 +386,7 @@ KNOWN: Mapping[str, Callable[[Step], Result | list[Result]]] = {
     "Div": _elementwise(_divided),
     "Dropout": _dropout,
     "Einsum": _einsum,
-    "Equal": _elementwise(_equal, truth=True),
+    "Equal": _elementwise(operator.eq, truth=True),
     "Erf": _erf,
     "Flatten": _flatten,
     "Gather": _gather,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from whet._checks import as_path
@@ -82,8 +82,10 @@ class _Network(Module):
             found[each.name] = _shaped(each, value)
         for node in self._onnx_graph.nodes:
             if node.outputs[0] not in found:
-                found.update(zip(node.outputs, self._made(node, [found[name] for name in node.inputs]), strict=False))
-        outputs = tuple(_output(name, found[name]) for name in self._onnx_graph.outputs)
+                with node.named():
+                    operands = [_known(found, "input", name) for name in node.inputs]
+                found.update(zip(node.outputs, self._made(node, operands), strict=False))
+        outputs = tuple(_output(name, _known(found, "output", name)) for name in self._onnx_graph.outputs)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _made(self, node: Node, operands: list[Any]) -> list[Operand | Erf]:
@@ -145,6 +147,12 @@ def _shaped(given: Input, value: Value) -> Data:
     if len(given.shape) > 1:
         value = value.reshape(*given.shape)
     return Data(value, bare=not given.shape)
+
+
+def _known(found: Mapping[str, Operand | Erf], what: str, name: str) -> Operand | Erf:
+    if name not in found:
+        raise ValueError(f"expected the {what} {name!r} to be made by a node before")
+    return found[name]
 
 
 def _output(name: str, found: Operand | Erf) -> Value:

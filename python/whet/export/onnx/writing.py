@@ -51,7 +51,7 @@ def to_onnx(model: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         ImportError: If the package onnx is not installed.
         TypeError: If `model` is none of these.
-        ValueError: If a module takes any number of features and has seen none, or an input the name of an output; if
+        ValueError: If a module may take any number of features and has seen none, or an input the name of an output; if
             an estimator is not fitted, has columns of categories, or predicts what no network does.
         RuntimeError: If a TabularModel is not fitted.
         OSError: If the file cannot be written.
