@@ -104,6 +104,16 @@ FORMS = {
 PLAIN = [form for form in FORMS if form not in ("pandas, categorical", "Polars, Enum", "PyArrow, dictionary")]
 
 
+def test_text_that_is_missing_is_that_of_pandas(tmp_path):
+    words = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    words |= {"NULL", "NaN", "None", "n/a", "nan", "null", "NAN", "none", "Null", "-", "missing", "N.A.", "na"}
+    for word in sorted(words):
+        (tmp_path / "t.csv").write_text(f"a\nx\n{word}\n")
+        theirs = pd.read_csv(tmp_path / "t.csv")["a"].isna().tolist()
+        assert [cell is None for cell in data.read_csv(tmp_path / "t.csv")["a"]] == theirs, word
+    assert data.MISSING - {"?", ""} < words
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_same_table(form):
     table = data.as_dataset(FORMS[form](COLUMNS))

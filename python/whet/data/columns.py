@@ -50,8 +50,10 @@ Kind: TypeAlias = Literal["number", "category"]
 
 KINDS: tuple[Kind, ...] = ("number", "category")
 
-# How tables write "not known".
-MISSING = frozenset({"", "NA", "N/A", "nan", "NaN", "null", "None", "?"})
+# How tables write "not known": as pandas has it, and "?" of the UCI repository.
+_NOT_NUMBERS = ("nan", "NaN", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN")
+_NOT_KNOWN = ("", "?", "NA", "<NA>", "#NA", "N/A", "n/a", "#N/A", "#N/A N/A", "NULL", "null", "None")
+MISSING = frozenset({*_NOT_KNOWN, *_NOT_NUMBERS})
 
 _NUMBERS = (int, float, np.integer, np.floating, decimal.Decimal, fractions.Fraction)
 _BOOLEANS = (bool, np.bool_)
