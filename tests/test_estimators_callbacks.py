@@ -16,7 +16,15 @@ from sklearn.preprocessing import StandardScaler
 
 import whet.sklearn
 from whet import nn
-from whet.sklearn import LogisticRegression, MLPClassifier, MLPRegressor, PoissonRegressor, wrap
+from whet.sklearn import (
+    LogisticRegression,
+    MLPClassifier,
+    MLPRegressor,
+    PoissonRegressor,
+    SGDClassifier,
+    SGDRegressor,
+    wrap,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -45,7 +53,7 @@ def every_estimator():
 
 
 EVERY = pytest.mark.parametrize("model", every_estimator(), ids=lambda each: type(each).__name__)
-STEPWISE = (MLPClassifier, MLPRegressor, LogisticRegression, PoissonRegressor)
+STEPWISE = (MLPClassifier, MLPRegressor, LogisticRegression, PoissonRegressor, SGDRegressor)
 
 
 def rows_of(model):
@@ -119,14 +127,35 @@ def test_progress_bar(model, capsys):
         MLPClassifier(solver="lbfgs"),
         LogisticRegression(),
         LogisticRegression(solver="saga", l1_ratio=0.5),
+        SGDRegressor(),
         wrap(perceptron),
     ],
 )
 def test_a_callback_ends_a_fit(model):
     witness = Witness(most=3)
-    model.set_callbacks(witness).fit(*IRIS)
+    model.set_callbacks(witness).fit(*rows_of(model))
     assert sum(name == "iteration" for name, *_ in witness.models) == 3
     assert getattr(model, "n_iter_", 3) == 3
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_epochs_of_stochastic_gradient_descent(average, early_stopping):
+    """Of two classes, and of three, one after the other; what is told changes nothing, and is what there is by then."""
+    X, y = IRIS
+    options = {"random_state": 0, "average": average, "early_stopping": early_stopping, "max_iter": 30}
+    for kept, classes in ((y != "setosa", 1), (y != "none", 3)):
+        witness = Witness()
+        plain = SGDClassifier(**options).fit(X[kept], y[kept])
+        model = SGDClassifier(**options, n_jobs=2).set_callbacks(witness).fit(X[kept], y[kept])
+        np.testing.assert_array_equal(model.coef_, plain.coef_)
+        epochs = [found for name, found, *_ in witness.models if name == "iteration"]
+        assert model.n_iter_ <= len(epochs) <= classes * model.n_iter_
+        if classes == 1:
+            assert [found.n_iter_ for found in epochs] == list(range(1, model.n_iter_ + 1))
+            one = SGDClassifier(**{**options, "max_iter": 1}).fit(X[kept], y[kept])
+            np.testing.assert_array_equal(epochs[0].coef_, one.coef_)
+        np.testing.assert_array_equal(epochs[-1].coef_, model.coef_)
 
 
 def test_callbacks_are_propagated_by_searches_and_pipelines():

@@ -151,7 +151,7 @@ template <class T>
 py::tuple descend(py::array& w, py::array& average, double intercept, double average_intercept, const py::array& data,
                   const std::optional<py::array>& index, const std::optional<py::array>& start, const py::array& y,
                   const py::array& weights, const py::array& held, double t, const py::dict& how,
-                  const std::optional<py::function>& score) {
+                  const std::optional<py::function>& told, const std::optional<py::function>& score) {
   constexpr const char* where = "descend_rows";
   const int64_t n = y.size(), p = w.size();
   if (index.has_value() != start.has_value()) fail(where, "expected both indices and starts of rows, or none");
@@ -165,6 +165,12 @@ py::tuple descend(py::array& w, py::array& average, double intercept, double ave
   const std::span<double> coefficients = span_of(w, p, where), means = span_of(average, average.size(), where);
   if (descent.average > 0 && average.size() != p) fail(where, "expected an average of ", p, " weights");
   const auto targets = span_of(y, n, where), counts = span_of(weights, n, where);
+  std::function<bool(const linear::RowDescentEnd&)> after;
+  if (told)
+    after = [&](const linear::RowDescentEnd& now) {
+      const py::gil_scoped_acquire gil;
+      return (*told)(now.intercept, now.average_intercept, now.epochs).template cast<bool>();
+    };
   std::function<double(double)> asked;
   if (score)
     asked = [&](double now) {
@@ -176,7 +182,7 @@ py::tuple descend(py::array& w, py::array& average, double intercept, double ave
   {
     const Work work;
     end = linear::descend_rows<T>(coefficients, means, end, rows, targets.data(), counts.data(),
-                                  static_cast<const uint8_t*>(held.data()), t, descent, asked, watch);
+                                  static_cast<const uint8_t*>(held.data()), t, descent, after, asked, watch);
   }
   return py::make_tuple(end.intercept, end.average_intercept, end.epochs, end.finite);
 }
@@ -184,9 +190,10 @@ py::tuple descend(py::array& w, py::array& average, double intercept, double ave
 py::tuple descend_rows(py::array w, py::array average, double intercept, double average_intercept,
                        const py::array& data, const std::optional<py::array>& index,
                        const std::optional<py::array>& start, const py::array& y, const py::array& weights,
-                       const py::array& held, double t, const py::dict& how, const std::optional<py::function>& score) {
+                       const py::array& held, double t, const py::dict& how, const std::optional<py::function>& told,
+                       const std::optional<py::function>& score) {
   const auto call = dtype_of(data, "descend_rows") == DType::float32 ? &descend<float> : &descend<double>;
-  return call(w, average, intercept, average_intercept, data, index, start, y, weights, held, t, how, score);
+  return call(w, average, intercept, average_intercept, data, index, start, y, weights, held, t, how, told, score);
 }
 
 }  // namespace

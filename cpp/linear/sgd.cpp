@@ -171,7 +171,8 @@ double step(const RowDescent& how, const Row<T>& row, double y, double p, double
 template <class T>
 RowDescentEnd descend_rows(std::span<double> weights_of_columns, std::span<double> average, RowDescentEnd end,
                            const RowsOf<T>& x, const double* y, const double* weights, const uint8_t* held, double t,
-                           const RowDescent& how, const std::function<double(double)>& score, Watch& watch) {
+                           const RowDescent& how, const std::function<bool(const RowDescentEnd&)>& told,
+                           const std::function<double(double)>& score, Watch& watch) {
   Weights w(weights_of_columns);
   std::vector<int32_t> order(static_cast<size_t>(x.n));
   std::iota(order.begin(), order.end(), 0);
@@ -225,7 +226,7 @@ RowDescentEnd descend_rows(std::span<double> weights_of_columns, std::span<doubl
     w.settle();
     end.finite = std::isfinite(end.intercept) &&
                  std::all_of(w.data(), w.data() + w.size(), [](double each) { return std::isfinite(each); });
-    if (!end.finite) return end;
+    if (!end.finite || (told && told(end))) return end;
     const double value = score ? -score(end.intercept) : objective / static_cast<double>(learned);
     without = how.tolerance > -kInfinity && value > best - how.tolerance ? without + 1 : 0;
     best = std::min(best, value);
@@ -239,9 +240,11 @@ RowDescentEnd descend_rows(std::span<double> weights_of_columns, std::span<doubl
 
 template RowDescentEnd descend_rows(std::span<double>, std::span<double>, RowDescentEnd, const RowsOf<float>&,
                                     const double*, const double*, const uint8_t*, double, const RowDescent&,
+                                    const std::function<bool(const RowDescentEnd&)>&,
                                     const std::function<double(double)>&, Watch&);
 template RowDescentEnd descend_rows(std::span<double>, std::span<double>, RowDescentEnd, const RowsOf<double>&,
                                     const double*, const double*, const uint8_t*, double, const RowDescent&,
+                                    const std::function<bool(const RowDescentEnd&)>&,
                                     const std::function<double(double)>&, Watch&);
 
 }  // namespace whet::linear

@@ -60,10 +60,12 @@ struct RowDescentEnd {
 };
 
 /// Weights (p), and their average (p) where one is asked for, are changed in place. `held` (n) marks rows that are not
-/// learned from; `score`, if given, is called after every epoch with the intercept, and decides about the end.
+/// learned from. After every epoch, `told`, if given, is called with what there is by then, and says whether to end;
+/// `score`, if given, is called with the intercept, and decides about the end in place of the loss.
 template <class T>
 RowDescentEnd descend_rows(std::span<double> w, std::span<double> average, RowDescentEnd begin, const RowsOf<T>& x,
                            const double* y, const double* weights, const uint8_t* held, double t, const RowDescent& how,
+                           const std::function<bool(const RowDescentEnd&)>& told,
                            const std::function<double(double)>& score, Watch& watch);
 
 }  // namespace whet::linear

@@ -141,6 +141,7 @@ def descend_rows(
     held: _Array,
     t: float,
     how: dict[str, Any],
+    told: Callable[[float, float, int], bool] | None,
     score: Callable[[float], float] | None,
     /,
 ) -> tuple[float, float, int, bool]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from whet import _core
+from whet.sklearn.protocol import Tasks
 
 __all__ = ["SEEDS", "Descent", "Doubles"]
 
@@ -161,9 +163,10 @@ class Descent:
         held: NDArray[np.uint8],
         epochs: int,
         seed: int,
+        tasks: Tasks,
         factors: tuple[float, float] = (1.0, 1.0),
     ) -> int:
-        """Trains the i-th row of coefficients. Returns the number of epochs."""
+        """Trains the i-th row of coefficients, and tells of every epoch. Returns the number of epochs."""
         sparse = scipy.sparse.issparse(X)
         data, index, start = (X.data, X.indices, X.indptr) if sparse else (X.ravel(), None, None)
         score = self._scorer(i, X, y, weights, held != 0) if self.early_stopping else None
@@ -181,6 +184,7 @@ class Descent:
             held,
             float(self.t_),
             self._options(epochs, seed, factors, sparse),
+            self._teller(i, X, tasks) if tasks.asked else None,
             score,
         )
         if not finite:
@@ -199,13 +203,27 @@ class Descent:
 
         return score
 
+    def _teller(self: Any, i: int, X: Any, tasks: Tasks) -> Callable[[float, float, int], bool]:
+        """What tells callbacks of an epoch, and says whether one asks for an end."""
+
+        def told(constant: float, mean: float, epochs: int) -> bool:
+            self._constants[i], self._mean_constants[i] = constant, mean
+            return tasks.between(lambda: self._attributes(X.shape[0], epochs, X.dtype))
+
+        return told
+
     def _publish(self: Any, rows: int, epochs: int, dtype: Any) -> None:
         """Makes the result the estimator's."""
-        self.t_ += epochs * rows
-        self.n_iter_ = epochs
-        averaged = 0 < self.average <= self.t_ - 1
-        self.coef_ = (self._mean_weights if averaged else self._weights).astype(dtype)
-        self.intercept_ = (self._mean_constants if averaged else self._constants).astype(dtype)
+        for name, value in self._attributes(rows, epochs, dtype).items():
+            setattr(self, name, value)
+
+    def _attributes(self: Any, rows: int, epochs: int, dtype: Any) -> dict[str, Any]:
+        """The result after so many epochs on so many rows."""
+        steps = self.t_ + epochs * rows
+        averaged = 0 < self.average <= steps - 1
+        coef = (self._mean_weights if averaged else self._weights).astype(dtype)
+        constants = (self._mean_constants if averaged else self._constants).astype(dtype)
+        return {"t_": steps, "n_iter_": epochs, "coef_": coef, "intercept_": constants}
 
     def _warn(self: Any) -> None:
         if self.tol is not None and self.n_iter_ == self.max_iter:

@@ -41,7 +41,7 @@ def _has_probabilities(estimator: Any) -> bool:
 class SGDClassifier(Descent, LinearClassifier):
     """Linear classifiers by stochastic gradient descent, one against all others where there are more than two classes.
 
-    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
+    scikit-learn's callbacks are told of every epoch, of one class after the other; `n_jobs` does not count then.
 
     Args:
         n_jobs: Threads of joblib that the classes are shared out to.
@@ -192,7 +192,8 @@ class SGDClassifier(Descent, LinearClassifier):
             self._begin(outputs, features.shape[1], coef, intercept)
         else:
             self._go_on()
-        tasks = Tasks(self, X, y, 0, sample_weight)
+        tasks = Tasks(self, X, y, outputs * epochs + 1, sample_weight)
+        tasks.begin()
         random = check_random_state(self.random_state)
         held = self._held(target, weights > 0)
         if outputs == 1:
@@ -200,23 +201,23 @@ class SGDClassifier(Descent, LinearClassifier):
             random.randint(1, SEEDS)  # scikit-learn draws one for its data set
             seed = int(random.randint(SEEDS))
             pair = (float(factors[1]), float(factors[0]))
-            counts = [self._descend(0, features, signs, weights, held, epochs, seed, pair)]
+            counts = [self._descend(0, features, signs, weights, held, epochs, seed, tasks, pair)]
         else:
             seeds = random.randint(SEEDS, size=outputs)
-            counts = Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-                delayed(self._one_against_all)(i, features, target, weights, held, epochs, seed, float(factors[i]))
-                for i, seed in enumerate(seeds)
+            told = (features, target, weights, held, epochs, tasks)
+            counts = Parallel(n_jobs=1 if tasks.asked else self.n_jobs, require="sharedmem")(
+                delayed(self._one_against_all)(i, *told, seed, float(factors[i])) for i, seed in enumerate(seeds)
             )
         self._publish(features.shape[0], max(counts), features.dtype)
         tasks.end()
 
     def _one_against_all(
-        self, i: int, X: Any, y: Any, weights: Doubles, held: Any, epochs: int, seed: int, factor: float
+        self, i: int, X: Any, y: Any, weights: Doubles, held: Any, epochs: int, tasks: Tasks, seed: int, factor: float
     ) -> int:
         random = np.random.RandomState(seed)
         random.randint(1, SEEDS)
         signs = np.where(y == self.classes_[i], 1.0, -1.0)
-        return self._descend(i, X, signs, weights, held, epochs, int(random.randint(SEEDS)), (factor, 1.0))
+        return self._descend(i, X, signs, weights, held, epochs, int(random.randint(SEEDS)), tasks, (factor, 1.0))
 
     def _score(self, scores: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(np.average((scores > 0) == (y > 0), weights=weights))
@@ -248,7 +249,7 @@ class SGDClassifier(Descent, LinearClassifier):
 class SGDRegressor(Descent, SparseCoefficients, CallbackSupportMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear regressor by stochastic gradient descent.
 
-    scikit-learn's callbacks are told of a fit, not of its epochs, which are one call of the core.
+    scikit-learn's callbacks are told of every epoch.
 
     Attributes:
         coef_: Coefficients, shape (features,).
@@ -366,13 +367,17 @@ class SGDRegressor(Descent, SparseCoefficients, CallbackSupportMixin, RegressorM
             self._begin(1, features.shape[1], coef, intercept)
         else:
             self._go_on()
-        tasks = Tasks(self, X, y, 0, sample_weight)
+        tasks = Tasks(self, X, y, epochs + 1, sample_weight)
+        tasks.begin()
         held = self._held(target, weights > 0)
         seed = int(check_random_state(self.random_state).randint(0, SEEDS))
-        count = self._descend(0, features, target, weights, held, epochs, seed)
+        count = self._descend(0, features, target, weights, held, epochs, seed, tasks)
         self._publish(features.shape[0], count, features.dtype)
-        self.coef_ = self.coef_[0]
         tasks.end()
+
+    def _attributes(self, rows: int, epochs: int, dtype: Any) -> dict[str, Any]:
+        found = super()._attributes(rows, epochs, dtype)
+        return {**found, "coef_": found["coef_"][0]}
 
     def _score(self, predicted: Doubles, y: Doubles, weights: Doubles) -> float:
         return float(r2(y, predicted, sample_weight=weights))
