@@ -351,7 +351,9 @@ def test_no_link_no_pipe_and_nothing_short_is_read(tmp_path):
 
 def test_what_cannot_be_written(tmp_path, monkeypatch):
     path = tmp_path / "m.onnx"
-    with pytest.raises(TypeError, match=r"expected an nn\.Module or a TabularModel, got dict"):
+    with pytest.raises(
+        TypeError, match=r"expected an nn\.Module, a TabularModel or an estimator of whet\.sklearn, got dict"
+    ):
         export.to_onnx({}, path)
     with pytest.raises(TypeError, match="path"):
         export.to_onnx(nn.Linear(2, 1), 7)

@@ -81,7 +81,8 @@ def from_safetensors(model: Module, path: str | os.PathLike[str]) -> None:
 def _check(model: object, where: str, expected: str) -> None:
     if not isinstance(model, Module):
         hint = "; that of a TabularModel is its `network`" if isinstance(model, TabularModel) else ""
-        raise TypeError(f"[{where}] expected {expected}, got {type(model).__name__}{hint}")
+        kind = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"[{where}] expected {expected}, got {kind}{hint}")
 
 
 def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> NDArray[Any]:
