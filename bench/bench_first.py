@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from bench import tables
-from bench.harness import Options, Peer, Record, present
+from bench.harness import ROOT, Options, Peer, Record, present
 
 PEERS = {
     "whet": Peer("whet"),
@@ -24,6 +24,7 @@ PEERS = {
     "jax": Peer("jax", {"JAX_PLATFORMS": "cpu"}),
 }
 PROGRAMS = Path(__file__).resolve().parent / "first"
+RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1)); from bench.memory import peak; print(peak())"
 
 
 def table() -> Path:
@@ -36,16 +37,12 @@ def table() -> Path:
 def spend(peer: Peer) -> tuple[float, float, float]:
     """Seconds, kilobytes at the peak, accuracy."""
     start = time.perf_counter()
-    program = [sys.executable, PROGRAMS / f"with_{peer.package}.py", table()]
-    process = subprocess.Popen(program, env={**os.environ, **peer.environment}, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    program = [sys.executable, "-c", RUN, PROGRAMS / f"with_{peer.package}.py", table()]
+    environment = {**os.environ, **peer.environment}
+    said = subprocess.run(program, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{program[1]} ended with status {process.returncode}")
-    return seconds, usage.ru_maxrss, float(said)
+    accuracy, kilobytes = said.split()
+    return seconds, float(kilobytes), float(accuracy)
 
 
 def run(options: Options) -> Record:

@@ -9,13 +9,15 @@ import subprocess
 import sys
 
 from bench import tables
-from bench.harness import Options, Peer, Record, present
+from bench.harness import ROOT, Options, Peer, Record, present
 
 PROGRAM = """
-import resource, sys, time
+import time
 start = time.perf_counter()
 import {module}
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(time.perf_counter() - start)
+from bench.memory import peak
+print(peak())
 """
 
 PEERS = {
@@ -35,7 +37,7 @@ def run(options: Options) -> Record:
     for _ in range(options.rounds):
         for name in peers:
             program = [sys.executable, "-c", PROGRAM.format(module=name)]
-            out = subprocess.run(program, capture_output=True, text=True, check=True).stdout.split()
+            out = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
             seconds[name].append(float(out[0]))
             kilobytes[name].append(float(out[1]))
     made = [

@@ -8,10 +8,10 @@ and Adam's moments alone are 10.7 MB.
 from __future__ import annotations
 
 import importlib
-import resource
 
 from bench import peers, tables
 from bench.harness import Options, Record, at_work, present, thread_counts
+from bench.memory import peak
 
 WIDTHS, BATCH, ROWS = [784, 512, 512, 10], 256, 60_000
 
@@ -28,9 +28,9 @@ def examine(peer, case, threads):
     package = PEERS[peer].package
     importlib.import_module(USED.get(package, package))
     task = peers.random_task(WIDTHS, BATCH, ROWS)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     peers.make(peer, task, threads).train(1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return peak() - before
 
 
 def run(options: Options) -> Record:

@@ -9,7 +9,6 @@ ask again as soon as they are answered. Needs the folder that WHET_DATA names.
 from __future__ import annotations
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from bench import tables
 from bench.harness import Options, Peer, Record, Worker, at_work, present
+from bench.memory import peak
 
 HIDDEN, TRAINED, ASKED, TARGET = (128, 128), 5000, 1000, "income"
 PEERS = {"whet": Peer("whet"), "scikit-learn": Peer("sklearn"), "torch": Peer("torch")}
@@ -154,8 +154,7 @@ def examine(peer, case, threads):
         request = pd.DataFrame(request)
     waits(_opened[peer], request, 1, case["seconds"] / 10)
     found, each = waits(_opened[peer], request, case["callers"], case["seconds"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return min(found), np.median(found), np.quantile(found, 0.99), each, peak
+    return min(found), np.median(found), np.quantile(found, 0.99), each, peak()
 
 
 def measured(workers: dict[str, Worker], cases: dict[str, Record], rounds: int) -> list[list[dict[str, Any]]]:

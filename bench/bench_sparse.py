@@ -37,7 +37,9 @@ def texts(width: int):
     rng = np.random.default_rng(0)
     columns = (width * rng.random((ROWS, ENTRIES)) ** 3).astype(np.int32)
     values = rng.random(columns.size, dtype=np.float32)
-    x = scipy.sparse.csr_array((values, columns.ravel(), np.arange(ROWS + 1) * ENTRIES), shape=(ROWS, width))
+    x = scipy.sparse.csr_array(
+        (values, columns.ravel(), np.arange(ROWS + 1, dtype=np.int32) * ENTRIES), shape=(ROWS, width)
+    )
     x.sum_duplicates()
     return x, rng.integers(0, 20, ROWS)
 

@@ -9,13 +9,13 @@ is that peak less what was there before the fit; accuracy is that of 50,000 othe
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
 import time
 
 import numpy as np
 from bench import tables
 from bench.harness import Options, Peer, Record, at_work, present, thread_counts
+from bench.memory import peak
 
 ROWS, WIDTH, BLOCK, HELD = 3_000_000, 96, 50_000, 50_000
 GROUP = 10_000
@@ -59,7 +59,7 @@ def examine(peer, folder, threads):
     held = block(ROWS, HELD)
     model = nn.MLP(WIDTH, (256, 256), 1).initialize(0)
     model.predict(held[0])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     maps = [np.load(f"{folder}/{name}.npy", mmap_mode="r") for name in ("X", "y")]
     if peer == "whet in memory":
         data = [np.array(each) for each in maps]
@@ -68,10 +68,10 @@ def examine(peer, folder, threads):
     start = time.perf_counter()
     model.fit(*data, loss="bce_with_logits", epochs=1, batch_size=256)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if peer != "whet in memory" and peak * 1024 > LIMIT:
-        raise MemoryError(f"{peak} KB, of which there may be {LIMIT // 1024}")
-    return seconds, peak - before, float(((model.predict(held[0])[:, 0] > 0) == held[1]).mean())
+    most = peak()
+    if peer != "whet in memory" and most * 1024 > LIMIT:
+        raise MemoryError(f"{most} KB, of which there may be {LIMIT // 1024}")
+    return seconds, most - before, float(((model.predict(held[0])[:, 0] > 0) == held[1]).mean())
 
 
 def run(options: Options) -> Record:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.memory import peak
 from whet import nn, tune
 from whet.data import Preprocessor, read_csv
 
@@ -52,12 +53,6 @@ def search(X: Any, y: Any, **options: Any) -> tune.SearchResult:
     return tune.search(build(X.shape[1]), SPACE, X, y, **settings)
 
 
-def peak() -> int:
-    """The most memory that this process has had, in bytes, since it was last reset."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def main() -> None:
     """See above."""
     what, *arguments = sys.argv[1:]
@@ -70,7 +65,7 @@ def main() -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak is that of now
         before = peak()
         search(X, y, threads=int(arguments[0]))
-        print(peak() - before, X.nbytes)
+        print((peak() - before) * 1024, X.nbytes)
     else:
         search(X[:1000], y[:1000], trials=2)
         began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)

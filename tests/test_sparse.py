@@ -363,9 +363,8 @@ def test_bits_do_not_depend_on_the_threads():
 
 
 LARGE = """
-import resource, sys
 import numpy as np, scipy.sparse as sp
-import whet
+from tests.memory import peak
 from whet import nn
 rng = np.random.default_rng(0)
 n = 100_000
@@ -374,10 +373,10 @@ columns.sort(axis=1)
 x = sp.csr_matrix((np.ones(10 * n, np.float32), columns.ravel(), np.arange(n + 1) * 10), shape=(n, n))
 y = (columns.min(axis=1) < n // 10).astype(np.float32)
 model = nn.Sequential(nn.Linear(n, 16), nn.ReLU(), nn.Linear(16, 1))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 model.fit(x, y, loss="bce_with_logits", epochs=1, batch_size=1000, validation_fraction=0.1)
 model.predict(x)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak() - before) / 1024)
 """
 
 

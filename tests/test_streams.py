@@ -566,16 +566,17 @@ def test_a_map_larger_than_memory_is_not_shuffled_row_by_row_without_a_word(path
 
 
 FLAT = """
-import resource, sys, numpy as np
+import sys, numpy as np
+from tests.memory import peak
 from whet import nn
 from whet.data import Stream
 stream = Stream((np.load(sys.argv[1], mmap_mode="r"), np.load(sys.argv[2], mmap_mode="r")), window_rows=20_000)
 model = nn.MLP(64, (16,), 1)
 model.fit(stream, loss="mse", epochs=1, max_steps=3, metrics="rmse")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 model.fit(stream, loss="mse", epochs=2, metrics="rmse", validation_data=stream, batch_size=1024)
 model.evaluate(stream)
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak())
 """
 
 
