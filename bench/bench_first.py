@@ -24,7 +24,14 @@ PEERS = {
     "jax": Peer("jax", {"JAX_PLATFORMS": "cpu"}),
 }
 PROGRAMS = Path(__file__).resolve().parent / "first"
-RUN = "import runpy, sys; runpy.run_path(sys.argv.pop(1)); from bench.memory import peak; print(peak())"
+RUN = """
+import os, runpy, sys
+path = sys.argv.pop(1)
+sys.path.insert(1, os.path.dirname(path))
+runpy.run_path(path)
+from bench.memory import peak
+print(peak())
+"""
 
 
 def table() -> Path:
