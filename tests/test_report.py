@@ -68,9 +68,17 @@ def test_a_report_of_a_table_of_classes(tmp_path):
     history = model.fit(train, validation_data=held, metrics=["accuracy"], epochs=10)
     whet.report(model, history, train, tmp_path / "r.html", held_out=held, command="whet train penguins.csv")
     page = page_of(tmp_path / "r.html")
-    for words in ("Diagnosis", "Calibration", "Columns that matter", "bill_length_mm", "whet train penguins.csv"):
+    for words in (
+        "Diagnosis",
+        "Calibration",
+        "Columns that matter",
+        "What columns do",
+        "partial dependence on island",
+        "bill_length_mm",
+        "whet train penguins.csv",
+    ):
         assert words in page.text
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 12
     assert f"{model.evaluate(held)['accuracy']:.4g}" in page.text
 
 
@@ -217,6 +225,13 @@ def test_the_column_that_matters_leads():
     # Two independent values of variance 1 differ by one of variance 2.
     assert found[0][1] == pytest.approx(2, rel=0.2)
     assert all(abs(rise) < 0.1 for _, rise, _ in found[1:])
+    for each in measured.attributions(model, (X, X[:, 3])):
+        assert each.names == ("x0", "x1", "x2", "x3", "x4")
+        assert each.importances.argmax() == 3
+        assert each.importances[3] > 10 * np.delete(each.importances, 3).max()
+    (flat, steep) = measured.dependence(model, (X, X[:, 3]), ["x0", "x3"])
+    assert np.ptp(flat.average) < 0.1
+    np.testing.assert_allclose(np.diff(steep.average[0]), np.diff(steep.grid_values[0]), rtol=0.3)
     np.testing.assert_array_equal(X, before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,18 +13,27 @@ from numpy.typing import NDArray
 from whet._arrays import as_dense
 from whet.calibration import Reliability, reliability
 from whet.data import Dataset
-from whet.explain import permutation_importance
+from whet.errors import WhetWarning
+from whet.explain import (
+    Attributions,
+    PartialDependence,
+    input_gradients,
+    integrated_gradients,
+    partial_dependence,
+    permutation_importance,
+)
 from whet.losses import Loss
 from whet.nn import Module
 from whet.tabular import TabularModel
 
-__all__ = ["Measured", "calibration", "confusion", "importance", "measure"]
+__all__ = ["Measured", "attributions", "calibration", "confusion", "dependence", "importance", "measure"]
 
 Floats = NDArray[np.float64]
 
 _BINS = 10
 # Of a column's importance; all columns together look at so many cells at most, which take a second or two.
 _ROWS, _REPEATS, _CELLS = 1000, 3, 60_000
+_EXPLAINED = 200  # rows whose outputs are derived, and predicted for every value of a column
 
 
 @dataclass(frozen=True)
@@ -112,21 +122,33 @@ def calibration(found: Measured) -> tuple[str, Reliability] | None:
 
 def importance(model: Module | TabularModel, data: Any) -> list[tuple[str, float, float]]:
     """How much the loss rises when one column's cells change places: (name, mean, spread), the largest first."""
+    X, y, names = _sample(model, data, _ROWS)
+    found = permutation_importance(model, X, y, metric="loss", n_repeats=_REPEATS, feature_names=names)
+    rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
+    return sorted(rises, key=lambda each: -each[1])
+
+
+def attributions(model: Module | TabularModel, data: Any) -> list[Attributions]:
+    """Integrated gradients and gradients of some rows."""
+    X, _, names = _sample(model, data, _EXPLAINED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", WhetWarning)  # of columns that an embedding looks up
+        return [explain(model, X, feature_names=names) for explain in (integrated_gradients, input_gradients)]
+
+
+def dependence(model: Module | TabularModel, data: Any, columns: Sequence[str]) -> list[PartialDependence]:
+    """The mean prediction of some rows where all have the same value in a column, for each of these."""
+    X, _, names = _sample(model, data, _EXPLAINED)
+    return [partial_dependence(model, X, name, feature_names=names) for name in columns]
+
+
+def _sample(model: Module | TabularModel, data: Any, most: int) -> tuple[Any, Any, Sequence[str] | None]:
+    """Some rows as whet.explain takes them: features, their target, and the names of an array's columns."""
     rows = data.rows if isinstance(data, Dataset) else len(data[1])
     width = len(model.preprocessor.kinds) if isinstance(model, TabularModel) else model._width()
     order = np.random.default_rng(0).permutation(rows)
-    chosen = np.sort(order[: min(_ROWS, max(_CELLS // width, 100))])
+    chosen = np.sort(order[: min(most, max(_CELLS // width, 100))])
     if isinstance(model, TabularModel):
-        found = permutation_importance(model, data.take(chosen), metric="loss", n_repeats=_REPEATS)
-    else:
-        X = model._apart(as_dense(model._features(data[0], "report"), "report")[chosen])
-        found = permutation_importance(
-            model,
-            X,
-            np.asarray(data[1])[chosen],
-            metric="loss",
-            n_repeats=_REPEATS,
-            feature_names=model._feature_names(data[0], width),
-        )
-    rises = zip(found.names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
-    return sorted(rises, key=lambda each: -each[1])
+        return data.take(chosen), None, None
+    X = model._apart(as_dense(model._features(data[0], "report"), "report")[chosen])
+    return X, np.asarray(data[1])[chosen], model._feature_names(data[0], width)

@@ -17,14 +17,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from whet.calibration import Reliability
+    from whet.explain import Attributions, PartialDependence
     from whet.training.history import History
 
-__all__ = ["confusion", "curves", "importance", "predicted", "reliability", "require", "residuals"]
+__all__ = [
+    "attributions",
+    "confusion",
+    "curves",
+    "dependence",
+    "importance",
+    "predicted",
+    "reliability",
+    "require",
+    "residuals",
+]
 
 # Of text and lines; put in place of what is drawn with, so that dark pages have light lines.
 _INK, _LINE = "#010203", "#040506"
 # Distinguishable in grey and with any colour vision (Okabe and Ito), on white and on black.
 _BLUE, _ORANGE = "#2f7fc1", "#d9822b"
+_COLOURS = (_BLUE, _ORANGE, "#3a9d6f", "#b05aa0", "#8a8a2a")
 _SIZE = (4.6, 3.2)
 _PIXELS = 105  # of an inch: letters of pictures are then as large as others
 _SHORT = 24  # letters of a name beside a bar
@@ -128,16 +140,50 @@ def residuals(errors: NDArray[np.float64]) -> str:
 
 def importance(found: Sequence[tuple[str, float, float]]) -> str:
     """How much worse the model is without each column: (name, mean, spread), the largest first."""
-    figure, axes = _axes("importance of columns", (5.6, 1 + 0.27 * len(found)))
-    places = np.arange(len(found))[::-1]
-    names = [_short(name) for name, _, _ in found]
-    means, spreads = ([each[i] for each in found] for i in (1, 2))
-    axes.barh(places, means, xerr=spreads, color=_BLUE, ecolor=_INK, height=0.7)
-    axes.set_yticks(places, names)
+    names, means, spreads = zip(*found, strict=True)
+    label = "rise of the loss when the column is shuffled"
+    return _bars("importance", "importance of columns", label, names, means, spreads)
+
+
+def attributions(found: Attributions, most: int) -> str:
+    """The mean size of each column's values, the largest first, and not more than so many."""
+    order = np.argsort(-found.importances, kind="stable")[:most].tolist()
+    names, sizes = [found.names[i] for i in order], found.importances[order].tolist()
+    return _bars(found.method, found.method, f"mean |{found.method}|", names, sizes)
+
+
+def _bars(
+    name: str, title: str, label: str, names: Sequence[str], lengths: Sequence[float], spreads: Any = None
+) -> str:
+    figure, axes = _axes(title, (_SIZE[0], 1 + 0.27 * len(names)))
+    places = np.arange(len(names))[::-1]
+    axes.barh(places, lengths, xerr=spreads, color=_BLUE, ecolor=_INK, height=0.7)
+    axes.set_yticks(places, [_short(each) for each in names])
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=_LINE, linewidth=1)
-    axes.set_xlabel("rise of the loss when the column is shuffled")
-    return _figure(figure, "importance", "")
+    axes.set_xlabel(label)
+    return _figure(figure, name, "")
+
+
+def dependence(found: PartialDependence) -> str:
+    """The mean prediction over the values of a column: of each output that moves most."""
+    figure, axes = _axes(f"partial dependence on {_short(found.names[0])}")
+    values, are_numbers = found.grid_values[0], found.grid_values[0].dtype.kind in "iuf"
+    places = values if are_numbers else np.arange(len(values))
+    moves = np.ptp(found.average, axis=1)
+    shown = [1] if len(moves) == 2 else sorted(np.argsort(-moves, kind="stable")[: len(_COLOURS)].tolist())
+    marker = None if are_numbers else "o"
+    for i, colour in zip(shown, _COLOURS, strict=False):
+        axes.plot(places, found.average[i], label=_short(found.outputs[i]), color=colour, marker=marker)
+    if are_numbers:
+        axes.locator_params(axis="x", nbins=5)
+    else:
+        axes.set_xticks(places, [_short(str(each)) for each in values.tolist()], rotation=30, ha="right")
+    axes.set_xlabel(_short(found.names[0]))
+    axes.set_ylabel("mean prediction" if len(shown) > 1 else f"mean {_short(found.outputs[shown[0]])}")
+    if len(shown) > 1:
+        _legend(axes)
+    return _figure(figure, f"dependence on {found.names[0]}", "")
 
 
 def _axes(title: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Axes]:

@@ -20,7 +20,7 @@ from whet.training.history import History
 __all__ = ["calibration", "columns", "data", "diagnosis", "errors", "headline", "network", "repeat", "training"]
 
 _MOST_CLASSES = 40  # of a picture of the confusion matrix
-_MOST_BARS, _MOST_LINES = 20, 30
+_MOST_BARS, _MOST_LINES, _MOST_CURVES = 20, 30, 4
 _FEWEST = 20  # rows of a calibration
 
 
@@ -86,10 +86,10 @@ def errors(seen: Measured | None, on: str) -> str:
     order = np.argsort(-wrong, axis=None, kind="stable")[:10]
     pairs = [np.unravel_index(i, wrong.shape) for i in order.tolist()]
     lines = [(seen.classes[i], seen.classes[j], f"{wrong[i, j]:,}") for i, j in pairs if wrong[i, j]]
-    often = table(("true", "predicted as", "rows"), lines, (2,)) if lines else note("Every row is right.")
-    total = int(wrong.sum())
-    told = note(f"{total:,} of {seen.rows:,} {on} are wrong; the most frequent confusions:")
-    return section("Errors", told, often, drawn)
+    if not lines:
+        return section("Errors", note(f"All {seen.rows:,} {on} are right."), drawn)
+    told = note(f"{int(wrong.sum()):,} of {seen.rows:,} {on} are wrong; the most frequent confusions:")
+    return section("Errors", told, table(("true", "predicted as", "rows"), lines, (2,)), drawn)
 
 
 def calibration(seen: Measured | None) -> str:
@@ -102,14 +102,27 @@ def calibration(seen: Measured | None) -> str:
 
 
 def columns(model: Module | TabularModel, rows: Any, on: str) -> str:
-    """Which columns the model leans on."""
+    """Which columns the model leans on, and what they do to its outputs."""
     found = measured.importance(model, rows)
     shown = [each for each in found if np.isfinite(each[1])][:_MOST_BARS]
     if not shown:
         return ""
     more = f" The {len(shown)} largest of {len(found)}." if len(found) > len(shown) else ""
     words = f"How much the loss on {on} rises when a column's cells are shuffled among them, three times.{more}"
-    return section("Columns that matter", note(words), f'<div class="plots">{plots.importance(shown)}</div>')
+    matter = section("Columns that matter", note(words), f'<div class="plots">{plots.importance(shown)}</div>')
+    return matter + _effects(model, rows, [name for name, rise, _ in shown if rise > 0][:_MOST_CURVES])
+
+
+def _effects(model: Module | TabularModel, rows: Any, most: list[str]) -> str:
+    found = measured.attributions(model, rows)
+    drawn = [plots.attributions(each, _MOST_BARS) for each in found if np.isfinite(each.values).all()]
+    drawn += [plots.dependence(each) for each in measured.dependence(model, rows, most)]
+    words = (
+        "What each column adds to an output on the way from a baseline to a row (integrated gradients), how steeply "
+        f"outputs follow it there (gradients), the mean sizes of both over {len(found[0].values)} rows, and the mean "
+        "prediction where all of them have the same value (partial dependence) for the columns that matter most."
+    )
+    return section("What columns do", note(words), f'<div class="plots">{"".join(drawn)}</div>')
 
 
 def data(given: Dataset | None) -> str:
