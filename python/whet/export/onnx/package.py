@@ -23,5 +23,5 @@ def onnx_package(where: str) -> Any:
     try:
         import onnx
     except ImportError:
-        raise ImportError(f"[{where}] needs the package onnx: pip install 'whet[onnx]'") from None
+        raise ImportError(f"[{where}] needs the package onnx: pip install onnx") from None
     return onnx
