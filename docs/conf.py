@@ -10,6 +10,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.inspect import TypeAliasForwardRef
 
 import whet
 
@@ -40,8 +41,15 @@ default_role = "code"  # single backticks of docstrings
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
-autodoc_type_aliases = {name: name for name in ("Features", "Floats", "ArrayLike", "Number", "Asked", "ClassWeight")}
+autodoc_typehints_description_target = "documented_params"
+autodoc_type_aliases = {name: name for name in ("Features", "Floats", "ArrayLike", "Number", "ClassWeight")}
+autodoc_type_aliases |= {
+    "npt.ArrayLike": "ArrayLike",
+    "Asked": "str | Metric | Callable",
+    "Streamable": "Stream | Callable | Iterator",
+    "_Hidden": "int | Sequence[int]",
+}
+TypeAliasForwardRef.__repr__ = lambda self: self.name  # as it is shown
 autodoc_class_signature = "mixed"
 python_maximum_signature_line_length = 96
 napoleon_numpy_docstring = False
@@ -84,7 +92,9 @@ def as_text(_app: Sphinx, what: str, _name: str, _thing: object, _options: objec
     if what in ("property", "attribute") and lines:
         lines[0] = f": {lines[0]}"  # what stands before a colon is no type
     for i, line in enumerate(lines):
-        parts = re.split(r"(`[^`]*`)", line)
+        if line.lstrip().startswith((">>>", "... ")):
+            continue
+        parts = re.split(r"(``.+?``|`[^`]*`)", line)
         parts[::2] = map(_escaped, parts[::2])
         lines[i] = "".join(parts)
         if i and lines[i - 1].strip() == "Returns:":

@@ -151,7 +151,7 @@ def activation(name: str, x: ArrayLike, *, out: Floats | None = None, **options:
         The shape of `x`.
 
     Raises:
-        TypeError: If `x` does not hold real numbers, or an option is none.
+        TypeError: If `x` does not hold real numbers, or an option is no number.
         ValueError: If a name is unknown, an option is not finite, or a shape does not fit.
     """
     (array,) = _floats("activation", x=x)
@@ -182,7 +182,7 @@ def activation_gradient(
         The shape of `x`.
 
     Raises:
-        TypeError: If an array does not hold real numbers, or an option is none.
+        TypeError: If an array does not hold real numbers, or an option is no number.
         ValueError: If a name is unknown, an option is not finite, or a shape does not fit.
     """
     array, upstream = _floats("activation_gradient", x=x, dy=dy)

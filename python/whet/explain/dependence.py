@@ -132,7 +132,7 @@ def partial_dependence(
 
     Predictions are probabilities where the model has them, else values, in a table's own units. Rows that no data would
     have, where columns depend on each other, count as much as any. See Friedman, "Greedy function approximation", 2001,
-    for the individual ones Goldstein et al., "Peeking inside the black box", 2015; the grid is that of
+    and for the individual ones Goldstein et al., "Peeking inside the black box", 2015; the grid is that of
     sklearn.inspection.partial_dependence.
 
     Args:

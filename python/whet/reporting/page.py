@@ -40,8 +40,8 @@ th, td { padding: .25rem .7rem .25rem 0; text-align: left; vertical-align: top; 
 th { font-weight: 600; }
 table { overflow-wrap: normal; }
 td.number, th.number { text-align: right; }
-pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; overflow-x: auto;
-  font: .86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem;
+  white-space: pre-wrap; font: .86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 summary { cursor: pointer; color: var(--accent); margin: .4rem 0; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; }
   figure, .finding, .card, tr { break-inside: avoid; }

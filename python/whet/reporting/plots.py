@@ -108,7 +108,8 @@ def reliability(what: str, found: Reliability) -> str:
     axes.set_xlabel(what)
     axes.set_ylabel("came true")
     _legend(axes)
-    caption = f"Expected calibration error {found.expected_calibration_error:.3f}: 0 is what it says."
+    missed = f"{found.expected_calibration_error:.3f}"
+    caption = f"Expected calibration error {missed}; at 0, probabilities come true as often as they say."
     return _figure(figure, "reliability", caption)
 
 
@@ -161,6 +162,7 @@ def _bars(
     axes.set_yticks(places, [_short(each) for each in names])
     axes.grid(visible=False, axis="y")
     axes.axvline(0, color=_LINE, linewidth=1)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(label)
     return _figure(figure, name, "")
 
@@ -182,6 +184,7 @@ def dependence(found: PartialDependence) -> str:
     axes.set_xlabel(_short(found.names[0]))
     axes.set_ylabel("mean prediction" if len(shown) > 1 else f"mean {_short(found.outputs[shown[0]])}")
     if len(shown) > 1:
+        axes.margins(y=0.3)
         _legend(axes)
     return _figure(figure, f"dependence on {found.names[0]}", "")
 

@@ -118,9 +118,9 @@ def _effects(model: Module | TabularModel, rows: Any, most: list[str]) -> str:
     drawn = [plots.attributions(each, _MOST_BARS) for each in found if np.isfinite(each.values).all()]
     drawn += [plots.dependence(each) for each in measured.dependence(model, rows, most)]
     words = (
-        "What each column adds to an output on the way from a baseline to a row (integrated gradients), how steeply "
-        f"outputs follow it there (gradients), the mean sizes of both over {len(found[0].values)} rows, and the mean "
-        "prediction where all of them have the same value (partial dependence) for the columns that matter most."
+        f"Mean sizes over {len(found[0].values)} rows: what each column adds to an output on the way from a baseline "
+        "to the row (integrated gradients), and how steeply the output follows it (gradient). Then, for the columns "
+        "that matter most, the mean prediction where every row is given the same value (partial dependence)."
     )
     return section("What columns do", note(words), f'<div class="plots">{"".join(drawn)}</div>')
 

@@ -52,7 +52,7 @@ class Descent:
         average: Whether coefficients are the mean over all steps, or the step from which on.
 
     Attributes:
-        n_iter_: Epochs, the most of all classes.
+        n_iter_: Epochs; of several classes, the most.
         t_: Steps in all, and one.
     """
 

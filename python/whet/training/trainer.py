@@ -118,7 +118,7 @@ class Trainer:
     def evaluate(self, X: Features, y: ArrayLike) -> dict[str, float]:
         """{"loss": ...} of these rows with the present parameters, or their average where the optimizer keeps one.
 
-        Takes and raises what `Model.evaluate` does.
+        Takes and raises what `nn.Module.evaluate` does.
         """
         rows = Rows.of(self.model, self.loss, X, y, None, "evaluate")
         if self._core is None or self._swapped or not (self.optimizer.follows or self.optimizer.averages):

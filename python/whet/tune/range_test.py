@@ -74,7 +74,7 @@ class RangeTest:
     Attributes:
         rates: The learning rate of each step.
         losses: The loss of each step's batch, smoothed.
-        batch_losses: The same as it was.
+        batch_losses: The same, not smoothed.
         suggestion: The rate to train with.
     """
 

@@ -54,7 +54,7 @@ def objective(
         folds: Cross-validation in place of that; the score is the mean.
         stratify: By classes.
         groups: Rows that stay together.
-        time: When a row is of.
+        time: The time of each row; the latest rows are set aside.
         metric: What is returned: the study's direction has to be that of the metric.
         direction: Only for functions of one's own.
         sample_weight: For arrays.
