@@ -66,13 +66,15 @@ def test_a_report_of_a_table_of_classes(tmp_path):
     train, held = penguins()
     model = whet.TabularModel("species", hidden=(16,))
     history = model.fit(train, validation_data=held, metrics=["accuracy"], epochs=10)
-    whet.report(model, history, train, tmp_path / "r.html", held_out=held, command="whet train penguins.csv")
+    told = {"command": "whet train penguins.csv", "source": "from/here.csv"}
+    whet.report(model, history, train, tmp_path / "r.html", held_out=held, **told)
     page = page_of(tmp_path / "r.html")
     for words in (
         "Diagnosis",
         "Calibration",
         "Columns that matter",
         "What columns do",
+        "'from/here.csv',",
         "partial dependence on island",
         "bill_length_mm",
         "whet train penguins.csv",

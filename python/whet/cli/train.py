@@ -169,7 +169,9 @@ def _report(model: TabularModel, run: History | NonFiniteError, table: Dataset, 
         parts = set_aside(given, model.task, arguments.validation, arguments.seed)
         given, held_out = (given.take(part) for part in parts)
     command = shlex.join(["whet", *arguments.given])
-    report(model, run, given, arguments.report, held_out=held_out if arguments.validation else None, command=command)
+    aside = held_out if arguments.validation else None
+    source = None if arguments.table == STREAM else arguments.table
+    report(model, run, given, arguments.report, held_out=aside, command=command, source=source)
 
 
 def _in_flags(message: str) -> str:

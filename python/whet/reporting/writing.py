@@ -26,6 +26,7 @@ def report(
     *,
     held_out: Any = None,
     command: str | None = None,
+    source: str | None = None,
 ) -> None:
     """Writes one HTML page about a run: scores, diagnosis, losses, errors, calibration, columns and data.
 
@@ -40,6 +41,7 @@ def report(
         held_out: rows that were not trained on, in the same form. Scores, errors, calibration and the importance of
             columns are those on them; without them, those on the training rows, and the page says so.
         command: that repeats the run in a shell, to be shown.
+        source: the file that the data were read from, to be shown; known where `data` is its path.
 
     Raises:
         TypeError: data or a model of a wrong kind.
@@ -51,9 +53,10 @@ def report(
     plots.require()
     if not isinstance(model, (Module, TabularModel)):
         raise TypeError(f"[report] expected an nn.Module or a TabularModel, got {type(model).__name__}")
-    source = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    if source is None and isinstance(data, (str, os.PathLike)):
+        source = os.fsdecode(data)
     given, aside = _read(model, data), None if held_out is None else _read(model, held_out)
-    body = _body(model, history, given, aside, source if isinstance(source, str) else None, command)
+    body = _body(model, history, given, aside, source, command)
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(page.document(_title(model), body))
 
