@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.memory import peak
 from numpy.typing import NDArray
 
-from tests.memory import peak
 from whet import nn, tune
 from whet.data import Preprocessor, read_csv
 

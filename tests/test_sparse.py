@@ -364,7 +364,7 @@ def test_bits_do_not_depend_on_the_threads():
 
 LARGE = """
 import numpy as np, scipy.sparse as sp
-from tests.memory import peak
+from bench.memory import peak
 from whet import nn
 rng = np.random.default_rng(0)
 n = 100_000

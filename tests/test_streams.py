@@ -567,7 +567,7 @@ def test_a_map_larger_than_memory_is_not_shuffled_row_by_row_without_a_word(path
 
 FLAT = """
 import sys, numpy as np
-from tests.memory import peak
+from bench.memory import peak
 from whet import nn
 from whet.data import Stream
 stream = Stream((np.load(sys.argv[1], mmap_mode="r"), np.load(sys.argv[2], mmap_mode="r")), window_rows=20_000)
