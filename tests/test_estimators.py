@@ -1,5 +1,9 @@
 """The estimators against scikit-learn's checks of estimators."""
 
+import inspect
+import re
+
+import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: its checks cannot run")
@@ -68,3 +72,13 @@ def test_estimator_checks(estimator, check):
         return
     with pytest.raises((AssertionError, TypeError)):
         check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda each: type(each).__name__)
+def test_the_docstring_has_every_argument_and_every_attribute(estimator):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    fitted = clone(estimator).fit(X, X[:, 0] > 0)
+    described = "\n".join(re.findall(r"^ {8}(\S.*): ", type(estimator).__doc__, re.MULTILINE))
+    arguments = inspect.signature(type(estimator)).parameters
+    left = [name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")]
+    assert [name for name in (*arguments, *left) if not re.search(rf"\b{name}\b", described)] == []

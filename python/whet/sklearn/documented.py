@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 __all__ = ["shares_with"]
 
 _Class = TypeVar("_Class", bound=type)
+_ARGUMENTS, _ATTRIBUTES = "    Args:\n", "    Attributes:\n"
 
 
-def shares_with(base: Any) -> Callable[[_Class], _Class]:
-    """Completes the docstring of a class by the arguments and attributes of `base`, behind its own."""
-    _, of_base = (base.__doc__ or "").split("    Args:\n")
-    arguments, attributes = of_base.split("    Attributes:\n")
+def shares_with(base: Any, without: str | None = None) -> Callable[[_Class], _Class]:
+    """Completes the docstring of a class by the arguments and attributes of `base`, behind its own.
+
+    Args:
+        base: A class whose docstring has attributes.
+        without: An argument of `base` that the class does not take.
+    """
+    before, _, attributes = (base.__doc__ or "").partition(_ATTRIBUTES)
+    arguments = before.partition(_ARGUMENTS)[2]
+    if without is not None:
+        arguments = re.sub(rf" {{8}}{without}: .*\n(?: {{12}}.*\n)*", "", arguments)
 
     def complete(cls: _Class) -> _Class:
-        text = cls.__doc__ or ""
-        own, _, have = text.partition("    Attributes:\n")
-        if "    Args:\n" not in own:
-            own = f"{own.rstrip()}\n\n    Args:\n"
-        cls.__doc__ = f"{own.rstrip()}\n{arguments}    Attributes:\n{have.rstrip()}\n{attributes}".replace(
-            "\n\n\n", "\n\n"
-        )
+        own, _, have = (cls.__doc__ or "").partition(_ATTRIBUTES)
+        if arguments and _ARGUMENTS not in own:
+            own = f"{own.rstrip()}\n\n{_ARGUMENTS}"
+        text = f"{own.rstrip()}\n{arguments.rstrip()}\n\n{_ATTRIBUTES}{have.rstrip()}\n{attributes}"
+        cls.__doc__ = re.sub(r"\n{2,}", "\n\n", text.replace(f"{_ATTRIBUTES}\n", _ATTRIBUTES))
         return cls
 
     return complete

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from whet import _core
 from whet._predictor import Predictor
+from whet.sklearn.documented import shares_with
 from whet.sklearn.exported import linear_predictor
 from whet.sklearn.inputs import FLOATS, checked_start, checked_weights, sparse
 from whet.sklearn.protocol import CallbackSupportMixin, Tasks, with_callbacks
@@ -93,6 +94,7 @@ class LinearRegressor(CallbackSupportMixin, MultiOutputMixin, RegressorMixin, Ba
         return tags
 
 
+@shares_with(LinearRegressor)
 class LinearRegression(LinearRegressor):
     """Ordinary least squares, by the normal equations where they are well-conditioned, else by singular values.
 
@@ -164,6 +166,7 @@ class LinearRegression(LinearRegressor):
         return tags
 
 
+@shares_with(LinearRegressor)
 class Ridge(LinearRegressor):
     """Least squares with the penalty alpha |w|^2, solved directly.
 
@@ -262,6 +265,7 @@ class Ridge(LinearRegressor):
         return found
 
 
+@shares_with(LinearRegressor)
 class ElasticNet(LinearRegressor):
     """Squared error with the penalty alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2), by coordinate descent.
 
@@ -443,11 +447,11 @@ class ElasticNet(LinearRegressor):
         return sparse(np.atleast_2d(self.coef_))
 
 
+@shares_with(ElasticNet, without="l1_ratio")
 class Lasso(ElasticNet):
     """Squared error with the penalty alpha |w|_1: the elastic net without its squares, by coordinate descent.
 
-    The error is divided by twice the number of rows. Arguments and attributes are those of ElasticNet, but for
-    `l1_ratio`.
+    The error is divided by twice the number of rows.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012

@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from whet import losses
 from whet.sklearn.classifiers import LinearClassifier
+from whet.sklearn.documented import shares_with
 from whet.sklearn.inputs import FLOATS, checked_start, checked_weights
 from whet.sklearn.objective import fit_linear
 from whet.sklearn.protocol import Tasks, with_callbacks
@@ -29,6 +30,7 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 Doubles = NDArray[np.float64]
 
 
+@shares_with(LinearClassifier)
 class LogisticRegression(LinearClassifier):
     """Log loss over rows, divided by their weight, with the penalty |w|^2 / (2 C) divided by the same.
 

@@ -37,6 +37,7 @@ def _has_probabilities(estimator: Any) -> bool:
     return True
 
 
+@shares_with(LinearClassifier)
 @shares_with(Descent)
 class SGDClassifier(Descent, LinearClassifier):
     """Linear classifiers by stochastic gradient descent, one against all others where there are more than two classes.
@@ -46,11 +47,6 @@ class SGDClassifier(Descent, LinearClassifier):
     Args:
         n_jobs: Threads of joblib that the classes are shared out to.
         class_weight: {class: factor} or "balanced", or None.
-
-    Attributes:
-        classes_: The labels.
-        coef_: Coefficients, shape (1 or classes, features).
-        intercept_: Constants, shape (1 or classes,).
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
@@ -254,6 +250,8 @@ class SGDRegressor(Descent, SparseCoefficients, CallbackSupportMixin, RegressorM
     Attributes:
         coef_: Coefficients, shape (features,).
         intercept_: The constant, shape (1,).
+        n_features_in_: Number of features seen in fit.
+        feature_names_in_: Their names, where X has names.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
