@@ -27,7 +27,7 @@ CASES: dict[str, Record] = {
     "50,000-512-20, 128": dict(widths=[50_000, 512, 20], batch=128),
     "262,144-64-20, 128": dict(widths=[262_144, 64, 20], batch=128, dense=False),
 }
-ROWS, ENTRIES, EPOCHS = 2048, 100, 4  # epochs of one call of whet, as their slots are made anew by each
+ROWS, ENTRIES, STEPS = 2048, 100, 64  # steps of one call of whet, as their slots are made anew by each
 
 
 def texts(width: int):
@@ -50,8 +50,8 @@ def with_whet(case: Record, dense: bool):
     x, y = texts(case["widths"][0])
     first, *hidden, last = case["widths"]
     model, features = nn.MLP(first, hidden, last), x.toarray() if dense else x
-    settings = dict(loss="cross_entropy", optimizer=optim.Adam(1e-3), epochs=EPOCHS, batch_size=case["batch"])
-    return lambda: model.fit(features, y, **settings)
+    settings = dict(loss="cross_entropy", optimizer=optim.Adam(1e-3), batch_size=case["batch"])
+    return lambda: model.fit(features, y, epochs=STEPS * case["batch"] // ROWS, **settings)
 
 
 def with_torch(case: Record, threads: int, bag: bool):
@@ -104,7 +104,7 @@ def prepare(peer, case, threads):
     if peer == "whet dense" and not case.get("dense", True):
         return None
     if peer.startswith("whet"):
-        return with_whet(case, dense=peer == "whet dense"), EPOCHS * ROWS // case["batch"]
+        return with_whet(case, dense=peer == "whet dense"), STEPS
     if peer.startswith("torch"):
         return with_torch(case, threads, bag=peer == "torch bag"), ROWS // case["batch"]
     return with_sklearn(case), ROWS // case["batch"]

@@ -8,9 +8,6 @@ from dataclasses import field, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from whet._checks import as_count, as_flag, as_number
 from whet._frozen import Frozen
 from whet.schedules import Schedule
@@ -38,10 +35,10 @@ class Assignment(Frozen):
         """The numbers of each group at the first step."""
         return [[(name, _first(value)) for name, value in group.items()] for group in self.groups]
 
-    def values(self, progress: NDArray[np.float64]) -> list[tuple[int, str, list[float]]]:
-        """(group, name, values at these shares of training) of each number that changes."""
+    def schedules(self) -> list[tuple[int, str, Schedule]]:
+        """(group, name, schedule) of each number that changes."""
         return [
-            (i, name, value.at(progress).tolist())
+            (i, name, value)
             for i, group in enumerate(self.groups)
             for name, value in group.items()
             if isinstance(value, Schedule)

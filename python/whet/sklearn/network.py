@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from whet import losses, nn
+from whet._arrays import Floats
 from whet.schedules import Schedule
 
-__all__ = ["build", "decayed", "draw", "linear_layers", "loss_of", "squares"]
+__all__ = ["build", "decayed", "draw", "linear_layers", "loss_of", "squares", "weights"]
 
 _NAMES = {"logistic": "sigmoid"}  # of whet for scikit-learn's
 
@@ -54,9 +55,14 @@ def draw(model: nn.Sequential, activations: Sequence[str], random: np.random.Ran
             layer.bias.values[...] = random.uniform(-bound, bound, layer.out_features)
 
 
-def squares(model: nn.Sequential) -> float:
-    """The sum of all squared weights, without biases."""
-    return float(sum(np.vdot(layer.weight.values, layer.weight.values) for layer in linear_layers(model).values()))
+def weights(model: nn.Sequential) -> list[Floats]:
+    """Views of the weights of linear layers, one axis each."""
+    return [layer.weight.values.ravel() for layer in linear_layers(model).values()]
+
+
+def squares(weights: Iterable[Floats]) -> float:
+    """The sum of all squared weights."""
+    return float(sum(np.dot(each, each) for each in weights))
 
 
 def decayed(model: nn.Sequential, strength: float) -> dict[str, dict[str, float]]:

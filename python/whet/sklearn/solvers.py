@@ -16,7 +16,7 @@ from whet import optim
 from whet.errors import NonFiniteError
 from whet.losses import Loss
 from whet.nn import Sequential
-from whet.sklearn.network import decayed, squares
+from whet.sklearn.network import decayed, squares, weights
 from whet.sklearn.objective import NOT_FINITE, Objective, Vector, minimize
 from whet.sklearn.protocol import Tasks
 from whet.training import Trainer
@@ -89,6 +89,10 @@ class Monitor(Callback):
         self.best: list[NDArray[Any]] | None = None
         self.continuation: Continuation | None = None
 
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Before the first epoch."""
+        self._weights = weights(self.model)
+
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Before each epoch."""
         self._tasks.begin()
@@ -123,7 +127,7 @@ class Monitor(Callback):
         e = self._estimator
         penalty = 0.0
         if e.optimizer is None and e.alpha > 0 and self._weight > 0:
-            penalty = 0.5 * e.alpha * squares(self.model) * self._steps / (self._rows * self._weight)
+            penalty = 0.5 * e.alpha * squares(self._weights) * self._steps / (self._rows * self._weight)
         return float(e._loss_factor() * loss + self._constant + penalty)
 
     def _improves_loss(self) -> bool:
@@ -253,7 +257,7 @@ def fit_pass(estimator: Any, loss: Loss, data: Data, random: np.random.RandomSta
     e = estimator
     e.n_iter_ = 1
     e.t_ += len(order)
-    penalty = 0.0 if e.optimizer is not None else 0.5 * e.alpha * squares(e.model_) / rows
+    penalty = 0.0 if e.optimizer is not None else 0.5 * e.alpha * squares(weights(e.model_)) / rows
     e.loss_ = e._loss_factor() * total / len(order) + e._loss_constant(data) + penalty
     e.loss_curve_.append(e.loss_)
     e.best_loss_ = min(e.best_loss_, e.loss_)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,24 +33,15 @@ _EDGED = {
 }
 
 
-@contextmanager
 def explained(
-    model: Model, optimizer: Optimizer, graph: _core.Graph, rows: Rows, epoch: int | None = None
-) -> Iterator[None]:
-    """Inside, what the core finds not to be finite is told in the model's and the data's own words.
-
-    Raises:
-        NonFiniteError: In place of the core's.
-    """
-    try:
-        yield
-    except _core.NonFiniteError as error:
-        raise _explain(error, model, optimizer, graph, rows, epoch) from None
-
-
-def _explain(
-    error: _core.NonFiniteError, model: Model, optimizer: Optimizer, graph: _core.Graph, rows: Rows, epoch: int | None
+    error: _core.NonFiniteError,
+    model: Model,
+    optimizer: Optimizer,
+    graph: _core.Graph,
+    rows: Rows,
+    epoch: int | None = None,
 ) -> NonFiniteError:
+    """What the core found not to be finite, told in the model's and the data's own words."""
     place, index = getattr(error, "place", "sum"), getattr(error, "index", -1)
     found = np.sort(np.array(getattr(error, "rows", []), np.int64))
     given = found if rows.places is None else rows.places[found]

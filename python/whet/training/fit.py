@@ -123,12 +123,14 @@ class Plan:
 
     def met(self, history: History) -> bool:
         """Whether the last epoch meets every target of `stop_at`."""
+        if not self.stop_at:
+            return False
         directions = self.directions(validates=True)
         for name, goal in self.stop_at.items():
             value = history[name][-1]
             if not ((value >= goal) if directions[name] else (value <= goal)):  # NaN, of half an epoch, meets none
                 return False
-        return bool(self.stop_at)
+        return True
 
     def directions(self, validates: bool) -> dict[str, bool | None]:
         """What the history will have of losses and metrics, and whether greater is better; None if nobody knows."""

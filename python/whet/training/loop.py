@@ -71,7 +71,7 @@ class Loop:
         )
         if plan.optimizer.swa is not None:
             self.trainer.average_after(int(plan.optimizer.swa * self._total))
-        self._numbers = model._schedules(width)  # of the graph
+        self._schedules_of_graph = [(-1, str(i), each) for i, each in enumerate(model._schedules(width))]
         self.outputs = math.prod(graph.shape(graph.output))
         self.measuring = Measuring(self)
         self.rates = LearningRates(assignment, self._total)
@@ -165,7 +165,7 @@ class Loop:
         while position.batches < part.end and position.steps < end and not self._is_over(position):
             taken = position.steps
             steps = self.run.steps(self._checkpoints.steps(end - taken), self.trainer.steps)
-            with explained(self.model, self.plan.optimizer, self._graph, rows, place.epoch):
+            try:
                 self.trainer.epoch(
                     rows.features,
                     rows.truth,
@@ -181,6 +181,8 @@ class Loop:
                     part.first,
                     measured,
                 )
+            except _core.NonFiniteError as error:
+                raise explained(error, self.model, self.plan.optimizer, self._graph, rows, place.epoch) from None
             if position.batches == part.end:
                 self.measuring.end_part(part)
             if position.steps > taken and self.run.after_steps(self.trainer.steps, lambda: self._loss(position)):
@@ -215,9 +217,11 @@ class Loop:
 
     def _schedules(self, before: int, steps: int) -> list[tuple[int, str, list[float]]]:
         """Numbers of the optimizer and of the graph that change, for the steps of an epoch."""
+        schedules = self.rates.assignment.schedules() + self._schedules_of_graph
+        if not schedules:
+            return []
         progress = np.arange(before, before + steps) / self._total
-        of_graph = [(-1, str(i), each.at(progress).tolist()) for i, each in enumerate(self._numbers)]
-        return self.rates.assignment.values(progress) + of_graph
+        return [(group, name, schedule.at(progress).tolist()) for group, name, schedule in schedules]
 
     def _loss(self, position: _core.EpochPosition) -> float:
         """Of the rows of this epoch so far."""

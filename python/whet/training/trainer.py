@@ -96,8 +96,10 @@ class Trainer:
         rows = Rows.of(self.model, self.loss, X, y, sample_weight, "step")
         with self.model._exclusive("step", state=self._state):
             core = self._trainer(rows)
-            with explained(self.model, self.optimizer, self._training_graph, rows):
+            try:
                 loss: float = core.step(rows.features, rows.truth, rows.weights)
+            except _core.NonFiniteError as error:
+                raise explained(error, self.model, self.optimizer, self._training_graph, rows) from None
             self._has_gradients = True
             return loss
 
