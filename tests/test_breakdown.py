@@ -103,6 +103,35 @@ def test_a_parameter_gradient_that_overflows_has_no_rows():
     assert "which began in the gradient of linear in the model's forward; the model" in str(error)
 
 
+class Table(nn.Module):
+    """Of which the rows of a batch name one entry, and whose gradient is large."""
+
+    def __init__(self):
+        self.table = nn.Embedding(70_000, 1)
+
+    def forward(self, x):
+        return self.table(x) * 1e37
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "table"])
+def test_a_large_gradient_of_few_rows_is_bounded_or_looked_at(kind):
+    """Where it is far less to read, norms say that a gradient is finite; where they do not, it is still looked at."""
+    model = Table() if kind == "table" else nn.Linear(300, 300)
+    rows = np.zeros((16, 1 if kind == "table" else 300))
+    if kind != "table":
+        rows[:, 0] = 1e37
+    X = pytest.importorskip("scipy.sparse").csr_array(rows) if kind == "sparse" else rows
+    y = np.zeros_like(rows)
+    model.initialize(1)
+    arguments = {"loss": losses.L1Loss(reduction="sum"), "optimizer": optim.SGD(lr=1e-37), "batch_size": 16}
+    model.fit(X, y, epochs=1, **arguments)  # beyond what norms can vouch for, and finite: 1.6e38
+    stacked = np.concatenate([rows] * 4)
+    X = type(X)(stacked) if kind == "sparse" else stacked
+    error = fails(model, X, np.concatenate([y] * 4), **{**arguments, "batch_size": 64})
+    assert (error.step, len(error.rows)) == (1, 0)
+    assert "the gradient stopped being finite" in str(error)
+
+
 def test_a_loss_of_large_targets(data):
     X, y = data
     error = fails(nn.Linear(4, 1), X, y * 1e5, epochs=100, optimizer=optim.SGD(lr=3e3))

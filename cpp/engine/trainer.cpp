@@ -61,6 +61,7 @@ Trainer::Trainer(std::shared_ptr<const Graph> graph, std::shared_ptr<State> stat
       seed_(seed),
       updater_(state_, device, std::move(recipe), seed),
       gradients_(state_->like()),
+      bounds_(graph_->parameters().size()),
       block_rows_(block_rows(graph_, device, Purpose::train)) {
   if (updater_.recipe().shaping.accumulate > 1) accumulated_ = state_->like();
   for (const Node& node : graph_->nodes())
@@ -146,6 +147,7 @@ Trainer::Sums Trainer::differentiate(const Batch& batch, Arena& total) {
     const Matrix sum{gradients(level), 1, n, n};
     device_->add(sum, sum, {gradients(level + 1), 1, n, n});
   };
+  std::fill(bounds_.begin(), bounds_.end(), 0.0);
   const auto block = [&](int64_t i, int level, bool adds) {
     sums.loss += backpropagate(batch, i * block_rows_, gradients(level), adds);
     if (!batch.looks && !std::isfinite(sums.loss)) report("loss", find_breakdown(batch));
@@ -216,6 +218,7 @@ Trainer::Block Trainer::load(const Batch& batch, int64_t first, void* gradients,
   pass.parameters = state_->parameters();
   pass.gradients = gradients;
   pass.accumulate_gradients = accumulate;
+  pass.bounds = bounds_.data();
   pass.settles = !batch.looks;
   pass.rows = rows;
   pass.first_row = rows_ + first;

@@ -156,6 +156,7 @@ class Trainer {
   /// back.
   void keep_statistics(bool put_back = false);
   void check_gradients(const Batch& batch, const Arena& gradients);
+  bool is_finite(const Arena& gradients) const;
   void check_parameters();
   int64_t first_nonfinite(const void* flat) const;
   bool is_nonfinite(const void* flat, int64_t parameter) const;
@@ -173,6 +174,7 @@ class Trainer {
   uint64_t seed_;
   Updater updater_;
   Arena gradients_;
+  std::vector<double> bounds_;  // of the gradients, per parameter
   std::vector<Range> statistics_;
   Arena kept_statistics_;
   std::unique_ptr<Recorder> recorder_;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+
 #include "graph/program.h"
 
 namespace whet {
@@ -77,10 +79,15 @@ class Frame {
                                                        : Matrix{};
   }
   bool accumulates_input(int i) const { return instruction_.accumulates_input[index(i)]; }
-  /// Null if it is not trained, or not wanted.
-  void* parameter_gradient(int i) const {
-    const bool wanted = pass_.gradients && program_.graph().parameters()[parameter_index(i)].trainable;
-    return wanted ? const_cast<void*>(at(pass_.gradients, i)) : nullptr;
+  bool wants_parameter_gradient(int i) const {
+    return pass_.gradients && program_.graph().parameters()[parameter_index(i)].trainable;
+  }
+  /// Null if it is not trained, or not wanted. No element of what the operation adds to it is beyond `bound`: if that
+  /// is finite, nobody has to look whether they are.
+  void* parameter_gradient(int i, double bound = std::numeric_limits<double>::infinity()) const {
+    if (!wants_parameter_gradient(i)) return nullptr;
+    if (pass_.bounds) pass_.bounds[parameter_index(i)] += bound;
+    return const_cast<void*>(at(pass_.gradients, i));
   }
   bool accumulates_parameter(int i) const {
     return pass_.accumulate_gradients || instruction_.accumulates_parameter[index(i)];

@@ -36,6 +36,7 @@ struct Pass {
   const void* parameters = nullptr;
   void* gradients = nullptr;          // laid out as the parameters; backward only
   bool accumulate_gradients = false;  // add to the gradients instead of overwriting them
+  double* bounds = nullptr;           // per parameter: `backward` adds what no element of its gradient grows beyond
   bool settles = true;                // whether running statistics take in what this pass has seen
   int64_t rows = 0;                   // at most Program::max_rows()
   int64_t first_row = 0;              // of the batch, where the pass takes a part of it

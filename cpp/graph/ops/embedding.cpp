@@ -1,5 +1,6 @@
 #include "core/error.h"
 #include "graph/frame.h"
+#include "graph/ops/bounds.h"
 #include "graph/ops/ops.h"
 
 namespace whet {
@@ -29,7 +30,8 @@ class Embedding final : public Op {
   }
 
   void backward(const Frame& frame) const override {
-    if (void* const gradient = frame.parameter_gradient(0)) {
+    if (frame.wants_parameter_gradient(0)) {
+      void* const gradient = frame.parameter_gradient(0, bound(frame));
       const ConstMatrix all = table(frame, gradient);
       frame.device().look_up_backward({gradient, all.rows, all.cols, all.stride}, frame.output_gradient(),
                                       frame.input(0), padding_, frame.accumulates_parameter(0));
@@ -41,6 +43,14 @@ class Embedding final : public Op {
   static ConstMatrix table(const Frame& frame, const void* data) {
     const Shape& shape = frame.parameter_shape(0);
     return {data, shape[0], shape[1], shape[1]};
+  }
+
+  /// Of the table's gradient: at most all rows add to an element.
+  static double bound(const Frame& frame) {
+    const ConstMatrix dy = frame.output_gradient();
+    if (!is_worth_a_bound(dy.rows * dy.cols, count(frame.parameter_shape(0))))
+      return std::numeric_limits<double>::infinity();
+    return std::sqrt(static_cast<double>(dy.rows * frame.input_shape(0)[0])) * norm(frame.device(), dy);
   }
 
   int64_t padding_;  // a row that learns nothing, or -1

@@ -1,5 +1,6 @@
 #include "core/error.h"
 #include "graph/frame.h"
+#include "graph/ops/bounds.h"
 #include "graph/ops/ops.h"
 
 namespace whet {
@@ -52,9 +53,9 @@ class Linear final : public Op {
     const ConstMatrix w = weight(frame);
     const int64_t in = frame.input_shape(0).back(), out = frame.output_shape().back();
     const ConstMatrix dy = lines(frame.output_gradient(), out);
-    if (void* const data = frame.parameter_gradient(0)) {
-      const Matrix dw{data, w.rows, w.cols, w.cols};
+    if (frame.wants_parameter_gradient(0)) {
       const ConstMatrix x = lines(frame.input(0), in);
+      const Matrix dw{frame.parameter_gradient(0, bound(frame, x, dy)), w.rows, w.cols, w.cols};
       if (const SparseMatrix* const sparse = frame.sparse_input(0))
         device.sparse_gemm_over_rows(dw, transposed_, *sparse, dy, frame.accumulates_parameter(0));
       else
@@ -73,6 +74,15 @@ class Linear final : public Op {
   static ConstMatrix weight(const Frame& frame) {
     const Shape& shape = frame.parameter_shape(0);
     return {frame.parameter(0), shape[0], shape[1], shape[1]};
+  }
+
+  /// Of the weight's gradient.
+  static double bound(const Frame& frame, ConstMatrix x, ConstMatrix dy) {
+    const SparseMatrix* const sparse = frame.sparse_input(0);
+    const int64_t read = (sparse ? entries(*sparse) : x.rows * x.cols) + dy.rows * dy.cols;
+    if (!is_worth_a_bound(read, count(frame.parameter_shape(0)))) return std::numeric_limits<double>::infinity();
+    Device& device = frame.device();
+    return norm(device, dy) * (sparse ? norm(device, *sparse) : norm(device, x));
   }
 
   bool transposed_;

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "device/device.h"
+
+/// Bounds of a gradient's elements from norms of what it is made of (Cauchy and Schwarz). A step has to know that its
+/// gradient is finite; of a large weight and few rows, that takes far less reading than the gradient itself.
+namespace whet {
+
+/// Whether to read `elements` for a bound of so many elements of a gradient, which are read from memory otherwise.
+inline bool is_worth_a_bound(int64_t elements, int64_t of_gradient) {
+  constexpr int64_t in_cache = 1 << 16, far_less = 4;
+  return of_gradient > in_cache && elements < of_gradient / far_less;
+}
+
+/// The root of the sum of all squares: not finite if an element is not.
+inline double norm(Device& device, ConstMatrix x) {
+  const auto stride = static_cast<size_t>(x.stride) * size_of(device.dtype());
+  const auto* row = static_cast<const std::byte*>(x.data);
+  double sum = 0;
+  for (int64_t i = 0; i < x.rows; ++i, row += stride) sum += device.weighted_sum(row, row, x.cols);
+  return std::sqrt(sum);
+}
+
+inline double norm(Device& device, const SparseMatrix& x) {
+  double sum = 0;
+  for (int64_t i = 0; i < x.rows; ++i) {
+    const int64_t row = x.order ? x.order[i] : i;
+    const auto* const values =
+        static_cast<const std::byte*>(x.values) + static_cast<size_t>(x.starts[row]) * size_of(device.dtype());
+    sum += device.weighted_sum(values, values, x.starts[row + 1] - x.starts[row]);
+  }
+  return std::sqrt(sum);
+}
+
+inline int64_t entries(const SparseMatrix& x) {
+  int64_t entries = 0;
+  for (int64_t i = 0; i < x.rows; ++i) {
+    const int64_t row = x.order ? x.order[i] : i;
+    entries += x.starts[row + 1] - x.starts[row];
+  }
+  return entries;
+}
+
+}  // namespace whet
