@@ -107,6 +107,7 @@ class Optimizer(Frozen):
     choices: ClassVar[tuple[str, ...]] = ()
     #: Where an argument's numbers have to lie, the upper end excluded; the others lie from 0 on.
     ranges: ClassVar[dict[str, tuple[float, float]]] = {"betas": (0, 1)}
+    _of_groups: ClassVar[Sequence[Optimizer]] = ()  # of an object: one for each of its groups
 
     groups: Mapping[str, Mapping[str, Any]] | None = field(default=None, kw_only=True)
     l1: Number = field(default=0.0, kw_only=True)
@@ -144,7 +145,8 @@ class Optimizer(Frozen):
         if self.by_parameter and (isinstance(self.l1, Schedule) or self.l1 != 0):
             raise ValueError(f"[{where}] expected no l1: this method takes none")
         if self.groups is not None:
-            object.__setattr__(self, "groups", self._checked_groups(where))
+            groups = self._checked_groups(where)
+            vars(self).update(groups=groups, _of_groups=[self._of_group(where, each) for each in groups.values()])
 
     def _check_shaping(self, where: str) -> None:
         for name in ("centralize", "normalize"):
@@ -176,8 +178,12 @@ class Optimizer(Frozen):
                 if name not in known:
                     raise ValueError(f"[{where}] expected numbers of a group among {', '.join(known)}, got '{name}'")
             found[pattern] = dict(numbers)
-            if replace(self, groups=None, **numbers).kernel != self.kernel:
-                raise ValueError(f"[{where}] expected groups that keep what the optimizer keeps, got {dict(numbers)!r}")
+        return found
+
+    def _of_group(self, where: str, numbers: Mapping[str, Any]) -> Optimizer:
+        found = replace(self, groups=None, **numbers)
+        if found.kernel != self.kernel:
+            raise ValueError(f"[{where}] expected groups that keep what the optimizer keeps, got {dict(numbers)!r}")
         return found
 
     @property
@@ -225,8 +231,7 @@ class Optimizer(Frozen):
         for name in shapes:
             matching = [i + 1 for i, pattern in enumerate(self.groups or ()) if fnmatchcase(name, pattern)]
             group_of.append(-1 if name in frozen else matching[0] if matching else 0)
-        described = [self, *(replace(self, groups=None, **numbers) for numbers in (self.groups or {}).values())]
-        return Assignment([{**each.numbers(), "l1": each.l1} for each in described], group_of)
+        return Assignment([{**each.numbers(), "l1": each.l1} for each in (self, *self._of_groups)], group_of)
 
     def shaping(self) -> dict[str, float]:
         """What is done besides the method's own step, by the names of the core."""

@@ -103,7 +103,7 @@ class Labels:
 
     def __init__(self, y: ArrayLike) -> None:
         check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
+        kind = type_of_target(y, input_name="y") if np.ndim(y) == 2 else None  # a vector has no labels side by side
         if kind == "multiclass-multioutput":
             raise ValueError("Multioutput target data is not supported with label binarization")
         self.multilabel = kind == "multilabel-indicator"
