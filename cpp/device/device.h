@@ -36,6 +36,15 @@ struct SparseMatrix {
   const int64_t* starts = nullptr;
   const int64_t* order = nullptr;
   int64_t rows = 0, cols = 0;
+
+  int64_t first(int64_t i) const { return starts[order ? order[i] : i]; }
+  int64_t end(int64_t i) const { return starts[(order ? order[i] : i) + 1]; }
+  int64_t entries() const {
+    if (!order) return starts[rows] - starts[0];
+    int64_t entries = 0;
+    for (int64_t i = 0; i < rows; ++i) entries += end(i) - first(i);
+    return entries;
+  }
 };
 
 struct Activation {

@@ -32,15 +32,6 @@ E* reserve(Arena& arena, int64_t elements) {
   return reinterpret_cast<E*>(arena.data());
 }
 
-int64_t row_of(const SparseMatrix& a, int64_t i) { return a.order ? a.order[i] : i; }
-
-int64_t entries_of(const SparseMatrix& a) {
-  if (!a.order) return a.starts[a.rows] - a.starts[0];
-  int64_t entries = 0;
-  for (int64_t i = 0; i < a.rows; ++i) entries += a.starts[a.order[i] + 1] - a.starts[a.order[i]];
-  return entries;
-}
-
 /// The columns of sparse rows that have entries.
 struct UsedColumns {
   int64_t count;
@@ -57,7 +48,7 @@ UsedColumns find_used(const SparseMatrix& a, int64_t entries) {
   int64_t* const starts = reserve<int64_t>(starts_memory, std::min(a.cols, entries) + 1);
   std::fill_n(places, a.cols, 0);
   for (int64_t i = 0; i < a.rows; ++i)
-    for (int64_t row = row_of(a, i), e = a.starts[row]; e < a.starts[row + 1]; ++e) ++places[a.columns[e]];
+    for (int64_t e = a.first(i), end = a.end(i); e < end; ++e) ++places[a.columns[e]];
   int64_t count = 0, total = 0;
   starts[0] = 0;
   for (int64_t j = 0; j < a.cols; ++j) {
@@ -104,7 +95,7 @@ Entries<T> by_column(const SparseMatrix& a, const UsedColumns& used, int64_t ent
   T* const values = reserve<T>(values_memory, entries);
   int32_t* const rows = reserve<int32_t>(rows_memory, entries);
   for (int64_t i = 0; i < a.rows; ++i)
-    for (int64_t row = row_of(a, i), e = a.starts[row]; e < a.starts[row + 1]; ++e) {
+    for (int64_t e = a.first(i), end = a.end(i); e < end; ++e) {
       const int64_t to = used.starts[used.places[a.columns[e]] + 1]++;
       values[to] = static_cast<const T*>(a.values)[e];
       rows[to] = static_cast<int32_t>(i);
@@ -171,7 +162,7 @@ void scatter(const SparseSum<T>& c, const int32_t* columns, const T* sums, int64
 template <class T>
 void multiply_sparse(const KernelTable<T>& kernels, T* c, int64_t c_stride, int64_t n, const SparseMatrix& a,
                      Operand<T> b, const Finish<T>& finish) {
-  const int64_t entries = entries_of(a);
+  const int64_t entries = a.entries();
   SparseProduct<T> whole{
       c, c_stride, static_cast<const T*>(a.values), a.columns, a.starts, a.order, nullptr, b.data, b.row, a.rows, n};
   // Rows of b that have their elements side by side, or only one, are read where they stand.
@@ -196,7 +187,7 @@ template <class T>
 void multiply_sparse_over_rows(const KernelTable<T>& kernels, const SparseSum<T>& c, const SparseMatrix& a, const T* b,
                                int64_t b_stride, int64_t n) {
   if (a.rows > INT32_MAX) fail("fit", "expected at most ", INT32_MAX, " sparse rows in a batch, got ", a.rows);
-  const int64_t entries = entries_of(a), slabs = divide_up(a.rows, kSlabRows);
+  const int64_t entries = a.entries(), slabs = divide_up(a.rows, kSlabRows);
   const UsedColumns used = find_used(a, entries);
   const ColumnSums<T> sums{kernels, by_column<T>(a, used, entries), b, b_stride, n};
   const int64_t* const starts = sums.entries.starts;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
 
 #include "device/device.h"
 
@@ -27,21 +26,11 @@ inline double norm(Device& device, ConstMatrix x) {
 inline double norm(Device& device, const SparseMatrix& x) {
   double sum = 0;
   for (int64_t i = 0; i < x.rows; ++i) {
-    const int64_t row = x.order ? x.order[i] : i;
     const auto* const values =
-        static_cast<const std::byte*>(x.values) + static_cast<size_t>(x.starts[row]) * size_of(device.dtype());
-    sum += device.weighted_sum(values, values, x.starts[row + 1] - x.starts[row]);
+        static_cast<const std::byte*>(x.values) + static_cast<size_t>(x.first(i)) * size_of(device.dtype());
+    sum += device.weighted_sum(values, values, x.end(i) - x.first(i));
   }
   return std::sqrt(sum);
-}
-
-inline int64_t entries(const SparseMatrix& x) {
-  int64_t entries = 0;
-  for (int64_t i = 0; i < x.rows; ++i) {
-    const int64_t row = x.order ? x.order[i] : i;
-    entries += x.starts[row + 1] - x.starts[row];
-  }
-  return entries;
 }
 
 }  // namespace whet

@@ -79,7 +79,7 @@ class Linear final : public Op {
   /// Of the weight's gradient.
   static double bound(const Frame& frame, ConstMatrix x, ConstMatrix dy) {
     const SparseMatrix* const sparse = frame.sparse_input(0);
-    const int64_t read = (sparse ? entries(*sparse) : x.rows * x.cols) + dy.rows * dy.cols;
+    const int64_t read = (sparse ? sparse->entries() : x.rows * x.cols) + dy.rows * dy.cols;
     if (!is_worth_a_bound(read, count(frame.parameter_shape(0)))) return std::numeric_limits<double>::infinity();
     Device& device = frame.device();
     return norm(device, dy) * (sparse ? norm(device, *sparse) : norm(device, x));
