@@ -27,7 +27,7 @@ def estimator_file(predictor: Predictor, kind: str, name: str) -> File:
     inner = network.definition(translation, f"static void network(const {ctype} *restrict x, {ctype} *restrict out)")
     gaps = " NaN where they are missing." if predictor.fills is not None else ""
     about = [
-        f"A {kind} of whet {_core.__version__}, written by whet.export.to_c.",
+        f"{kind} of whet {_core.__version__}, written by whet.export.to_c.",
         f"x has {predictor.features} numbers.{gaps} {network.size(translation)}",
     ]
     return File(about, calls.interface(), [*calls.constants(), inner, *calls.definitions()], module.dtype)

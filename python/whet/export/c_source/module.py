@@ -36,7 +36,7 @@ def module_file(model: Module, name: str) -> File:
         declared.append(f"/* The {count} probabilities of a row. */\n{head};")
         body.append(f"{head} {{\n  {lines}\n}}\n")
     about = [
-        f"A {type(model).__name__} of whet {_core.__version__}, written by whet.export.to_c.",
+        f"{type(model).__name__} of whet {_core.__version__}, written by whet.export.to_c.",
         f"x has {inputs} numbers{_inputs(model)}. out has {outputs}{_outputs(model, inputs)}. "
         + network.size(translation),
     ]

@@ -39,7 +39,7 @@ def table_file(model: TabularModel, name: str) -> File:
     ctype = real(module.dtype)
     head = f"static void network(const {ctype} *restrict x, {ctype} *restrict out)"
     about = [
-        f"A TabularModel of whet {_core.__version__} for {quoted(model.target)}, written by whet.export.to_c.",
+        f"TabularModel of whet {_core.__version__} for {quoted(model.target)}, written by whet.export.to_c.",
         f"{len(preprocessor.kinds)} columns become {len(preprocessor.feature_names)} features. "
         + network.size(translation),
         "Numbers are NaN where they are missing, dates days since 1970-01-01. Categories are UTF-8 as Python writes "
