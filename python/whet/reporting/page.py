@@ -23,8 +23,8 @@ p { margin: .3rem 0 .7rem; max-width: 46rem; }
 .dim { color: var(--dim); font-size: .9rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.2rem 0; }
 .card, .finding, figure { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .8rem; }
-.card b { display: block; font-size: 1.35rem; line-height: 1.2; }
-.card b { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.card b { display: block; font-size: 1.35rem; line-height: 1.2; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
 .finding { border-left: 4px solid var(--bad); margin: .7rem 0; }
 .finding.none { border-left-color: var(--good); }
 .finding ul { margin: .2rem 0 0; padding-left: 1.2rem; }

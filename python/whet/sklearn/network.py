@@ -60,9 +60,9 @@ def weights(model: nn.Sequential) -> list[Floats]:
     return [layer.weight.values.ravel() for layer in linear_layers(model).values()]
 
 
-def squares(weights: Iterable[Floats]) -> float:
-    """The sum of all squared weights."""
-    return float(sum(np.dot(each, each) for each in weights))
+def squares(views: Iterable[Floats]) -> float:
+    """The sum of all squared weights, from what `weights` gives."""
+    return float(sum(np.dot(view, view) for view in views))
 
 
 def decayed(model: nn.Sequential, strength: float) -> dict[str, dict[str, float]]:
