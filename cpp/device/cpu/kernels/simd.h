@@ -183,13 +183,31 @@ template <>
 inline vd vd::load(const double* p, int64_t n) {
   return vd(_mm256_maskload_pd(p, first_lanes<double>(n)));
 }
+// Piece by piece: a masked store is microcode on AMD's processors before AVX-512 (5 to 6 ns against 1 on Zen 3).
 template <>
 inline void vf::store(float* p, int64_t n) const {
-  _mm256_maskstore_ps(p, first_lanes<float>(n), r);
+  __m128 rest = _mm256_castps256_ps128(r);
+  if (n & 4) {
+    _mm_storeu_ps(p, rest);
+    rest = _mm256_extractf128_ps(r, 1);
+    p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+    rest = _mm_movehl_ps(rest, rest);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, rest);
 }
 template <>
 inline void vd::store(double* p, int64_t n) const {
-  _mm256_maskstore_pd(p, first_lanes<double>(n), r);
+  __m128d rest = _mm256_castpd256_pd128(r);
+  if (n & 2) {
+    _mm_storeu_pd(p, rest);
+    rest = _mm256_extractf128_pd(r, 1);
+    p += 2;
+  }
+  if (n & 1) _mm_store_sd(p, rest);
 }
 template <>
 inline vf vf::first(int64_t n) const {
