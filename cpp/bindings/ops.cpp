@@ -153,7 +153,7 @@ void bind_ops(py::module_& module) {
   });
   module.def("random_permutation", [](uint64_t seed, int64_t n) {
     py::array_t<int64_t> out(n);
-    random_permutation({seed, Stream::split, 0, 0}, out.mutable_data(), n);
+    cpu_device(DType::float32).random_permutation(out.mutable_data(), n, {seed, Stream::split, 0, 0});
     return out;
   });
 }

@@ -37,11 +37,12 @@ inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, uint64_t 
   return counter;
 }
 
-/// Words 4 * block to 4 * block + 3 of the sequence that `key` names. An epoch and a stream share one counter word:
-/// 2^28 epochs, 16 streams.
+/// The counter's last word, which an epoch and a stream share: 2^28 epochs, 16 streams.
+inline uint32_t last_counter(const RandomKey& key) { return (key.epoch << 4) | static_cast<uint32_t>(key.stream); }
+
+/// Words 4 * block to 4 * block + 3 of the sequence that `key` names.
 inline std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block) {
-  return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step,
-                 (key.epoch << 4) | static_cast<uint32_t>(key.stream)},
+  return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), key.step, last_counter(key)},
                 key.seed);
 }
 
@@ -59,9 +60,6 @@ inline uint64_t random_uint64(const RandomKey& key, uint64_t index) {
 inline double random_unit(const RandomKey& key, uint64_t index) {
   return static_cast<double>(random_uint64(key, index) >> 11) * 0x1p-53;
 }
-
-/// A uniform permutation of 0 .. n-1 (Fisher-Yates), written to `order`.
-void random_permutation(const RandomKey& key, int64_t* order, int64_t n);
 
 /// n numbers, uniform in [low, high).
 void random_uniform(const RandomKey& key, double low, double high, double* out, int64_t n);

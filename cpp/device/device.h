@@ -246,6 +246,9 @@ class Device {
 
   /// Normal numbers of that deviation, added to the n elements of x: elements `first` and on of the sequence.
   virtual void add_noise(void* x, int64_t n, double deviation, const RandomKey& key, int64_t first) = 0;
+
+  /// order = a uniform permutation of 0 .. n-1 (Fisher and Yates), drawn from the sequence that `key` names.
+  virtual void random_permutation(int64_t* order, int64_t n, const RandomKey& key) = 0;
 };
 
 /// The processor, computing in `dtype` and rounding the operands of products as `precision` says. Lives as long as the

@@ -310,7 +310,7 @@ void Trainer::epoch(const Data& data, const EpochPlan& epoch, EpochPosition& pos
   if (shuffle && (order_.size() != static_cast<size_t>(n) || order_epoch_ != epoch.epoch)) {
     order_.resize(static_cast<size_t>(n));
     order_epoch_ = epoch.epoch;
-    random_permutation({seed_, Stream::shuffle, epoch.epoch, 0}, order_.data(), n);
+    device_->random_permutation(order_.data(), n, {seed_, Stream::shuffle, epoch.epoch, 0});
   }
 
   Measured measured = epoch.measured;

@@ -1,8 +1,6 @@
-#include <algorithm>
 #include <numeric>
 
-#include "check.h"
-#include "core/random.h"
+#include "reference.h"
 
 namespace {
 
@@ -18,15 +16,20 @@ TEST(philox_gives_the_known_answers) {
          Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-TEST(permutations_hold_every_number_once) {
-  for (const int64_t n : {0, 1, 2, 1000}) {
-    std::vector<int64_t> order(static_cast<size_t>(n)), sorted(order.size());
-    whet::random_permutation({.seed = 7}, order.data(), n);
-    std::vector<int64_t> copy = order;
-    std::sort(copy.begin(), copy.end());
-    std::iota(sorted.begin(), sorted.end(), int64_t{0});
-    CHECK(copy == sorted, n);
-  }
+// Fisher and Yates, one number at a time.
+TEST(permutations_are_right) {
+  const whet::RandomKey key{.seed = 1ull << 63 | 7, .stream = whet::Stream::shuffle, .epoch = 3, .step = 9};
+  for (const std::string& set : whet::sets())
+    for (int64_t n = 0; n <= 1000; n += n < 200 ? 1 : 37) {
+      std::vector<int64_t> order(static_cast<size_t>(n)), expected(order.size());
+      std::iota(expected.begin(), expected.end(), int64_t{0});
+      for (size_t i = expected.size(); i-- > 1;) {
+        __extension__ using Wide = unsigned __int128;
+        std::swap(expected[i], expected[static_cast<size_t>(Wide{random_uint64(key, i)} * (i + 1) >> 64)]);
+      }
+      device(set, whet::DType::float32).random_permutation(order.data(), n, key);
+      CHECK(order == expected, set, ' ', n);
+    }
 }
 
 TEST(normal_numbers_have_their_moments) {

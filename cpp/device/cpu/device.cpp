@@ -8,7 +8,9 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <type_traits>
+#include <utility>
 
 #include "core/error.h"
 #include "device/cpu/cpu.h"
@@ -379,6 +381,23 @@ class CpuDevice final : public Device {
     for_blocks(kGrainOfFunctions, Matrix{x, 1, n, n}, {}, [&](const Block& b) {
       kernels_.add_noise(static_cast<T*>(x) + b.col, b.cols, static_cast<T>(deviation), key, first + b.col);
     });
+  }
+
+  void random_permutation(int64_t* order, int64_t n, const RandomKey& key) override {
+    std::iota(order, order + n, int64_t{0});
+    uint64_t halves[2][kNumberBlocks];
+    int64_t drawn = n;  // places from here on have their numbers
+    for (int64_t i = n - 1; i > 0; --i) {
+      if (i < drawn) {
+        drawn = i / (2 * kNumberBlocks) * (2 * kNumberBlocks);
+        kernels_.random_numbers(halves, key, static_cast<uint64_t>(drawn) / 2);
+      }
+      // Multiply and shift: biased by less than (i + 1) / 2^64.
+      __extension__ using Wide = unsigned __int128;
+      const uint64_t number = halves[i % 2][(i - drawn) / 2];
+      const auto j = static_cast<int64_t>(Wide{number} * static_cast<uint64_t>(i + 1) >> 64);
+      std::swap(order[i], order[j]);
+    }
   }
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "device/cpu/kernels/dropout.h"
 #include "device/cpu/kernels/mathfun.h"
+#include "device/cpu/kernels/random.h"
 
 namespace whet::cpu::WHET_ISA_NAMESPACE {
 

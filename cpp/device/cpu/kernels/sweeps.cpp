@@ -16,6 +16,7 @@ constexpr SweepKernels<T> make_sweep_kernels() {
 #undef WHET_ENTRY
       .scale_and_shift = scale_and_shift<T>,
       .add_noise = add_noise<T>,
+      .random_numbers = random_numbers,
       .column_sums = column_sums<T>,
       .weighted_sum = weighted_sum<T>,
       .largest = largest<T>,

@@ -24,6 +24,9 @@ constexpr int kSmoothCombinations = 0 WHET_SMOOTH_COMBINATIONS(WHET_COUNT);
 /// mod 16.
 constexpr int kLanes = 16;
 
+/// Blocks of random words that are drawn at a time, a multiple of every register's lanes.
+constexpr int kNumberBlocks = 32;
+
 /// How a tile of a product meets what stands in c: c = chain, c continues as the chain's start, or c = c + chain.
 enum class TileMode : int { store, chain, add };
 
@@ -215,6 +218,8 @@ struct SweepKernels {
                               T gradient_scale, T gradient_limit, T l1);
   void (*scale_and_shift)(T* y, const T* x, int64_t n, T factor, T shift);
   void (*add_noise)(T* x, int64_t n, T deviation, const RandomKey& key, int64_t first);
+  /// The 64-bit numbers of kNumberBlocks blocks from `first` on: of each its first one, and of each its second one.
+  void (*random_numbers)(uint64_t (*halves)[kNumberBlocks], const RandomKey& key, uint64_t first);
   /// Each column's chain starts from zero; `mode` says how it meets y.
   void (*column_sums)(T* y, const T* x, int64_t x_stride, int64_t rows, int64_t cols, TileMode mode);
   /// The sum of x[i] * weights[i], or of x[i].
