@@ -27,8 +27,8 @@ constexpr int64_t kSlabTiles = 12, kSlabPanels = 8;
 constexpr int64_t kPackedBytes = int64_t{16} << 20;
 /// A b so small is read where it stands.
 constexpr int64_t kUnpackedBytes = int64_t{512} << 10;
-/// So few panels of b do not repay packing a: 130 -> 139 GFLOP/s at 256 x 256 x 256.
-constexpr int64_t kUnpackedPanels = 8;
+/// Columns of b, in bytes of a row, that do not repay packing a: 130 -> 139 GFLOP/s at 256 x 256 x 256.
+constexpr int64_t kUnpackedRow = 1024;
 /// Rows so far apart share their lines of L1.
 constexpr int64_t kAliasBytes = 4096;
 /// Multiply-adds that are one block, where the operands stand: cutting it up takes a dozen divisions.
@@ -168,15 +168,15 @@ struct Multiplication {
   bool reread = crossing ? tiles > 6 : tiles > 8 && (tiles > 16 || b.row * size % 512 == 0);
   // Wide panels read less: 117 -> 131 and 127 -> 141 GFLOP/s at 128 and 256, the squares of these sizes, where packing
   // is the other way; nothing where b can be read as it stands, and -7 % with a panel that is not full.
-  bool wide = !changed && !aliased && !crossing && b.col == 1 && reread && k * n * size <= kUnpackedBytes &&
-              n % (4 * kernels.vector) == 0;
+  bool wide = kernels.wide_squares && !changed && !aliased && !crossing && b.col == 1 && reread &&
+              k * n * size <= kUnpackedBytes && n % (4 * kernels.vector) == 0;
   int64_t panel = wide ? 4 * kernels.vector : panel_width(kernels, m);
   int64_t panels = divide_up(n, panel);
   bool pack_all_b =
       !wide && (changed || b.col != 1 || reread || (m > kernels.tile_rows && k * n * size > kUnpackedBytes));
   bool pack_all_a = packing.precision != Precision::full || (aliased && panels > 1);
 
-  bool packs_a(int64_t panels_here) const { return !wide && (pack_all_a || panels_here > kUnpackedPanels); }
+  bool packs_a(int64_t panels_here) const { return !wide && (pack_all_a || panels_here * panel * size > kUnpackedRow); }
 
   /// Pairs along k, which bfloat16 takes together, are not cut.
   int64_t cut(int64_t s) const { return s == cuts ? k : k * s / cuts & -2; }
@@ -418,7 +418,7 @@ struct SlabProduct {
   int64_t panels = divide_up(n, panel), slabs = divide_up(rows, kSlabRows);
 
   bool rounded = packing.precision != Precision::full;
-  bool pack_all_a = rounded || panels > kUnpackedPanels;
+  bool pack_all_a = rounded || n * static_cast<int64_t>(sizeof(T)) > kUnpackedRow;
   bool pack_all_b = rounded || packing.scales || m > 2 * kernels.tile_rows;
 
   int64_t length(int64_t s) const { return std::min(kSlabRows, rows - s * kSlabRows); }

@@ -14,6 +14,7 @@ constexpr ProductKernels<T> make_product_kernels() {
       .vector = Vec<T>::size,
       .tile_rows = kTileRows,
       .wide_rows = kWideRows,
+      .wide_squares = kWideSquares,
       .pairs = kPairs,
       .multiply = multiply<T>,
       .pack_a = pack_a<T>,

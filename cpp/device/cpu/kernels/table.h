@@ -128,6 +128,7 @@ struct ProductKernels {
   int64_t vector;     // elements of a register
   int64_t tile_rows;  // rows of the largest tile
   int64_t wide_rows;  // up to so many rows, panels of four registers are faster
+  bool wide_squares;  // and for many, where b is read as it stands
   bool pairs;         // in bfloat16, two elements along k lie packed as one
   void (*multiply)(const BlockProduct<T>& product);
   /// a (m, k) into tiles: `contiguous_k` says which of a's strides is 1, the other is `stride`.
