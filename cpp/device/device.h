@@ -224,6 +224,7 @@ class Device {
 
   /// The sum of x[i] * weights[i] (weights may be null) over n elements, in double, in slabs.
   virtual double weighted_sum(const void* x, const void* weights, int64_t n) = 0;
+  double sum_of_squares(const void* x, int64_t n) { return weighted_sum(x, x, n); }
 
   /// The largest |x[i]| of n elements that are no NaN; 0 for none.
   virtual double largest(const void* x, int64_t n) = 0;

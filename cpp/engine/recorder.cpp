@@ -150,12 +150,10 @@ const void* Recorder::at(const void* flat, int64_t element) const {
   return static_cast<const std::byte*>(flat) + static_cast<size_t>(element) * size_of(state_->dtype());
 }
 
-double Recorder::squares(const void* data, int64_t n) const { return device_->weighted_sum(data, data, n); }
-
 void Recorder::take(const Arena& gradients) {
   const size_t parameters = state_->specs().size();
   for (size_t i = 0; i < parameters; ++i)
-    step_[kParameters + i] = squares(state_->at(gradients, i), count(state_->specs()[i].shape));
+    step_[kParameters + i] = device_->sum_of_squares(state_->at(gradients, i), count(state_->specs()[i].shape));
 }
 
 void Recorder::commit() {
@@ -167,8 +165,8 @@ void Recorder::commit() {
       const void* const now = at(state_->parameters(), begin);
       device_->combine({part_.data(), 1, n, n}, {now, 1, n, n}, {at(before_.data(), begin), 1, n, n},
                        math::CombinationId::Sub);
-      step_[kParameters + parameters + i] += squares(part_.data(), n);
-      step_[kParameters + 2 * parameters + i] += squares(now, n);
+      step_[kParameters + parameters + i] += device_->sum_of_squares(part_.data(), n);
+      step_[kParameters + 2 * parameters + i] += device_->sum_of_squares(now, n);
     }
   }
   for (size_t i = 0; i < sums_.size(); ++i) sums_[i] += step_[i];

@@ -45,7 +45,6 @@ class Recorder {
 
  private:
   const void* at(const void* flat, int64_t element) const;
-  double squares(const void* data, int64_t n) const;
   void count_flat(const RecordedLayer& layer, ConstMatrix saved, const Activation& f, double* flat);
 
   std::shared_ptr<State> state_;

@@ -100,17 +100,21 @@ void Updater::shape(void* gradients) {
   }
 }
 
+/// Of the gradients that count. Throws NonFiniteError if it is not finite.
+double Updater::checked_norm(const void* gradients) const {
+  double squares = 0;
+  for (const Segment& each : segments_)
+    squares += device_->sum_of_squares(at(const_cast<void*>(gradients), each.first), each.size);
+  const double norm = std::sqrt(squares);
+  check_finite("norm of the gradient", norm, steps_);
+  return norm;
+}
+
 /// What to multiply gradients by: for a norm of 1, and then of at most the limit, as torch.nn.utils.clip_grad_norm_.
 double Updater::gradient_scale(const void* gradients) const {
   const Shaping& s = recipe_.shaping;
   if (s.clip_norm == Shaping::kNone && !s.normalize) return 1;
-  double sum = 0;
-  for (const Segment& each : segments_) {
-    const void* const part = at(const_cast<void*>(gradients), each.first);
-    sum += device_->weighted_sum(part, part, each.size);
-  }
-  double norm = std::sqrt(sum), scale = 1;
-  check_finite("norm of the gradient", norm, steps_);
+  double norm = checked_norm(gradients), scale = 1;
   if (s.normalize && norm > 0) {
     scale = 1 / norm;
     norm = 1;
@@ -167,12 +171,7 @@ void Updater::step(void* gradients) {
 }
 
 void Updater::search(double loss, const void* gradients, const Objective& objective) {
-  double squares = 0;
-  for (const Segment& each : segments_) {
-    const void* const part = at(const_cast<void*>(gradients), each.first);
-    squares += device_->weighted_sum(part, part, each.size);
-  }
-  check_finite("norm of the gradient", std::sqrt(squares), steps_);
+  checked_norm(gradients);
   search_->step(loss, gradients, objective, recipe_.groups[0].options);
   ++steps_;
   if (follows()) follow();

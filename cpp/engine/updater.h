@@ -100,6 +100,7 @@ class Updater {
   /// Steps that the average is of.
   int64_t averaged() const;
   void shape(void* gradients);
+  double checked_norm(const void* gradients) const;
   double gradient_scale(const void* gradients) const;
   void sweep(const void* gradients, double scale);
   void apply(const void* gradients, double scale);

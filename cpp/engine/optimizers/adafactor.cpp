@@ -49,7 +49,7 @@ class Adafactor final : public Method {
 
  private:
   double root_mean_square(const void* x, int64_t n) const {
-    return std::sqrt(device_->weighted_sum(x, x, n) / static_cast<double>(n));
+    return std::sqrt(device_->sum_of_squares(x, n) / static_cast<double>(n));
   }
   void* at(void* data, int64_t element) const {
     return static_cast<std::byte*>(data) + static_cast<size_t>(element) * size_of(device_->dtype());

@@ -30,7 +30,7 @@ class Lamb final : public Method {
   }
 
  private:
-  double norm(const void* x, int64_t n) const { return std::sqrt(device_->weighted_sum(x, x, n)); }
+  double norm(const void* x, int64_t n) const { return std::sqrt(device_->sum_of_squares(x, n)); }
 
   Device* device_;
   Arena along_;

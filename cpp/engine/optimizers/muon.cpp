@@ -59,7 +59,7 @@ class Muon final : public Method {
     constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
     const int64_t n = rows * cols, k = std::min(rows, cols);
     const bool wide = rows <= cols;
-    const double norm = std::sqrt(device_->weighted_sum(along_.data(), along_.data(), n));
+    const double norm = std::sqrt(device_->sum_of_squares(along_.data(), n));
     device_->scale(along_.data(), along_.data(), 1 / std::max(norm, eps), n);
     const Matrix gram{gram_.data(), k, k, k}, polynomial{polynomial_.data(), k, k, k};
     const Matrix diagonal{polynomial.data, k, 1, k + 1};

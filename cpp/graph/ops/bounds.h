@@ -19,7 +19,7 @@ inline double norm(Device& device, ConstMatrix x) {
   const auto stride = static_cast<size_t>(x.stride) * size_of(device.dtype());
   const auto* row = static_cast<const std::byte*>(x.data);
   double sum = 0;
-  for (int64_t i = 0; i < x.rows; ++i, row += stride) sum += device.weighted_sum(row, row, x.cols);
+  for (int64_t i = 0; i < x.rows; ++i, row += stride) sum += device.sum_of_squares(row, x.cols);
   return std::sqrt(sum);
 }
 
@@ -28,7 +28,7 @@ inline double norm(Device& device, const SparseMatrix& x) {
   for (int64_t i = 0; i < x.rows; ++i) {
     const auto* const values =
         static_cast<const std::byte*>(x.values) + static_cast<size_t>(x.first(i)) * size_of(device.dtype());
-    sum += device.weighted_sum(values, values, x.end(i) - x.first(i));
+    sum += device.sum_of_squares(values, x.end(i) - x.first(i));
   }
   return std::sqrt(sum);
 }
