@@ -1,6 +1,7 @@
 """The loop around the engine: fit, its arguments and its end; Trainer; interrupts."""
 
 import copy
+import gc
 import os
 import pickle
 import signal
@@ -521,3 +522,43 @@ def test_a_first_step_that_fails_leaves_no_gradients():
         trainer.gradients()
     trainer.step([[1.0]], [1.0])
     assert np.isfinite(trainer.gradients()["weight"]).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"metrics": ("mae", "r2"), "batch_size": 32},
+        {"record": True, "progress": True},
+        {"on_nonfinite": "rollback"},
+        {
+            "callbacks": [
+                callbacks.EarlyStopping("loss", restore_best_weights=True),
+                callbacks.ReduceLROnPlateau("loss"),
+            ]
+        },
+        {"checkpoint": "directory"},
+        {"optimizer": optim.LBFGS()},
+        {"optimizer": optim.Adam(lr=schedules.Cosine(1e-3), ema=0.9)},
+    ],
+    ids=lambda arguments: "-".join(arguments) or "plain",
+)
+def test_a_fit_leaves_nothing_to_the_garbage_collector(data, tmp_path, arguments):
+    """Gradients and moments of a large model are gigabytes: they go with the fit, not when a collection comes."""
+    X, y = data
+    if "checkpoint" in arguments:
+        arguments = {"checkpoint": tmp_path}
+    model = nn.MLP(6, (8,), 1)
+    model.fit(X, y, loss="mse", epochs=1)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        model.fit(X, y, loss="mse", epochs=2, **arguments)
+        gc.collect()
+        left = {f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not {name for name in left if name.startswith("whet")}

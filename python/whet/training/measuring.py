@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class Measuring:
     """
 
     def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+        self._loop: Loop = weakref.proxy(loop)  # which has this: what training needed goes with the last of it
         metrics, whole = loop.plan.metrics, loop.source.whole
         self._at_once = loop.plan.loss.columns(loop.outputs) is not None
         self._summed = tuple(metric for metric in metrics if metric.needs and (self._at_once or not whole))

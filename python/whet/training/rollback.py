@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class Rollback(NoRollback):
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
-        self._loop = loop
+        self._loop: Loop = weakref.proxy(loop)  # which has this: what training needed goes with the last of it
         self._numbers: list[float] = []
         self._steps = self._times = 0
 

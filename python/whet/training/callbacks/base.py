@@ -221,9 +221,11 @@ class Run:
         self.continuation = None
 
     def end(self) -> None:
-        """After the last epoch."""
+        """After the last epoch. Callbacks are let go, for they have this: nothing waits for the garbage collector."""
         for callback in self._all:
             callback.on_train_end(dict(self._logs))
+        self.callbacks = self._all = ()
+        self._of_steps = []
 
 
 def check(callbacks: object) -> tuple[Callback, ...]:
