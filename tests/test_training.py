@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -562,3 +563,20 @@ def test_a_fit_leaves_nothing_to_the_garbage_collector(data, tmp_path, arguments
         gc.garbage.clear()
         gc.enable()
     assert not {name for name in left if name.startswith("whet")}
+
+
+def test_a_model_goes_with_its_last_name(data):
+    X, y = data
+    model = nn.MLP(6, (8,), 1)
+    model.fit(X, y, loss="mse", epochs=1)
+    model.predict(X)
+    model.evaluate(X, y)
+    trainer = whet.Trainer(model, "mse")
+    trainer.step(X, y)
+    gone = weakref.ref(model)
+    gc.disable()
+    try:
+        del model, trainer
+        assert gone() is None
+    finally:
+        gc.enable()

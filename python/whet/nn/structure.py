@@ -28,7 +28,8 @@ class Structure:
         self._lists = [(v, tuple(v)) for module in modules for v in vars(module).values() if isinstance(v, list)]
         self._known = all(type(module).children.__module__.startswith("whet.") for module in modules)
         self._identity = (
-            [(module, module._changes) for module in modules],
+            # Not the root, which holds this and is the same in all that are compared.
+            [(None if module is root else module, module._changes) for module in modules],
             list(self.parameters.values()),
             [parameter.requires_grad for parameter in self.parameters.values()],
             [then for _, then in self._lists],
